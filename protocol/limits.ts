@@ -1,0 +1,83 @@
+/** Every bound, in one place. What is over a bound is cut, refused with a fault, or dropped and counted. */
+export const LIMITS = {
+  /** Bytes of one MQTT payload that anybody may send. */
+  payloadBytes: 65_536,
+  /** Where a list is cut into parts; leaves room for envelope and topic. */
+  partBytes: 49_152,
+  /** Bytes of one registry command. */
+  commandBytes: 49_152,
+  /** Bytes of one `state/` topic (MQTT Explorer cuts at 20,000). */
+  stateBytes: 20_000,
+  /** Bytes of a `state/` topic with plotted numbers. */
+  plottedBytes: 150,
+  /** Operations in one ACCEPT. */
+  operations: 100,
+  /** Tasks in one agent message. */
+  tasksPerMessage: 100,
+  /** Live tasks of one agent. */
+  tasksPerAgent: 10_000,
+  /** Live tasks of the cluster. */
+  tasks: 100_000,
+  agents: 20_000,
+  frameworks: 1_000,
+  /** Tasks in one job array. */
+  jobCount: 10_000,
+  /** Live jobs of one batch framework. */
+  jobs: 10_000,
+  /** Finished tasks kept in the registry… */
+  finishedTasks: 10_000,
+  /** …and for how long. */
+  finishedTaskMs: 7 * 24 * 3_600_000,
+  /** Finished tasks kept as `state/` topics. */
+  finishedTaskTopics: 1_000,
+  /** Requests remembered with their outcome, so that each may be repeated. */
+  requests: 10_000,
+  /** Bytes of one value in a framework's store. */
+  storeValueBytes: 32_768,
+  storeKeys: 20_000,
+  /** Updates of one task that wait for the framework's acknowledgement. */
+  unacknowledgedPerTask: 16,
+  tokens: 10_000,
+  /** Characters. */
+  idLength: 64,
+  messageLength: 500,
+  argumentLength: 16_384,
+  arguments: 1_000,
+  environmentNames: 200,
+  environmentLength: 16_384,
+  constraints: 32,
+  attributes: 100,
+  resources: 100,
+  rangesPerResource: 2_000,
+  /** Bytes of one bulk chunk. */
+  chunkBytes: 32_768,
+  /** Bytes a reader of a stream may be granted at once. */
+  creditBytes: 1_048_576,
+  /** Bytes kept of one output stream of one task (two halves). */
+  outputBytes: 10 * 1_048_576,
+} as const;
+
+/** Every default time, in milliseconds. */
+export const TIMES = {
+  keepAliveMs: 60_000,
+  keepAliveMeteredMs: 240_000,
+  /** Without a packet for this long an agent is disconnected: 1.5 keep-alives ([MQTT-3.1.2-24]). */
+  leaseMs: 90_000,
+  /** From disconnected to unreachable. */
+  unreachableMs: 60_000,
+  unreachableMeteredMs: 600_000,
+  /** From unreachable to lost, for batch tasks. */
+  lostAfterMs: 3_600_000,
+  offerMs: 30_000,
+  /** The allocator's batch. */
+  allocationMs: 1_000,
+  /** Default of a decline's filter (Mesos: Filters.refuse_seconds). */
+  refuseMs: 5_000,
+  refuseMaxMs: 31_536_000_000,
+  /** Between SIGTERM and SIGKILL (Mesos: 3 s). */
+  killGraceMs: 3_000,
+  updateRetryMs: 10_000,
+  updateRetryMaxMs: 600_000,
+  /** A launch that the agent has not answered is sent again. */
+  launchRetryMs: 5_000,
+} as const;

@@ -25,6 +25,8 @@ export const KnownTask = v.object({
   state: v.picklist(TASK_STATES),
   /** Highest sequence of its updates so far. */
   sequence: Count,
+  /** What it occupies, so that a master that never heard of it counts it. */
+  resources: v.optional(ResourcesSchema, []),
 });
 export type KnownTask = v.InferOutput<typeof KnownTask>;
 

@@ -23,7 +23,7 @@ export const KnownTask = v.object({
   attempt: Count,
   restart: Count,
   state: v.picklist(TASK_STATES),
-  /** Highest sequence of its updates so far. */
+  /** Highest sequence of its updates that a master has acknowledged. */
   sequence: Count,
   /** What it occupies, so that a master that never heard of it counts it. */
   resources: v.optional(ResourcesSchema, []),

@@ -2,10 +2,10 @@ import { type AGENT_UP, type KnownTask, type Presence, taskDigest } from '../pro
 import { type Encoding, type MessageOf, PROTOCOL } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
-import { equals } from '../protocol/resources.ts';
+import { equals } from '../protocol/resource-arithmetic.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { randomWord } from '../io/random.ts';
-import { sameAttributes } from '../protocol/attributes.ts';
+import { formatAttributes } from '../protocol/attributes.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Leader } from './leader.ts';
@@ -132,7 +132,7 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
   }
   agents.heard(agent);
   agents.command(agent, { type: 'RESUMED', agent: agent.agent });
-  if (!equals(agent.resources, message.resources) || !sameAttributes(agent.attributes, message.attributes)) {
+  if (!equals(agent.resources, message.resources) || formatAttributes(agent.attributes) !== formatAttributes(message.attributes)) {
     leader.propose({ kind: 'REPORT_AGENT', agent: agent.agent, epoch: agent.epoch, resources: message.resources, attributes: message.attributes });
   }
   if (digestOf(leader, agent) !== message.digest) {

@@ -3,7 +3,7 @@ import { parseConstraint } from '../protocol/constraints.ts';
 import { check, cut, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { OPERATIONS, type OperationName, type Principal, type REQUESTS } from '../protocol/operator.ts';
-import { subtract } from '../protocol/resources.ts';
+import { subtract } from '../protocol/resource-arithmetic.ts';
 import { explain } from './allocator/explain.ts';
 import { type ClientSessions, mayAsk } from './client-sessions.ts';
 import type { EventFeed } from './event-feed.ts';

@@ -1,8 +1,9 @@
-import { formatAttributes } from '../protocol/attributes.ts';
+import { attributeText } from '../protocol/attributes.ts';
 import type { TaskView } from '../protocol/job.ts';
 import { parseTaskName } from '../protocol/job.ts';
 import type { AgentView, FrameworkView, MasterView, OfferView } from '../protocol/operator.ts';
-import { add, formatResources, type Resources } from '../protocol/resources.ts';
+import { add } from '../protocol/resource-arithmetic.ts';
+import { formatResources, type Resources } from '../protocol/resources.ts';
 import { isTerminal } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { FrameworkSessions } from './framework-sessions.ts';
@@ -26,7 +27,7 @@ export function agentView({ leader, agents, book }: ViewSources, agent: AgentRec
     name: agent.name,
     state,
     hostname: agent.hostname,
-    attributes: Object.fromEntries(agent.attributes.map((attribute) => [attribute.name, formatAttributes([attribute]).slice(attribute.name.length + 1)])),
+    attributes: Object.fromEntries(agent.attributes.map((attribute) => [attribute.name, attributeText(attribute)])),
     resources: {
       total: formatResources(agent.resources),
       allocated: formatResources(sum(live.map(({ info }) => info.resources))),

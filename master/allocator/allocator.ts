@@ -1,4 +1,5 @@
-import { add, allocatableTo, type Resources, scalarOf, subtract } from '../../protocol/resources.ts';
+import { add, allocatableTo, scalarOf, subtract } from '../../protocol/resource-arithmetic.ts';
+import type { Resources } from '../../protocol/resources.ts';
 import { addTo, byShare, Claimant, type Quantities } from './dominant-share.ts';
 import { OfferFilters } from './offer-filters.ts';
 

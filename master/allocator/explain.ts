@@ -1,7 +1,8 @@
 import type { Attributes } from '../../protocol/attributes.ts';
 import { type Constraint, formatConstraint, matches } from '../../protocol/constraints.ts';
+import { amountOf } from '../../protocol/resource-arithmetic.ts';
 import type { AgentVerdict } from '../../protocol/operator.ts';
-import { countOf, formatResources, type Resources } from '../../protocol/resources.ts';
+import { formatResources, type Resources } from '../../protocol/resources.ts';
 
 /** One agent, as far as placement goes. `free` is what neither tasks nor other offers hold. */
 export interface Candidate {
@@ -52,4 +53,11 @@ function verdictOf(candidate: Candidate, needs: Resources, ports: number, constr
   }
   if (candidate.state !== 'active') missing.push(`it is ${candidate.state}`);
   return { agent: candidate.agent, state: candidate.state, fits: missing.length === 0, never, missing };
+}
+
+/** How much there is of a name, whatever its role: thousandths for scalars, members times a thousand for the rest. */
+function countOf(resources: Resources, name: string): number {
+  let amount = 0;
+  for (const resource of resources) if (resource.name === name) amount += amountOf(resource);
+  return amount;
 }

@@ -1,4 +1,5 @@
-import { contains, type Resources } from '../../protocol/resources.ts';
+import { contains } from '../../protocol/resource-arithmetic.ts';
+import type { Resources } from '../../protocol/resources.ts';
 
 interface Filter {
   readonly refused: Resources;

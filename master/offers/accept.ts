@@ -1,5 +1,6 @@
 import { Fault } from '../../protocol/faults.ts';
-import { add, contains, formatResources, type Resources, subtract } from '../../protocol/resources.ts';
+import { add, contains, subtract } from '../../protocol/resource-arithmetic.ts';
+import { formatResources, type Resources } from '../../protocol/resources.ts';
 import type { TaskInfo } from '../../protocol/task.ts';
 import type { OfferBook, OpenOffer } from './offer-book.ts';
 

@@ -1,6 +1,7 @@
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
-import { add, contains, formatResources, type Resources, subtract } from '../../protocol/resources.ts';
+import { add, contains, subtract } from '../../protocol/resource-arithmetic.ts';
+import { formatResources, type Resources } from '../../protocol/resources.ts';
 import { isTerminal, type Reason, type TaskInfo, type TaskState, type TaskStatus, transition } from '../../protocol/task.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';

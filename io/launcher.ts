@@ -3,8 +3,10 @@
  * own starts what it is told, and the truth is in files, so a restarted agent finds every task where it left it.
  *
  * A task lives in a folder of its own, named by a path relative to the launcher's root (one id a component). The
- * folder holds `run` (what is executed), `work/` (the sandbox, the task's working directory), `stdout`, `stderr`,
- * `claimed` (who creates it decides whether the task starts), `pid` and, at the end, `exit`.
+ * folder
+ * holds `run` (what is executed), `work/` (the sandbox, the task's working directory), `stdout`, `stderr`,
+ * `claimed` (who creates it decides whether the task starts; then it says which process the task is) and, at the end,
+ * `exit`.
  *
  * Every task leads a process group of its own, has an empty standard input, default signal handling, and the
  * environment it was given on top of a minimal one (PATH, HOME, LANG, TZ, USER, SHELL), never the agent's.
@@ -66,8 +68,8 @@ export interface TaskStarted {
 export interface TaskExit {
   readonly folder: string;
   /**
-   * As a shell sees it: 0 to 255; 127 no such program, 126 not executable, 125 could not be started at all (then there
-   * is no `pid` file), 128 + n ended by signal n, or so it says: only who sent the signal knows.
+   * As a shell sees it: 0 to 255; 127 no such program, 126 not executable, 125 could not be started at all (no
+   * process to be had), 128 + n ended by signal n, or so it says: only who sent the signal knows.
    */
   readonly code: number;
 }

@@ -23,7 +23,7 @@ begin() {
   trap - INT QUIT TERM HUP
   # Fields 1 and 22 of proc(5) stat: together they name one process for as long as the machine runs.
   read -r pid _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ </proc/self/stat
-  echo "$pid $start $boot" >pid || exit 125
+  echo "$pid $start $boot" >claimed || exit 125
   echo "s $pid $start $1" 1<>"$notices"
   # What bash itself remarks (a locale that is not installed) is not the task's output.
   . ./run 2>/dev/null
@@ -36,7 +36,7 @@ finish() {
 
 supervise() {
   cd "$root/$1" || return
-  # With -C the file is opened O_EXCL: exactly one claim succeeds.
+  # With -C the file is opened O_EXCL: exactly one claim succeeds. It stays empty until the task's process exists.
   set -C
   if ! true 2>/dev/null >claimed; then
     [ -e claimed ] || echo "u $1" 1<>"$notices"

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
-import { access, mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { closeSync, mkdir as mkdirWithCallback, openSync, writeFile as writeFileWithCallback } from 'node:fs';
+import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import {
   type Launcher,
   LauncherError,
@@ -17,7 +18,7 @@ import { StorageError } from '../storage.ts';
 import { makeFifos, openFifo, watchWriters } from './fifo.ts';
 import { LAUNCHER_SCRIPT, LAUNCHER_VERSION } from './launcher-script.ts';
 import { belongsTo, findProcess, listProcesses, type Process, workingFolder } from './processes.ts';
-import { runScript } from './run-script.ts';
+import { isWhole, runScript } from './run-script.ts';
 
 export interface NodeLauncherOptions {
   /** Absolute; task folders are relative to it. */
@@ -36,6 +37,12 @@ interface Identity {
   readonly boot: string;
 }
 
+/** Half the price of node:fs/promises, on the path of every start. */
+const makeFolder = promisify(mkdirWithCallback);
+const write = promisify(writeFileWithCallback);
+
+/** In `claimed`, where an agent was first. */
+const WITHDRAWN = 'agent\n';
 const INHERITED = ['PATH', 'HOME', 'LANG', 'TZ', 'USER', 'SHELL'];
 const FOLDER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(\/[A-Za-z0-9][A-Za-z0-9._-]{0,63}){0,7}$/;
 /** Between two tries to replace a launcher process that does not stay, or to claim a folder on a full disk. */
@@ -120,21 +127,15 @@ class NodeLauncher implements Launcher {
     this.#open();
     const script = runScript(task);
     try {
-      await mkdir(folder, { mode: 0o700 }).catch(async (error: NodeJS.ErrnoException) => {
-        if (error.code === 'EEXIST') return;
-        if (error.code !== 'ENOENT') throw error;
-        await mkdir(folder, { recursive: true, mode: 0o700 });
-      });
-      await writeFile(join(folder, 'run'), script, { mode: 0o700, flag: 'wx' }).catch(
+      await makeFolder(join(folder, 'work'), { recursive: true, mode: 0o700 });
+      await write(join(folder, 'run'), script, { mode: 0o700, flag: 'wx' }).catch(
         async (error: NodeJS.ErrnoException) => {
           if (error.code !== 'EEXIST') throw error;
           // Left by an agent that was killed meanwhile, perhaps half of it. Replaced at one stroke, for it may be running.
-          await writeFile(join(folder, 'run.new'), script, { mode: 0o700 });
+          await write(join(folder, 'run.new'), script, { mode: 0o700 });
           await rename(join(folder, 'run.new'), join(folder, 'run'));
         },
       );
-      // Made last: a folder with a sandbox is whole, and only a whole one is ever sent.
-      await mkdir(join(folder, 'work'), { mode: 0o700 }).catch(ignore('EEXIST'));
     } catch (error) {
       throw asStorageError(error, folder);
     }
@@ -177,9 +178,9 @@ class NodeLauncher implements Launcher {
     const exit = await readExit(path);
     if (exit !== undefined) return exit;
     const claimed = await readText(join(path, 'claimed'));
-    if (claimed === undefined) return { state: (await exists(join(path, 'work'))) ? 'unclaimed' : 'missing' };
-    if (claimed !== '') return { state: 'withdrawn' };
-    const identity = await this.#identity(folder);
+    if (claimed === undefined) return { state: isWhole(await readText(join(path, 'run'))) ? 'unclaimed' : 'missing' };
+    if (claimed === WITHDRAWN) return { state: 'withdrawn' };
+    const identity = this.#identities.get(folder) ?? parseIdentity(claimed);
     const leader = identity?.boot === this.#boot ? findProcess(identity.pid) : undefined;
     const alive = leader !== undefined && leader.start === identity?.start && !leader.zombie;
     // The usual case, cheaply: the task's parent is the supervisor, and works in the task's folder.
@@ -195,7 +196,7 @@ class NodeLauncher implements Launcher {
     const path = this.#path(folder);
     try {
       await mkdir(path, { recursive: true, mode: 0o700 });
-      await writeFile(join(path, 'claimed'), 'agent\n', { flag: 'wx', mode: 0o600 });
+      await writeFile(join(path, 'claimed'), WITHDRAWN, { flag: 'wx', mode: 0o600 });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
       throw asStorageError(error, path);
@@ -389,15 +390,7 @@ class NodeLauncher implements Launcher {
   }
 
   async #identity(folder: string): Promise<Identity | undefined> {
-    const known = this.#identities.get(folder);
-    if (known !== undefined) return known;
-    const text = await readText(join(this.#path(folder), 'pid'));
-    const match = text === undefined ? null : /^(\d+) (\d+) (\S+)\n$/.exec(text);
-    const [, pid, start, boot] = match ?? [];
-    if (pid === undefined || start === undefined || boot === undefined) return undefined;
-    const identity = { pid: Number(pid), start, boot };
-    this.#identities.set(folder, identity);
-    return identity;
+    return this.#identities.get(folder) ?? parseIdentity((await readText(join(this.#path(folder), 'claimed'))) ?? '');
   }
 
   #path(folder: string): string {
@@ -418,6 +411,13 @@ function inherited(environment: NodeJS.ProcessEnv): Record<string, string> {
     if (value !== undefined) kept[name] = value;
   }
   return kept;
+}
+
+/** What the launcher process writes into `claimed`; undefined while it is empty. */
+function parseIdentity(text: string): Identity | undefined {
+  const [, pid, start, boot] = /^(\d+) (\d+) (\S+)\n$/.exec(text) ?? [];
+  if (pid === undefined || start === undefined || boot === undefined) return undefined;
+  return { pid: Number(pid), start, boot };
 }
 
 /** The group exists from before the task's program runs until its last member has been waited for. */
@@ -449,19 +449,6 @@ async function readText(path: string): Promise<string | undefined> {
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw asStorageError(error, dirname(path));
   }
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-function ignore(code: string): (error: NodeJS.ErrnoException) => void {
-  return (error) => {
-    if (error.code !== code) throw error;
-  };
 }
 
 function asStorageError(error: unknown, path: string): StorageError {

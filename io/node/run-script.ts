@@ -53,3 +53,8 @@ export function runScript(task: TaskStart): string {
     throw new LauncherError('NOT_SENDABLE', `${task.folder}: a NUL cannot be passed to a program`);
   return script;
 }
+
+/** Whether all of a `run` file was written. What is cut off is an unfinished compound command, of which bash executes nothing. */
+export function isWhole(script: string | undefined): boolean {
+  return script?.endsWith('\n}\n') ?? false;
+}

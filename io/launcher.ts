@@ -53,7 +53,7 @@ export interface TaskStart {
   readonly folder: string;
   /** The program (looked up in the task's PATH) and its arguments, passed on byte by byte; or one line for `/bin/sh -c`. */
   readonly argv: readonly string[] | { readonly shell: string };
-  /** On top of the launcher's minimal environment. */
+  /** On top of the launcher's minimal environment (and of SHLVL, which bash leaves behind). */
   readonly environment: Readonly<Record<string, string>>;
   /** A program with arguments that executes the rest of its command line in its own place (`nice -n 5`, `prlimit …`). Default none. */
   readonly wrapper?: readonly string[];

@@ -35,7 +35,7 @@ finish() {
 }
 
 supervise() {
-  cd "$root/$1" || return
+  cd "$root/$1" && [ -f run ] || return
   # With -C the file is opened O_EXCL: exactly one claim succeeds. It stays empty until the task's process exists.
   set -C
   if ! true 2>/dev/null >claimed; then
@@ -57,6 +57,11 @@ supervise() {
 main() {
   root=$1 notices=$2/notices
   cd "$2" || exit
+  # Tasks inherit nothing that this process was started with but the standard three; bash reads this script from $0.
+  for fd in /proc/self/fd/*; do
+    fd=\${fd##*/}
+    [ "$fd" -le 2 ] || [ "/proc/self/fd/$fd" -ef "$0" ] || eval "exec $fd<&-"
+  done
   exec 9>>lock && flock -w 10 9 || exit
   exec 3<>starts 4<>alive || exit
   read -r boot </proc/sys/kernel/random/boot_id
@@ -65,7 +70,7 @@ main() {
   echo "+ $$" 1<>"$notices"
   while IFS= read -r line <&3; do
     case $line in
-      '>'*) supervise "${'$'}{line#?}" 3<&- 4<&- 9<&- & ;;
+      '>'[A-Za-z0-9]*) supervise "\${line#?}" 3<&- 4<&- 9<&- & ;;
       quit) exit ;;
     esac
   done

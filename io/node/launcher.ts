@@ -4,6 +4,7 @@ import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promis
 import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { isMainThread } from 'node:worker_threads';
 import {
   type Launcher,
   LauncherError,
@@ -52,9 +53,11 @@ const RETRY_MAX_MS = 10_000;
 /**
  * Attaches to the launcher process of `options.folder`, starting it where none runs, or where the one that runs is of
  * another version. Rejects with a LauncherError `UNAVAILABLE` where that fails (no bash 5, no flock, no mkfifo).
- * One agent at a time: the caller holds the lock of the data folder.
+ * One agent at a time: the caller holds the lock of the data folder. Only in a process's main thread: at the end of a
+ * worker thread, Node closes every descriptor number that `fs` ever opened there, whoever has it by then.
  */
 export async function attachLauncher(options: NodeLauncherOptions): Promise<Launcher> {
+  if (!isMainThread) throw new LauncherError('UNAVAILABLE', 'a launcher is attached to from the main thread only');
   const launcher = new NodeLauncher(options);
   try {
     await launcher.attach();

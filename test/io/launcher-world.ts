@@ -1,11 +1,11 @@
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Launcher } from '../../io/launcher.ts';
-import { attachLauncher } from '../../io/node/launcher.ts';
 import type { Errand, LauncherWorld } from '../conformance/launcher.ts';
+import { LauncherGuest } from './launcher-guest.ts';
 
 export interface RealLauncherWorld extends LauncherWorld {
+  attach(environment?: NodeJS.ProcessEnv): Promise<LauncherGuest>;
   readonly root: string;
   /** The launcher process's number. */
   launcherPid(): number;
@@ -14,20 +14,20 @@ export interface RealLauncherWorld extends LauncherWorld {
 /** This machine: a temporary folder, a launcher process, and tasks that are small shell scripts. */
 export function realLauncherWorld(): Promise<RealLauncherWorld> {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'mesq-launcher-')));
-  const attached: Launcher[] = [];
+  const attached: LauncherGuest[] = [];
   const launcherPid = () => Number(readFileSync(join(root, 'launcher/launcher.pid'), 'latin1').split(' ')[0]);
   return Promise.resolve({
     root,
     launcherPid,
-    attach: async () => {
-      const launcher = await attachLauncher({ root, folder: join(root, 'launcher') });
+    attach: async (environment?: NodeJS.ProcessEnv) => {
+      const launcher = await LauncherGuest.attach(root, join(root, 'launcher'), environment);
       attached.push(launcher);
       return launcher;
     },
     argv: (errand: Errand) => ['/bin/sh', '-c', script(errand)],
     wait: <T>(promise: Promise<T>) => promise,
     killAgent: async () => {
-      await attached.pop()?.close();
+      await attached.pop()?.kill();
     },
     killLauncher: () => Promise.resolve(void process.kill(launcherPid(), 'SIGKILL')),
     freeze: () => Promise.resolve(void process.kill(launcherPid(), 'SIGSTOP')),
@@ -38,7 +38,7 @@ export function realLauncherWorld(): Promise<RealLauncherWorld> {
         await new Promise((resolve) => setTimeout(resolve, 5));
     },
     end: async () => {
-      for (const launcher of attached) await launcher.close();
+      for (const launcher of attached) await launcher.kill();
       // Main loop, supervisors and tasks all work somewhere below the root.
       for (let left = processesIn(root); left.length > 0; left = processesIn(root)) {
         for (const pid of left) kill(pid);

@@ -82,64 +82,58 @@ const word = fc.oneof(
 );
 const passable = word.filter((text) => !text.includes('\0'));
 
-real('arguments and environment reach the program byte by byte', async (t, world, launcher) => {
-  let count = 0;
-  const names = fc.oneof(
-    fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,8}$/),
-    fc.constantFrom(
-      'UID',
-      'RANDOM',
-      'LC_ALL',
-      'IFS',
-      'BASH_ENV',
-      'SHELLOPTS',
-      'PWD',
-      'OPTIND',
-      'ENV',
-      'a.b',
-      'x-y',
-      '1',
-      'BASH_FUNC_cd%%',
-    ),
-  );
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(passable, { maxLength: 6 }),
-      fc.dictionary(names, passable, { maxKeys: 5 }),
-      async (words, given) => {
-        const environment = Object.fromEntries(Object.entries(given).filter(([name]) => name !== 'PATH'));
-        const program = 'const {argv, env} = process; console.log(JSON.stringify([argv.slice(1), env]))';
-        const { code, stdout, stderr } = await run(world, launcher, {
-          folder: `tasks/t${count++}`,
-          argv: [process.execPath, '--no-warnings', '-e', program, '--', ...words],
-          environment,
-        });
-        t.is(code, 0, stderr);
-        const [argv, inside] = JSON.parse(stdout) as [string[], Record<string, string>];
-        t.deepEqual(argv, words);
-        t.deepEqual({ ...inside, ...environment }, inside);
-      },
-    ),
-    {
-      numRuns: 25,
-      examples: [[['', "a'b", '$(touch x)', '-n', '--', '\n'], { LC_ALL: 'xx_YY', UID: 'me', 'a.b': "'" }]],
-    },
-  );
-});
-
-real('quoting survives a real shell', async (t, world, launcher) => {
+real('arguments reach the program byte by byte', async (t, world, launcher) => {
   let count = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(passable, { maxLength: 20 }), async (words) => {
       const { code, stdout } = await run(world, launcher, {
         folder: `tasks/t${count++}`,
-        argv: ['/bin/sh', '-c', 'printf "%s\\0" begin "$@"', 'sh', ...words],
+        argv: ['/usr/bin/printf', '%s\\0', 'begin', ...words],
         environment: {},
       });
       t.is(code, 0);
       t.is(stdout, ['begin', ...words, ''].join('\0'));
     }),
-    { numRuns: 100 },
+    { numRuns: 100, examples: [[['', "a'b", "'", '$(touch x)', '-n', '--', '\n', '\\']]] },
+  );
+});
+
+real('the environment reaches the program byte by byte', async (t, world, launcher) => {
+  let count = 0;
+  const own = [
+    'UID',
+    'RANDOM',
+    'LC_ALL',
+    'LANG',
+    'IFS',
+    'BASH_ENV',
+    'SHELLOPTS',
+    'SHLVL',
+    'PWD',
+    'OPTIND',
+    'ENV',
+    '_',
+    'a.b',
+    'x-y',
+    '1',
+    'BASH_FUNC_cd%%',
+  ];
+  const names = fc.oneof(fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,8}$/), fc.constantFrom(...own));
+  await fc.assert(
+    fc.asyncProperty(fc.dictionary(names, passable, { maxKeys: 8 }), async (given) => {
+      const { PATH: _, ...environment } = given;
+      const { code, stdout, stderr } = await run(world, launcher, {
+        folder: `tasks/t${count++}`,
+        argv: ['/usr/bin/env', '-0'],
+        environment,
+      });
+      t.is(code, 0, stderr);
+      t.is(stderr, '');
+      const inside = new Set(stdout.split('\0'));
+      for (const [name, value] of Object.entries(environment))
+        t.true(inside.has(`${name}=${value}`), `${name}: ${stdout}`);
+    }),
+    { numRuns: 100, examples: [[Object.fromEntries(own.map((name) => [name, "it's\n$(x)"]))]] },
   );
 });
 
@@ -163,11 +157,7 @@ real(
     const stat = /^(\d+) \(cat\) \S (\d+) (\d+)/m.exec(stdout);
     t.is(stat?.[3], stat?.[2], 'the group is that of the task, whose child cat is');
     t.false(/launcher\/(starts|alive|lock)/.test(stdout), 'no descriptor of the launcher is inherited');
-    t.is(
-      / total 0|^total 0[^]*$/m.exec(stdout)?.[0].match(/ -> /g)?.length,
-      4,
-      'the standard three, and the one that ls reads',
-    );
+    t.is(stdout.match(/ -> /g)?.length, 4, 'the standard three, and the one that ls reads');
     t.is(statSync(join(world.root, 'one')).mode & 0o777, 0o700);
     t.is(statSync(join(world.root, 'launcher/launcher.sh')).mode & 0o777, 0o600);
     t.is(statSync(join(world.root, 'one/run')).mode & 0o777, 0o700);

@@ -49,6 +49,20 @@ export const LIMITS = {
   attributes: 100,
   resources: 100,
   rangesPerResource: 2_000,
+  setItems: 1_000,
+  setItemLength: 255,
+  resourceNameLength: 64,
+  roleLength: 128,
+  attributeLength: 256,
+  /** Characters of resources, attributes or quantities written as text. */
+  resourcesLength: 65_536,
+  /** Largest scalar, in thousandths: ten thousand million units, so that sums over a cluster stay exact. */
+  scalarThousandths: 10_000_000_000_000,
+  /** Highest number in a range. */
+  rangeEnd: 1_099_511_627_776,
+  /** Characters of one constraint, and of a regular expression in it. */
+  constraintLength: 256,
+  patternLength: 128,
   /** Bytes of one bulk chunk. */
   chunkBytes: 32_768,
   /** Bytes a reader of a stream may be granted at once. */

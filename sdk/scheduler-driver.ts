@@ -7,6 +7,7 @@ import { cut, type Encoding, type MessageOf, type Outgoing, read, write } from '
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Offer } from '../protocol/offer.ts';
+import type { Resources } from '../protocol/resources.ts';
 import { CALLS, EVENTS } from '../protocol/scheduler.ts';
 import type { TaskInfo } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
@@ -19,7 +20,10 @@ import { type StoreEntry, StoreRequests } from './store-requests.ts';
 export type DriverStatus = 'DRIVER_NOT_STARTED' | 'DRIVER_RUNNING' | 'DRIVER_STOPPED';
 
 /** A task to launch; fields with a default may be left out. */
-export type TaskLaunch = InferInput<typeof TaskInfo>;
+export type TaskLaunch = Omit<InferInput<typeof TaskInfo>, 'resources' | 'argv'> & {
+  readonly argv: readonly string[];
+  readonly resources: Resources;
+};
 
 /** What is done with offers that are accepted. */
 export interface Launch {
@@ -170,9 +174,9 @@ export class SchedulerDriver {
       this.#offers.delete(id);
     }
     const [fitting = [], ...rest] = cut(tasks, LIMITS.partBytes - 4_096, LIMITS.tasksPerMessage * LIMITS.operations);
-    const launches: { type: 'LAUNCH'; tasks: TaskLaunch[] }[] = [];
+    const launches: { type: 'LAUNCH'; tasks: InferInput<typeof TaskInfo>[] }[] = [];
     for (let at = 0; at < fitting.length; at += LIMITS.tasksPerMessage) {
-      launches.push({ type: 'LAUNCH', tasks: fitting.slice(at, at + LIMITS.tasksPerMessage) });
+      launches.push({ type: 'LAUNCH', tasks: asSchemaInput(fitting.slice(at, at + LIMITS.tasksPerMessage)) });
     }
     this.#send({
       type: 'ACCEPT',
@@ -468,4 +472,9 @@ export class SchedulerDriver {
     }
     this.#declines.clear();
   }
+}
+
+/** The schema's input type has no read-only arrays; nobody writes to these. */
+function asSchemaInput(tasks: readonly TaskLaunch[]): InferInput<typeof TaskInfo>[] {
+  return tasks as unknown as InferInput<typeof TaskInfo>[];
 }

@@ -1,6 +1,5 @@
 import { Fault } from '../../protocol/faults.ts';
 import { parseTaskName } from '../../protocol/job.ts';
-import { LIMITS } from '../../protocol/limits.ts';
 import {
   type ClientRequest,
   type Clock,

@@ -1,7 +1,7 @@
 import type { Fault } from '../../protocol/faults.ts';
 import type { SchedulerDriver } from '../../sdk/index.ts';
-import { type Job, stateOf } from './job.ts';
-import type { LiveJob } from './placement.ts';
+import type { Job } from './job.ts';
+import type { LiveJob } from './live-job.ts';
 import { blockOf, blocksOf, encodeBlock, encodeSpec, encodeState, isClean, keyOf, type StoredPart } from './stored-job.ts';
 
 /**
@@ -126,9 +126,5 @@ export class JobRecord {
   /** Whether a job of that id and this one are the same submission. */
   isSame(other: Job): boolean {
     return this.job.owner === other.owner && JSON.stringify(this.job.spec) === JSON.stringify(other.spec);
-  }
-
-  get state(): string {
-    return stateOf(this.job);
   }
 }

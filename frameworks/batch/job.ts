@@ -1,5 +1,5 @@
 import { assert } from '../../protocol/faults.ts';
-import type { JobSpec, JobState, JobView } from '../../protocol/job.ts';
+import type { JobSpec } from '../../protocol/job.ts';
 import type { StatusEvent } from '../../protocol/scheduler.ts';
 import { isTerminal, NOT_THE_TASKS_FAULT, type Reason, type TaskState } from '../../protocol/task.ts';
 import { IndexRanges } from './index-ranges.ts';

@@ -23,7 +23,7 @@ export const KnownTask = v.object({
   attempt: Count,
   restart: Count,
   state: v.picklist(TASK_STATES),
-  /** Highest sequence of its updates so far. */
+  /** Highest sequence of its updates that a master has acknowledged. */
   sequence: Count,
   /** What it occupies, so that a master that never heard of it counts it. */
   resources: v.optional(ResourcesSchema, []),
@@ -202,7 +202,7 @@ export const Chunk = v.object({
   /** Absolute offset of the first byte of `data`; greater than asked for where older bytes were dropped. */
   offset: Count,
   data: v.union([
-    v.pipe(v.instance(Uint8Array), v.maxBytes(LIMITS.chunkBytes)),
+    v.pipe(v.instance(Uint8Array), v.check((bytes) => bytes.length <= LIMITS.chunkBytes, 'a chunk is too long')),
     v.pipe(v.string(), v.base64(), v.transform((text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)))),
   ]),
   /** No more will ever be written after this piece. */

@@ -14,7 +14,7 @@ for (const tag of [2, 3]) {
   addExtension({
     Class: class Bignum {},
     tag,
-    encode: () => undefined,
+    encode: () => new Uint8Array(),
     decode: () => {
       throw new Error('bignums are not allowed');
     },
@@ -62,7 +62,16 @@ export type MessageTable = Readonly<Record<string, v.GenericSchema<unknown, { ty
 export type MessageOf<Table extends MessageTable> = { [Type in keyof Table]: v.InferOutput<Table[Type]> }[keyof Table];
 
 /** What a sender may write: every field with a default may be left out, and `v` is added by {@link write}. */
-export type Outgoing<Table extends MessageTable> = { [Type in keyof Table]: Omit<v.InferInput<Table[Type]>, 'v'> }[keyof Table];
+export type Outgoing<Table extends MessageTable> = { [Type in keyof Table]: Readable<Omit<v.InferInput<Table[Type]>, 'v'>> }[keyof Table];
+
+/** A value that is only read: every list in it may be readonly. */
+type Readable<Value> = Value extends Uint8Array
+  ? Value
+  : Value extends readonly (infer Item)[]
+    ? readonly Readable<Item>[]
+    : Value extends object
+      ? { readonly [Key in keyof Value]: Readable<Value[Key]> }
+      : Value;
 
 /**
  * Reads one message of `table`: encoding, version, type, shape. Unknown fields are ignored, an unknown type is a

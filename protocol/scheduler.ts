@@ -69,6 +69,15 @@ const Reply = v.object({
   body: v.optional(v.unknown()),
   fault: v.optional(FaultSchema),
 });
+/**
+ * Shows small things to people under `state/<kind>/<id>`; `view` null removes one. A framework may show what it
+ * calls jobs; what it shows is JSON, at most 20 kB each.
+ */
+const Show = v.object({
+  ...V.entries,
+  type: v.literal('SHOW'),
+  things: v.pipe(v.array(v.object({ kind: v.picklist(['jobs']), id: Id, view: v.nullable(v.record(v.string(), v.unknown())) })), v.maxLength(LIMITS.operations)),
+});
 const Teardown = v.object({ ...V.entries, type: v.literal('TEARDOWN') });
 
 /** scheduler → master, on `frameworks/<name>/call`. */
@@ -85,6 +94,7 @@ export const CALLS = {
   STORE: Store,
   LOAD: Load,
   REPLY: Reply,
+  SHOW: Show,
   TEARDOWN: Teardown,
 } as const;
 

@@ -1,5 +1,5 @@
 import { applyAcknowledge, applyEnd, applyKill, applyLaunch, applyUpdates } from './apply-tasks.ts';
-import { applyGone, applyRegister, applyReport, applyUnreachable } from './apply-agents.ts';
+import { applyGone, applyRegister, applyReconcile, applyReport, applyUnreachable } from './apply-agents.ts';
 import { applyStore } from './apply-store.ts';
 import { applyCreateToken, applyRevokeToken } from './apply-tokens.ts';
 import { applyRemoveFramework, applySubscribe } from './apply-frameworks.ts';
@@ -25,6 +25,8 @@ export function apply(registry: Registry, position: Position, command: Command):
       return applyRegister(registry, position.index, command);
     case 'REPORT_AGENT':
       return applyReport(registry, command);
+    case 'RECONCILE_AGENT':
+      return applyReconcile(registry, command);
     case 'AGENT_UNREACHABLE':
       return applyUnreachable(registry, command);
     case 'AGENT_GONE':

@@ -15,6 +15,7 @@ export type Command =
   | { kind: 'CREATE_CLUSTER'; uuid: string; generation: number; nowMs: number }
   | RegisterAgent
   | { kind: 'REPORT_AGENT'; agent: string; epoch: number; resources: Resources; attributes: Attributes }
+  | { kind: 'RECONCILE_AGENT'; agent: string; epoch: number; tasks: readonly KnownTask[]; nowMs: number }
   | { kind: 'AGENT_UNREACHABLE'; agent: string; epoch: number; nowMs: number }
   | { kind: 'AGENT_GONE'; agent: string; request: string; nowMs: number }
   | { kind: 'SUBSCRIBE_FRAMEWORK'; framework: string; roles: readonly string[]; nowMs: number }

@@ -20,6 +20,8 @@ export interface Registry {
   readonly tasks: Map<string, TaskRecord>;
   /** Agent id → keys of its tasks in `tasks`. */
   readonly tasksOf: Map<string, Set<string>>;
+  /** `framework/task` → keys of its live attempts. */
+  readonly attempts: Map<string, Set<string>>;
   /** `taskKey` → ended tasks, oldest first; bounded (limits.ts). */
   readonly finished: Map<string, FinishedTask>;
   /** `storeKey` → small durable state of frameworks. */
@@ -139,6 +141,7 @@ export function emptyRegistry(): Registry {
     frameworks: new Map(),
     tasks: new Map(),
     tasksOf: new Map(),
+    attempts: new Map(),
     finished: new Map(),
     store: new Map(),
     tokens: new Map(),

@@ -1,27 +1,26 @@
-import { type Constraint, matches, parseConstraint } from '../../protocol/constraints.ts';
+import { type Candidate, type Constraint, parseConstraint } from '../../protocol/constraints.ts';
 import { encode } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
-import type { Offer, Resources, TaskLaunch } from '../../sdk/index.ts';
-import { Hosts } from './hosts.ts';
+import type { Resources, TaskLaunch } from '../../sdk/index.ts';
 import type { Job } from './job.ts';
 import { PendingTasks } from './pending-tasks.ts';
+import { Spread } from './spread.ts';
 import { taskName } from './views.ts';
 
 /** What batch keeps of a job until it has ended, worked out once. */
 export interface LiveJob {
   readonly job: Job;
   readonly pending: PendingTasks;
-  readonly constraints: readonly Constraint[];
-  readonly hosts: Hosts;
+  readonly spread: Spread;
   /** What a launch of one task takes in a message, at most. */
   readonly bytes: number;
   /** Two jobs of the same needs fit or do not fit together. */
   readonly needs: string;
 }
 
-/** Faults: BAD_CONSTRAINT. */
-export function createLiveJob(job: Job, hostnames: ReadonlyMap<string, string>): LiveJob | Fault {
+/** `agents`: as their offers show them, by name. Faults: BAD_CONSTRAINT. */
+export function createLiveJob(job: Job, agents: ReadonlyMap<string, Candidate>): LiveJob | Fault {
   const constraints: Constraint[] = [];
   for (const text of job.spec.constraints) {
     const constraint = parseConstraint(text);
@@ -32,21 +31,25 @@ export function createLiveJob(job: Job, hostnames: ReadonlyMap<string, string>):
   return {
     job,
     pending: new PendingTasks(job),
-    constraints,
-    hosts: new Hosts(hostnames),
+    spread: new Spread(constraints, agents),
     // Ports are the one thing that grows with a placement: in the resources, and in the environment.
-    bytes: encode(launchOf(job, job.spec.count - 1, 1_000_000, resources, []), 'cbor').length + 16 * resources.length + 128 + ports * 24,
+    bytes:
+      encode(launchOf(job, job.spec.count - 1, 1_000_000, resources, []), 'cbor').length +
+      16 * resources.length +
+      128 +
+      ports * 24,
     needs: JSON.stringify([resources, ports]),
   };
 }
 
-/** True where the job's constraints allow one more task on that offer's agent. */
-export function admits({ constraints, hosts }: LiveJob, offer: Offer): boolean {
-  return constraints.every((constraint) => matches(constraint, offer, hosts));
-}
-
 /** What the agent is asked to run. */
-export function launchOf(job: Job, index: number, attempt: number, resources: Resources, ports: readonly number[]): TaskLaunch {
+export function launchOf(
+  job: Job,
+  index: number,
+  attempt: number,
+  resources: Resources,
+  ports: readonly number[],
+): TaskLaunch {
   const { spec } = job;
   return {
     task: taskName(spec.job, index),
@@ -69,11 +72,8 @@ export function launchOf(job: Job, index: number, attempt: number, resources: Re
 
 /** MESQ_PORT is the first; as many as there is room for names have one of their own. */
 function portNames(ports: readonly number[], room: number): Record<string, string> {
-  const names: Record<string, string> = {};
   const [first] = ports;
-  if (first !== undefined) names['MESQ_PORT'] = String(first);
-  for (const [at, port] of ports.entries()) {
-    if (at < room) names[`MESQ_PORT${at}`] = String(port);
-  }
-  return names;
+  if (first === undefined) return {};
+  const numbered = ports.slice(0, room).map((port, at) => [`MESQ_PORT${at}`, String(port)]);
+  return { MESQ_PORT: String(first), ...Object.fromEntries(numbered) };
 }

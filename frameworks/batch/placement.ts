@@ -1,7 +1,7 @@
 import { LIMITS } from '../../protocol/limits.ts';
 import { type Offer, pack, type TaskLaunch } from '../../sdk/index.ts';
 import { type Job, place } from './job.ts';
-import { admits, type LiveJob, launchOf } from './live-job.ts';
+import { type LiveJob, launchOf } from './live-job.ts';
 import type { PendingJobs, PendingTasks } from './pending-tasks.ts';
 
 /** Room that an ACCEPT leaves to its envelope. */
@@ -45,6 +45,7 @@ function placeOn(
 ): Placement | undefined {
   const tasks: TaskLaunch[] = [];
   const placed: { job: Job; index: number }[] = [];
+  const candidate = { agent: offer.name, hostname: offer.hostname, attributes: offer.attributes };
   const tooBig = new Set<string>();
   let available = offer.resources;
   let bytes = 0;
@@ -52,7 +53,7 @@ function placeOn(
   for (const { job } of jobs) {
     const live = liveJob(job.spec.job);
     if (live === undefined || available.length === 0) continue;
-    if (tooBig.has(live.needs) || !admits(live, offer)) continue;
+    if (tooBig.has(live.needs) || !live.spread.admits(candidate)) continue;
     for (let index = live.pending.peek(); index !== undefined; index = live.pending.peek()) {
       more = tasks.length >= LIMITS.tasksPerMessage || (tasks.length > 0 && bytes + live.bytes > ACCEPT_BYTES);
       if (more) break;
@@ -64,11 +65,11 @@ function placeOn(
       const task = place(job, index, offer.name, now);
       tasks.push(launchOf(job, index, task.attempt, packed.taken, packed.ports));
       placed.push({ job, index });
-      live.hosts.add(index, offer.name);
+      live.spread.add(index, offer.name);
       available = packed.left;
       bytes += live.bytes;
-      // With unique:hostname one task takes the host for the whole job.
-      if (live.constraints.length > 0 && !admits(live, offer)) break;
+      // With unique:hostname, say, one task takes the host for the whole job.
+      if (live.spread.counts && !live.spread.admits(candidate)) break;
     }
     if (more) break;
   }

@@ -78,7 +78,10 @@ export interface Client {
    * Follows a job: each part as it comes, to the last. A fault ends it. After a reconnect it begins anew with a part
    * that tells the job as it is. Leave the loop to stop.
    */
-  watch(job: string, options: RequestOptions & { framework: string }): AsyncIterable<InferOutput<BatchOps['watch']['part']> | Fault>;
+  watch(
+    job: string,
+    options: RequestOptions & { framework: string },
+  ): AsyncIterable<InferOutput<BatchOps['watch']['part']> | Fault>;
   /** Reads a task's output; see {@link ReadOutputOptions}. A fault ends it. */
   readOutput(options: ReadOutputOptions): AsyncIterable<OutputPiece | Fault>;
   /** The leader as the broker tells it: undefined until it has, null while nobody leads. */
@@ -112,7 +115,11 @@ class BusClient implements Client {
     options.bus.onConnected(() => this.#sendAgain());
   }
 
-  request(op: string, body: unknown, options: RequestOptions & { framework?: string | undefined } = {}): Promise<never> {
+  request(
+    op: string,
+    body: unknown,
+    options: RequestOptions & { framework?: string | undefined } = {},
+  ): Promise<never> {
     const parts: unknown[] = [];
     return new Promise<unknown>((resolve) => {
       this.#ask(op, body, options, {
@@ -126,7 +133,10 @@ class BusClient implements Client {
     }) as Promise<never>;
   }
 
-  async *watch(job: string, options: RequestOptions & { framework: string }): AsyncGenerator<InferOutput<BatchOps['watch']['part']> | Fault> {
+  async *watch(
+    job: string,
+    options: RequestOptions & { framework: string },
+  ): AsyncGenerator<InferOutput<BatchOps['watch']['part']> | Fault> {
     const stream = new PartStream<InferOutput<BatchOps['watch']['part']> | Fault>();
     const close = this.#ask('watch', { job }, options, {
       stream: true,
@@ -164,7 +174,8 @@ class BusClient implements Client {
 
   close(): void {
     this.#closed = true;
-    for (const { request } of [...this.#open.values()]) this.#fail(request, new Fault('UNREACHABLE', 'the client was closed'));
+    for (const { request } of [...this.#open.values()])
+      this.#fail(request, new Fault('UNREACHABLE', 'the client was closed'));
     for (const remove of this.#unsubscribe) remove();
     this.#chunks.close();
   }
@@ -190,9 +201,21 @@ class BusClient implements Client {
   ): () => void {
     const request = options.request ?? randomWord(this.#options.random, 16);
     const { framework } = options;
-    const open: OpenRequest = { ...answer, request, framework, op, body, expected: 0, sentAgain: false, deadline: undefined, again: undefined };
+    const open: OpenRequest = {
+      ...answer,
+      request,
+      framework,
+      op,
+      body,
+      expected: 0,
+      sentAgain: false,
+      deadline: undefined,
+      again: undefined,
+    };
     this.#open.set(request, open);
-    open.deadline = this.#options.clock.after(options.timeoutMs ?? TIMEOUT_MS, () => this.#fail(request, this.#silence(op)));
+    open.deadline = this.#options.clock.after(options.timeoutMs ?? TIMEOUT_MS, () =>
+      this.#fail(request, this.#silence(op)),
+    );
     this.#listening.then(
       () => this.#send(open),
       (error: unknown) => this.#fail(request, faultOf(error)),
@@ -215,10 +238,14 @@ class BusClient implements Client {
     if (!open.stream || open.expected === 0) open.again = clock.after(SLOW_AGAIN_MS, () => this.#repeat(open));
     if (!bus.connected) return;
     const message = { type: 'REQUEST', request, op, body, ...(framework === undefined ? {} : { framework }) } as const;
-    bus.publish(topicOf(this.#prefix, { kind: 'request', name, session }), write(REQUESTS, message, encoding), { qos: 1 }).catch((error: unknown) => {
-      // A lost connection comes back, and the request goes out again.
-      if (!(error instanceof BusError) || error.code !== 'DISCONNECTED') this.#fail(request, faultOf(error));
-    });
+    bus
+      .publish(topicOf(this.#prefix, { kind: 'request', name, session }), write(REQUESTS, message, encoding), {
+        qos: 1,
+      })
+      .catch((error: unknown) => {
+        // A lost connection comes back, and the request goes out again.
+        if (!(error instanceof BusError) || error.code !== 'DISCONNECTED') this.#fail(request, faultOf(error));
+      });
   }
 
   #repeat(open: OpenRequest): void {
@@ -299,8 +326,9 @@ function isPassing(fault: Fault, { framework }: OpenRequest): boolean {
 
 /** The parts of an answer as one: lists are joined, the rest is the last part's. */
 function joined(op: string, framework: string | undefined, parts: readonly unknown[]): unknown {
-  const operations: Readonly<Record<string, { readonly part: LeaderOps['agents']['part'] | BatchOps['jobs']['part'] }>> =
-    framework === undefined ? (OPERATIONS as never) : (BATCH_OPERATIONS as never);
+  const operations: Readonly<
+    Record<string, { readonly part: LeaderOps['agents']['part'] | BatchOps['jobs']['part'] }>
+  > = framework === undefined ? (OPERATIONS as never) : (BATCH_OPERATIONS as never);
   const schema = operations[op]?.part;
   const whole: Record<string, unknown> = {};
   for (const part of parts) {

@@ -1,5 +1,5 @@
-import type { Offer } from '../protocol/offer.ts';
 import { TIMES } from '../protocol/limits.ts';
+import type { Offer } from '../protocol/offer.ts';
 
 /** Longest that a decline without a time of its own hides an agent. */
 const MOST_MS = 300_000;

@@ -1,5 +1,12 @@
 import type { Offer } from '../protocol/offer.ts';
-import { coalesceRanges, countRanges, type Range, type Ranges, subtractRanges, takeFirst } from '../protocol/resource-ranges.ts';
+import {
+  coalesceRanges,
+  countRanges,
+  type Range,
+  type Ranges,
+  subtractRanges,
+  takeFirst,
+} from '../protocol/resource-ranges.ts';
 import type { Resource, Resources } from '../protocol/resources.ts';
 
 /** What one task needs: scalars, and a number of ports, whichever they are. */

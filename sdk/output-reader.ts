@@ -139,7 +139,8 @@ class Reading {
     if (this.#closed) return;
     if (!(answer instanceof Fault)) this.#attempt ??= answer.attempt;
     // The cluster may come back; what is wrong with the request will not.
-    else if (answer.code !== 'TIMED_OUT' && answer.code !== 'NO_LEADER' && answer.code !== 'UNREACHABLE') this.#fail(answer);
+    else if (answer.code !== 'TIMED_OUT' && answer.code !== 'NO_LEADER' && answer.code !== 'UNREACHABLE')
+      this.#fail(answer);
   }
 
   #received({ offset, data, end, fault }: Chunk): void {
@@ -157,7 +158,8 @@ class Reading {
     this.#next = next + dropped + bytes.length;
     // Dropped bytes are no credit used: without this a stream cut at its head would stall.
     this.#until = Math.max(this.#until, this.#next);
-    if (bytes.length > 0 || end || dropped > 0) this.pieces.push({ offset: this.#next - bytes.length, bytes, dropped, end });
+    if (bytes.length > 0 || end || dropped > 0)
+      this.pieces.push({ offset: this.#next - bytes.length, bytes, dropped, end });
     if (end) this.#finish();
   }
 

@@ -7,6 +7,7 @@ import { cut, type Encoding, type MessageOf, type Outgoing, read, write } from '
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Offer } from '../protocol/offer.ts';
+import type { Resources } from '../protocol/resources.ts';
 import { CALLS, EVENTS } from '../protocol/scheduler.ts';
 import type { TaskInfo } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
@@ -19,7 +20,10 @@ import { type StoreEntry, StoreRequests } from './store-requests.ts';
 export type DriverStatus = 'DRIVER_NOT_STARTED' | 'DRIVER_RUNNING' | 'DRIVER_STOPPED';
 
 /** A task to launch; fields with a default may be left out. */
-export type TaskLaunch = InferInput<typeof TaskInfo>;
+export type TaskLaunch = Omit<InferInput<typeof TaskInfo>, 'resources' | 'argv'> & {
+  readonly argv: readonly string[];
+  readonly resources: Resources;
+};
 
 /** What is done with offers that are accepted. */
 export interface Launch {
@@ -119,13 +123,15 @@ export class SchedulerDriver {
     const { bus } = this.#options;
     const listen = (kind: 'event' | 'offers' | 'leader', handler: (message: BusMessage) => void): void => {
       const topic = topicOf(this.#prefix, kind === 'leader' ? { kind } : { kind, name: this.name });
-      bus.subscribe(topic, 1, (message) => this.#running() && handler(message)).then(
-        (remove) => {
-          if (this.#running()) this.#unsubscribe.push(remove);
-          else remove();
-        },
-        (error: unknown) => this.#busFailed(error),
-      );
+      bus
+        .subscribe(topic, 1, (message) => this.#running() && handler(message))
+        .then(
+          (remove) => {
+            if (this.#running()) this.#unsubscribe.push(remove);
+            else remove();
+          },
+          (error: unknown) => this.#busFailed(error),
+        );
     };
     listen('event', (message) => this.#received(message));
     listen('offers', (message) => this.#received(message));
@@ -170,9 +176,9 @@ export class SchedulerDriver {
       this.#offers.delete(id);
     }
     const [fitting = [], ...rest] = cut(tasks, LIMITS.partBytes - 4_096, LIMITS.tasksPerMessage * LIMITS.operations);
-    const launches: { type: 'LAUNCH'; tasks: TaskLaunch[] }[] = [];
+    const launches: { type: 'LAUNCH'; tasks: InferInput<typeof TaskInfo>[] }[] = [];
     for (let at = 0; at < fitting.length; at += LIMITS.tasksPerMessage) {
-      launches.push({ type: 'LAUNCH', tasks: fitting.slice(at, at + LIMITS.tasksPerMessage) });
+      launches.push({ type: 'LAUNCH', tasks: asSchemaInput(fitting.slice(at, at + LIMITS.tasksPerMessage)) });
     }
     this.#send({
       type: 'ACCEPT',
@@ -237,7 +243,11 @@ export class SchedulerDriver {
   }
 
   /** Only with `explicitAcknowledgements`: call it once the status' effect is durable. The master repeats it until then. */
-  acknowledgeStatusUpdate(status: { readonly task: string; readonly uuid: string; readonly acknowledge: boolean }): DriverStatus {
+  acknowledgeStatusUpdate(status: {
+    readonly task: string;
+    readonly uuid: string;
+    readonly acknowledge: boolean;
+  }): DriverStatus {
     if (!this.#running() || !status.acknowledge) return this.#status;
     this.#acknowledgements.push({ task: status.task, uuid: status.uuid });
     this.#flushSoon();
@@ -246,7 +256,8 @@ export class SchedulerDriver {
 
   /** Asks for the state of these tasks; each is answered. None named: every task of this framework is told. */
   reconcileTasks(tasks: readonly { task: string; attempt?: number; agent?: string }[] = []): DriverStatus {
-    for (const part of cut(tasks, LIMITS.partBytes, LIMITS.tasksPerMessage)) this.#call({ type: 'RECONCILE', tasks: part });
+    for (const part of cut(tasks, LIMITS.partBytes, LIMITS.tasksPerMessage))
+      this.#call({ type: 'RECONCILE', tasks: part });
     return this.#status;
   }
 
@@ -302,7 +313,8 @@ export class SchedulerDriver {
     const message = error instanceof Error ? error.message : String(error);
     this.#options.log?.error('scheduler-bus-failed', { framework: this.name, message });
     if (!this.#running() || !(error instanceof BusError)) return;
-    const code = error.code === 'NOT_ALLOWED' ? 'NOT_ALLOWED' : error.code === 'TOO_LARGE' ? 'TOO_LARGE' : 'UNREACHABLE';
+    const code =
+      error.code === 'NOT_ALLOWED' ? 'NOT_ALLOWED' : error.code === 'TOO_LARGE' ? 'TOO_LARGE' : 'UNREACHABLE';
     this.#options.scheduler.error?.(this, new Fault(code, message));
   }
 
@@ -316,7 +328,11 @@ export class SchedulerDriver {
   #sendSubscribe(): void {
     this.#retry?.cancel();
     if (!this.#options.bus.connected) return;
-    this.#send({ type: 'SUBSCRIBE', roles: [...this.#roles], suppressed: this.#suppressed.filter((role) => this.#roles.includes(role)) });
+    this.#send({
+      type: 'SUBSCRIBE',
+      roles: [...this.#roles],
+      suppressed: this.#suppressed.filter((role) => this.#roles.includes(role)),
+    });
     const waitMs = Math.round(this.#retryMs * (0.5 + this.#options.random.next() / 2));
     this.#retryMs = Math.min(LAST_RETRY_MS, this.#retryMs * 2);
     this.#retry = this.#options.clock.after(waitMs, () => {
@@ -352,7 +368,11 @@ export class SchedulerDriver {
     if (payload.length === 0) return;
     const received = read(EVENTS, payload);
     if (received instanceof Fault) {
-      this.#options.log?.warn('event-unreadable', { framework: this.name, code: received.code, message: received.message });
+      this.#options.log?.warn('event-unreadable', {
+        framework: this.name,
+        code: received.code,
+        message: received.message,
+      });
       return;
     }
     this.#event(received.message);
@@ -395,7 +415,8 @@ export class SchedulerDriver {
         this.#store.loaded(event.request, event.part, event.last, event.entries);
         break;
       case 'REQUEST':
-        if (scheduler.request === undefined) this.reply(event, new Fault('NOT_FOUND', `${this.name} answers no requests`));
+        if (scheduler.request === undefined)
+          this.reply(event, new Fault('NOT_FOUND', `${this.name} answers no requests`));
         else scheduler.request(this, event);
         break;
     }
@@ -459,7 +480,8 @@ export class SchedulerDriver {
     const acknowledgements = this.#acknowledgements;
     this.#acknowledgements = [];
     if (acknowledgements.length > 0) {
-      for (const updates of cut(acknowledgements, LIMITS.partBytes, LIMITS.tasksPerMessage)) this.#call({ type: 'ACKNOWLEDGE', updates });
+      for (const updates of cut(acknowledgements, LIMITS.partBytes, LIMITS.tasksPerMessage))
+        this.#call({ type: 'ACKNOWLEDGE', updates });
     }
     for (const [refuseMs, offers] of this.#declines) {
       for (const part of cut(offers, LIMITS.partBytes, LIMITS.operations)) {
@@ -468,4 +490,9 @@ export class SchedulerDriver {
     }
     this.#declines.clear();
   }
+}
+
+/** The schema's input type has no read-only arrays; nobody writes to these. */
+function asSchemaInput(tasks: readonly TaskLaunch[]): InferInput<typeof TaskInfo>[] {
+  return tasks as unknown as InferInput<typeof TaskInfo>[];
 }

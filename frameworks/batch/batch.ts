@@ -1,6 +1,6 @@
+import type { Candidate } from '../../protocol/constraints.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { parseTaskName } from '../../protocol/job.ts';
-import { LIMITS } from '../../protocol/limits.ts';
 import {
   type ClientRequest,
   type Clock,
@@ -58,8 +58,8 @@ export class Batch implements Scheduler, BatchJobs {
   readonly #requests: RequestHandler;
   /** Stored, but not readable by this version: left alone. */
   readonly #unreadable = new Set<string>();
-  /** Names of agents → host names, as offers tell them. */
-  readonly #hostnames = new Map<string, string>();
+  /** Agents as their offers show them, by name. */
+  readonly #agents = new Map<string, Candidate>();
   #details: { job: Job; index: number }[] = [];
   #loaded = false;
   #reconciled = false;
@@ -102,7 +102,7 @@ export class Batch implements Scheduler, BatchJobs {
   }
 
   resourceOffers(driver: SchedulerDriver, offers: readonly Offer[]): void {
-    for (const offer of offers) this.#hostnames.set(offer.name, offer.hostname);
+    for (const { name, hostname, attributes } of offers) this.#agents.set(name, { agent: name, hostname, attributes });
     if (this.#reconciled) this.#place(driver, offers);
     else this.#held.push(...offers);
   }
@@ -141,7 +141,7 @@ export class Batch implements Scheduler, BatchJobs {
       this.#ended.add(record);
       return;
     }
-    const live = createLiveJob(job, this.#hostnames);
+    const live = createLiveJob(job, this.#agents);
     if (live instanceof Fault) {
       this.#log?.error('job-unplaceable', { job: job.spec.job, message: live.message });
       return;
@@ -156,7 +156,7 @@ export class Batch implements Scheduler, BatchJobs {
   changed(driver: SchedulerDriver, record: JobRecord, index: number | undefined, effects: readonly Effect[]): void {
     const { job } = record;
     if (index !== undefined) record.blockChanged(blockOf(index));
-    if (index !== undefined && phaseOf(job, index) !== 'placed') record.live?.hosts.delete(index);
+    if (index !== undefined && phaseOf(job, index) !== 'placed') record.live?.spread.delete(index);
     for (const effect of effects) this.#effect(driver, record, effect);
     if (record.ended && record.live !== undefined) this.#end(driver, record);
     this.watchers.changed(driver, job, index);
@@ -192,7 +192,7 @@ export class Batch implements Scheduler, BatchJobs {
     else {
       for (const effect of effects) this.#effect(driver, record, effect);
       this.watchers.changed(driver, job, index);
-      if (status.agentName !== undefined) record.live?.hosts.add(index, status.agentName);
+      if (status.agentName !== undefined) record.live?.spread.add(index, status.agentName);
     }
     if (!durable) acknowledge();
     else this.#turnSoon(driver);
@@ -285,7 +285,8 @@ export class Batch implements Scheduler, BatchJobs {
       this.#awake.clear();
       const records = [...this.#toWrite];
       this.#toWrite.clear();
-      for (const record of records) record.write(driver).then((fault) => this.#storeFailed(driver, fault, record), rethrow);
+      for (const record of records)
+        record.write(driver).then((fault) => this.#storeFailed(driver, fault, record), rethrow);
     });
   }
 

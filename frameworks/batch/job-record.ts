@@ -1,8 +1,17 @@
 import type { Fault } from '../../protocol/faults.ts';
 import type { SchedulerDriver } from '../../sdk/index.ts';
-import { type Job, stateOf } from './job.ts';
-import type { LiveJob } from './placement.ts';
-import { blockOf, blocksOf, encodeBlock, encodeSpec, encodeState, isClean, keyOf, type StoredPart } from './stored-job.ts';
+import type { Job } from './job.ts';
+import type { LiveJob } from './live-job.ts';
+import {
+  blockOf,
+  blocksOf,
+  encodeBlock,
+  encodeSpec,
+  encodeState,
+  isClean,
+  keyOf,
+  type StoredPart,
+} from './stored-job.ts';
 
 /**
  * A job with what the store has of it. {@link write} brings the store up to date, one writing at a time; what must
@@ -91,7 +100,9 @@ export class JobRecord {
     this.#dirty.clear();
     this.#stateDirty = false;
     // The state tells the end only after the blocks tell why; where it tells everything, the blocks may go.
-    const writes = clean ? [] : blocks.map((block) => this.#put(driver, { kind: 'block', block }, encodeBlock(job, block)));
+    const writes = clean
+      ? []
+      : blocks.map((block) => this.#put(driver, { kind: 'block', block }, encodeBlock(job, block)));
     let fault = (await Promise.all(writes)).find((outcome) => outcome !== undefined);
     if (fault === undefined && stateDirty) fault = await this.#put(driver, { kind: 'state' }, encodeState(job));
     if (fault === undefined && clean) fault = await this.#removeBlocks(driver);
@@ -126,9 +137,5 @@ export class JobRecord {
   /** Whether a job of that id and this one are the same submission. */
   isSame(other: Job): boolean {
     return this.job.owner === other.owner && JSON.stringify(this.job.spec) === JSON.stringify(other.spec);
-  }
-
-  get state(): string {
-    return stateOf(this.job);
   }
 }

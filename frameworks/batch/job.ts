@@ -1,5 +1,5 @@
 import { assert } from '../../protocol/faults.ts';
-import type { JobSpec, JobState, JobView } from '../../protocol/job.ts';
+import type { JobSpec } from '../../protocol/job.ts';
 import type { StatusEvent } from '../../protocol/scheduler.ts';
 import { isTerminal, NOT_THE_TASKS_FAULT, type Reason, type TaskState } from '../../protocol/task.ts';
 import { IndexRanges } from './index-ranges.ts';
@@ -110,7 +110,10 @@ export function phaseOf(job: Job, index: number): Phase {
 /** A task is launched: the attempt it runs under. It must be waiting. */
 export function place(job: Job, index: number, agent: string, now: number): Task {
   const task = taskAt(job, index);
-  assert(task.phase === 'waiting' && !job.cancelled, `task ${job.spec.job}.${index} is placed while it waits for no place`);
+  assert(
+    task.phase === 'waiting' && !job.cancelled,
+    `task ${job.spec.job}.${index} is placed while it waits for no place`,
+  );
   move(job, task, 'placed');
   Object.assign(task, { state: 'TASK_STAGING', agent, created: now, started: undefined, finished: undefined });
   Object.assign(task, { reason: undefined, message: undefined, exitCode: undefined, output: undefined });
@@ -132,7 +135,8 @@ export function applyStatus(job: Job, index: number, status: StatusEvent, now: n
   const task = known ?? taskAt(job, index);
   const superseded = phase === 'placed' && status.attempt < task.attempt;
   if (phase === 'waiting' || status.attempt > task.attempt) adopt(job, task, status);
-  else if (!superseded && isLive(status) && status.state === task.state && status.restart === task.restart) return unwanted(job, index, task);
+  else if (!superseded && isLive(status) && status.state === task.state && status.restart === task.restart)
+    return unwanted(job, index, task);
   describe(task, status, now);
   if (isLive(status)) return running(job, index, task, status);
   const effects = end(job, index, task, status, now);

@@ -48,7 +48,9 @@ export class RequestHandler {
         this.#answer(driver, request, jobsParts([...this.#batch.records.values()].map(({ job }) => job)).values());
         break;
       case 'job':
-        this.#with(driver, request, understood.body.job, ({ job }) => driver.reply(request, { body: { job: viewJob(job), spec: job.spec } }));
+        this.#with(driver, request, understood.body.job, ({ job }) =>
+          driver.reply(request, { body: { job: viewJob(job), spec: job.spec } }),
+        );
         break;
       case 'tasks':
         this.#tasks(driver, request, understood.body.job);
@@ -108,10 +110,13 @@ export class RequestHandler {
   /** Why this job cannot be taken, or undefined. */
   #refusal(job: Job): Fault | undefined {
     const { spec } = job;
-    if (this.#batch.liveJobs() + this.#submitting.size >= LIMITS.jobs) return new Fault('LIMIT', `at most ${LIMITS.jobs} jobs at once`);
+    if (this.#batch.liveJobs() + this.#submitting.size >= LIMITS.jobs)
+      return new Fault('LIMIT', `at most ${LIMITS.jobs} jobs at once`);
     const other = spec.resources.find((resource) => resource.scalar === undefined);
-    if (other !== undefined) return new Fault('BAD_JOB', `resources.${other.name}: a job's needs are scalars; ports are counted in ports`);
-    if (spec.resources.length === 0 && spec.ports === 0) return new Fault('BAD_JOB', 'resources: a task needs something');
+    if (other !== undefined)
+      return new Fault('BAD_JOB', `resources.${other.name}: a job's needs are scalars; ports are counted in ports`);
+    if (spec.resources.length === 0 && spec.ports === 0)
+      return new Fault('BAD_JOB', 'resources: a task needs something');
     if (Object.keys(spec.environment).length > LIMITS.environmentNames - OWN_NAMES) {
       return new Fault('BAD_JOB', `environment: more than ${LIMITS.environmentNames - OWN_NAMES} names`);
     }
@@ -142,7 +147,10 @@ export class RequestHandler {
       return;
     }
     if (index >= job.spec.count) {
-      driver.reply(request, new Fault('NOT_FOUND', `job ${job.spec.job} has ${job.spec.count} tasks; there is no ${index}`));
+      driver.reply(
+        request,
+        new Fault('NOT_FOUND', `job ${job.spec.job} has ${job.spec.count} tasks; there is no ${index}`),
+      );
       return;
     }
     const effects = killTask(job, index, this.#batch.clock.wall());

@@ -11,7 +11,9 @@ import { viewJob, viewTask } from './views.ts';
 export type BatchOp = keyof typeof BATCH_OPERATIONS;
 
 /** A request that was understood and is allowed: `op` and its checked body. */
-export type BatchRequest = { [Op in BatchOp]: { readonly op: Op; readonly body: v.InferOutput<(typeof BATCH_OPERATIONS)[Op]['body']> } }[BatchOp];
+export type BatchRequest = {
+  [Op in BatchOp]: { readonly op: Op; readonly body: v.InferOutput<(typeof BATCH_OPERATIONS)[Op]['body']> };
+}[BatchOp];
 
 /** Views answered to one `tasks`, at most. */
 const MOST_TASKS = LIMITS.jobCount;
@@ -19,11 +21,18 @@ const READERS = new Set(['viewer', 'user', 'operator']);
 const USERS = new Set(['user', 'operator']);
 
 /** Checks a request's shape and its principal's role. Faults: NOT_FOUND for an op that batch has not, BAD_JOB, BAD_SHAPE, NOT_ALLOWED. */
-export function readRequest({ op, body, principal }: Pick<ClientRequest, 'op' | 'body' | 'principal'>): BatchRequest | Fault {
+export function readRequest({
+  op,
+  body,
+  principal,
+}: Pick<ClientRequest, 'op' | 'body' | 'principal'>): BatchRequest | Fault {
   if (!isBatchOp(op)) return new Fault('NOT_FOUND', `the batch framework has no operation ${op}`);
   const operation = BATCH_OPERATIONS[op];
   if (!(operation.role === 'user' ? USERS : READERS).has(principal.role)) {
-    return new Fault('NOT_ALLOWED', `${op} takes the role ${operation.role}; ${principal.name} has the role ${principal.role}`);
+    return new Fault(
+      'NOT_ALLOWED',
+      `${op} takes the role ${operation.role}; ${principal.name} has the role ${principal.role}`,
+    );
   }
   const checked = check(operation.body, body);
   if (!(checked instanceof Fault)) return { op, body: checked } as BatchRequest;

@@ -28,7 +28,10 @@ const StoredState = v.object({
   clean: v.boolean(),
 });
 const PHASES = { w: 'waiting', p: 'placed', s: 'finished', f: 'failed' } as const satisfies Record<string, Phase>;
-const LETTERS = { waiting: 'w', placed: 'p', finished: 's', failed: 'f' } as const satisfies Record<Phase, keyof typeof PHASES>;
+const LETTERS = { waiting: 'w', placed: 'p', finished: 's', failed: 'f' } as const satisfies Record<
+  Phase,
+  keyof typeof PHASES
+>;
 const STATES = new Map<string, TaskState>(TASK_STATES.map((state) => [state.slice('TASK_'.length), state]));
 /** `[index, phase, attempt, retries, requeues, killed, state, exit code, reason]`. */
 const StoredTask = v.tuple([
@@ -42,7 +45,11 @@ const StoredTask = v.tuple([
   v.nullable(Count),
   v.nullable(v.picklist(REASONS)),
 ]);
-const StoredBlock = v.object({ format: v.literal(1), done: v.array(v.tuple([Count, Count])), tasks: v.array(StoredTask) });
+const StoredBlock = v.object({
+  format: v.literal(1),
+  done: v.array(v.tuple([Count, Count])),
+  tasks: v.array(StoredTask),
+});
 
 export type StoredPart = { readonly kind: 'spec' | 'state' } | { readonly kind: 'block'; readonly block: number };
 
@@ -71,7 +78,11 @@ export function blocksOf(job: Job): number {
 export function encodeSpec(job: Job): string | Fault {
   const text = JSON.stringify({ format: 1, owner: job.owner, created: job.created, spec: job.spec });
   if (text.length <= LIMITS.storeValueBytes) return text;
-  return new Fault('TOO_LARGE', `the job takes ${text.length} bytes; the limit is ${LIMITS.storeValueBytes}`, 'Shorten its arguments and environment, or put them into a file.');
+  return new Fault(
+    'TOO_LARGE',
+    `the job takes ${text.length} bytes; the limit is ${LIMITS.storeValueBytes}`,
+    'Shorten its arguments and environment, or put them into a file.',
+  );
 }
 
 export function encodeState(job: Job): string {
@@ -80,7 +91,11 @@ export function encodeState(job: Job): string {
 
 /** True where the state alone tells everything. */
 export function isClean(job: Job): boolean {
-  return job.finished !== undefined && job.counts.failed === 0 && [...job.tasks.values()].every((task) => task.attempt === 0 && isPlain(task));
+  return (
+    job.finished !== undefined &&
+    job.counts.failed === 0 &&
+    [...job.tasks.values()].every((task) => task.attempt === 0 && isPlain(task))
+  );
 }
 
 /** The value of one block; null where it says nothing and needs no key. */
@@ -182,7 +197,11 @@ function count1(job: Job, phase: Phase): void {
   job.counts[phase]++;
 }
 
-function parse<Schema extends v.GenericSchema>(schema: Schema, text: string | undefined, part: string): v.InferOutput<Schema> | Fault {
+function parse<Schema extends v.GenericSchema>(
+  schema: Schema,
+  text: string | undefined,
+  part: string,
+): v.InferOutput<Schema> | Fault {
   if (text === undefined) return new Fault('CORRUPT', `the ${part} of a stored job is missing`);
   try {
     const parsed = check(schema, JSON.parse(text));

@@ -32,7 +32,8 @@ export function viewTask(job: Job, index: number, framework: string): TaskView {
     index,
     attempt: task?.attempt ?? 0,
     restart: task?.restart ?? 0,
-    state: task?.state ?? (phase === 'finished' ? 'TASK_FINISHED' : phase === 'failed' ? 'TASK_KILLED' : 'TASK_STAGING'),
+    state:
+      task?.state ?? (phase === 'finished' ? 'TASK_FINISHED' : phase === 'failed' ? 'TASK_KILLED' : 'TASK_STAGING'),
     reason: task?.reason ?? (task === undefined && phase === 'failed' ? 'KILLED_BY_REQUEST' : null),
     message: task?.message ?? null,
     agent: task?.agent ?? null,

@@ -1,4 +1,11 @@
-import { Aedes, type AedesPublishPacket, type Client, type ConnectPacket, type PublishPacket, type Subscription } from 'aedes';
+import {
+  Aedes,
+  type AedesPublishPacket,
+  type Client,
+  type ConnectPacket,
+  type PublishPacket,
+  type Subscription,
+} from 'aedes';
 import mqttPacket from 'mqtt-packet';
 import type { Bus } from '../io/bus.ts';
 import type { Clock } from '../io/clock.ts';
@@ -132,11 +139,20 @@ class CuredBroker implements Broker {
     });
     this.local = new LocalBus(
       (topic, payload, { qos = 0, retain = false }) => this.#route(topic, payload, qos, retain),
-      (topic, error) => options.log.error('a handler failed', { topic, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+      (topic, error) =>
+        options.log.error('a handler failed', {
+          topic,
+          error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+        }),
     );
-    this.#statistics = new BrokerStatistics(options.clock, `Mesquite ${options.version}`, () => this.stats(), (topic, text) => {
-      this.#route(topic, new TextEncoder().encode(text), 0, true);
-    });
+    this.#statistics = new BrokerStatistics(
+      options.clock,
+      `Mesquite ${options.version}`,
+      () => this.stats(),
+      (topic, text) => {
+        this.#route(topic, new TextEncoder().encode(text), 0, true);
+      },
+    );
   }
 
   async start(): Promise<void> {
@@ -144,8 +160,12 @@ class CuredBroker implements Broker {
     await this.#aedes.listen();
     this.#aedes.on('clientReady', (client) => this.#ready(client));
     this.#aedes.on('clientDisconnect', (client) => this.#ended(client));
-    this.#aedes.on('clientError', (client, error) => this.#options.log.debug('client error', { client: client.id, error: error.message }));
-    this.#aedes.on('connectionError', (_client, error) => this.#options.log.debug('connection error', { error: error.message }));
+    this.#aedes.on('clientError', (client, error) =>
+      this.#options.log.debug('client error', { client: client.id, error: error.message }),
+    );
+    this.#aedes.on('connectionError', (_client, error) =>
+      this.#options.log.debug('connection error', { error: error.message }),
+    );
     this.#aedes.on('unsubscribe', (filters, client) => this.#unsubscribed(client, filters));
     for (const listener of this.#options.listeners) listener.onConnection((connection) => this.#accept(connection));
   }
@@ -189,7 +209,11 @@ class CuredBroker implements Broker {
 
   /** Packets Aedes publishes about itself, and those that were refused, go nowhere. */
   #shadowPublish(): void {
-    const publish = this.#aedes.publish.bind(this.#aedes) as (packet: PublishPacket, client: unknown, done?: unknown) => void;
+    const publish = this.#aedes.publish.bind(this.#aedes) as (
+      packet: PublishPacket,
+      client: unknown,
+      done?: unknown,
+    ) => void;
     const own = `$SYS/${this.#aedes.id}/`;
     this.#aedes.publish = ((packet: PublishPacket, client: unknown, done?: unknown): void => {
       const finished = (typeof client === 'function' ? client : done) as (() => void) | undefined;
@@ -199,7 +223,17 @@ class CuredBroker implements Broker {
   }
 
   #route(topic: string, payload: Uint8Array, qos: 0 | 1, retain: boolean): void {
-    this.#aedes.publish({ cmd: 'publish', topic, payload: Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength), qos, retain, dup: false }, () => undefined);
+    this.#aedes.publish(
+      {
+        cmd: 'publish',
+        topic,
+        payload: Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength),
+        qos,
+        retain,
+        dup: false,
+      },
+      () => undefined,
+    );
   }
 
   #reject(reason: string): void {
@@ -216,7 +250,12 @@ class CuredBroker implements Broker {
     capOutbound(stream, this.#limits.outboundBytes, () => this.#reject('too slow'));
     const client = this.#aedes.handle(stream as unknown as Parameters<Aedes['handle']>[0]);
     const { _parser: parser } = client as unknown as ClientParts;
-    capInbound(stream, () => parser._list, this.#limits.packetBytes, () => this.#reject('packet too large'));
+    capInbound(
+      stream,
+      () => parser._list,
+      this.#limits.packetBytes,
+      () => this.#reject('packet too large'),
+    );
     parser.on('packet', () => {
       const session = this.#sessions.get(client);
       if (session !== undefined) session.lastPacketMs = this.#options.clock.monotonic();
@@ -245,7 +284,12 @@ class CuredBroker implements Broker {
     done(null, true);
   }
 
-  #authenticate(client: Client, username: string | undefined, password: Readonly<Uint8Array> | undefined, done: (error: (Error & { returnCode: number }) | null, ok: boolean | null) => void): void {
+  #authenticate(
+    client: Client,
+    username: string | undefined,
+    password: Readonly<Uint8Array> | undefined,
+    done: (error: (Error & { returnCode: number }) | null, ok: boolean | null) => void,
+  ): void {
     const refuse = (returnCode: 2 | 4 | 5, reason: string): void => {
       this.#reject(reason);
       this.#options.log.debug('connection refused', { client: client.id, reason });
@@ -286,7 +330,8 @@ class CuredBroker implements Broker {
 
   #ready(client: Client): void {
     const session = this.#sessions.get(client);
-    if (session !== undefined) for (const listener of this.#listeners) listener('connected', session.speaker, session.clientId);
+    if (session !== undefined)
+      for (const listener of this.#listeners) listener('connected', session.speaker, session.clientId);
   }
 
   #ended(client: Client): void {
@@ -325,7 +370,10 @@ class CuredBroker implements Broker {
     const { topic } = subscription;
     if (session === undefined) return null;
     const verdict = isTopicWord(topic, this.#limits) ? session.access.maySubscribe(topic) : 'refused';
-    if (verdict === 'refused' || (session.filters.size >= this.#limits.subscriptionsPerClient && !session.filters.has(topic))) {
+    if (
+      verdict === 'refused' ||
+      (session.filters.size >= this.#limits.subscriptionsPerClient && !session.filters.has(topic))
+    ) {
       this.#reject(verdict === 'refused' ? 'subscription not allowed' : 'too many subscriptions');
       return null;
     }

@@ -26,7 +26,12 @@ export interface Buffering {
  * A packet may announce 256 MB and Aedes would buffer them (moscajs/aedes #831). Who has more than `bytes` of one
  * packet underway is cut. To be called after Aedes listens, whose reader runs first.
  */
-export function capInbound(stream: ByteStream, buffered: () => Buffering | undefined, bytes: number, cut: () => void): void {
+export function capInbound(
+  stream: ByteStream,
+  buffered: () => Buffering | undefined,
+  bytes: number,
+  cut: () => void,
+): void {
   stream.on('readable', () => {
     if ((buffered()?.length ?? 0) <= bytes) return;
     cut();

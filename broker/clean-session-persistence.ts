@@ -55,7 +55,7 @@ export class CleanSessionPersistence {
     return this.#retained.size;
   }
 
-  // biome-ignore lint/suspicious/useAwait: Aedes insists on an async function.
+  /** Aedes insists on an async function. */
   async setup(): Promise<void> {}
 
   storeRetained(packet: AedesPublishPacket): Immediate<undefined> {
@@ -67,7 +67,9 @@ export class CleanSessionPersistence {
   }
 
   /** What Aedes pipes to a new subscriber. */
-  createRetainedStreamCombi(filters: readonly string[]): { pipe(to: { write(packet: object): unknown; end(): unknown }): void } {
+  createRetainedStreamCombi(filters: readonly string[]): {
+    pipe(to: { write(packet: object): unknown; end(): unknown }): void;
+  } {
     return {
       pipe: (to) => {
         for (const packet of this.#matching(filters)) to.write({ cmd: 'publish', ...packet, retain: true });

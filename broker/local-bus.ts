@@ -16,7 +16,10 @@ export class LocalBus implements Bus {
   readonly #send: (topic: string, payload: Uint8Array, options: PublishOptions) => void;
   readonly #failed: (topic: string, error: unknown) => void;
 
-  constructor(send: (topic: string, payload: Uint8Array, options: PublishOptions) => void, failed: (topic: string, error: unknown) => void) {
+  constructor(
+    send: (topic: string, payload: Uint8Array, options: PublishOptions) => void,
+    failed: (topic: string, error: unknown) => void,
+  ) {
     this.#send = send;
     this.#failed = failed;
   }

@@ -1,10 +1,10 @@
+import type { Timer } from '../io/clock.ts';
 import { AGENT_DOWN, type Fence } from '../protocol/agent-link.ts';
 import { type Encoding, type Outgoing, write } from '../protocol/envelope.ts';
 import { topicOf } from '../protocol/topics.ts';
 import type { Leader } from './leader.ts';
 import { Contacts } from './liveness/contacts.ts';
 import type { AgentRecord } from './registry/registry.ts';
-import type { Timer } from '../io/clock.ts';
 
 type Down = Outgoing<typeof AGENT_DOWN>;
 /** A command without its fence, which is added when it is sent. */
@@ -142,7 +142,12 @@ export class AgentSessions {
       const agent = registry.agents.get(id);
       this.#contacts.forget(id);
       if (agent?.state === 'active') {
-        this.#leader.propose({ kind: 'AGENT_UNREACHABLE', agent: id, epoch: agent.epoch, nowMs: this.#leader.wallMs() });
+        this.#leader.propose({
+          kind: 'AGENT_UNREACHABLE',
+          agent: id,
+          epoch: agent.epoch,
+          nowMs: this.#leader.wallMs(),
+        });
       }
     }
     this.#arm();

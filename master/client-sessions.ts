@@ -38,7 +38,8 @@ export class ClientSessions {
    * operator; the broker refuses a name that has a token without that token.
    */
   principal(name: string): Principal {
-    for (const token of this.#leader.registry.tokens.values()) if (token.name === name) return { name, role: token.role };
+    for (const token of this.#leader.registry.tokens.values())
+      if (token.name === name) return { name, role: token.role };
     return { name, role: 'operator' };
   }
 
@@ -57,6 +58,8 @@ export class ClientSessions {
 
   #publish(topic: string, payload: Uint8Array): void {
     const { bus, log } = this.#leader.world;
-    bus.publish(topic, payload, { qos: 1 }).catch((error: unknown) => log.debug('client not reached', { topic, error: String(error) }));
+    bus
+      .publish(topic, payload, { qos: 1 })
+      .catch((error: unknown) => log.debug('client not reached', { topic, error: String(error) }));
   }
 }

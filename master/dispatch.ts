@@ -4,7 +4,7 @@ import { LIMITS } from '../protocol/limits.ts';
 import { isTerminal } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { Leader } from './leader.ts';
-import { type AgentRecord, taskKey, type TaskRecord, tasksOfAgent } from './registry/registry.ts';
+import { type AgentRecord, type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 
 /**
  * Carries what is committed to the agents, again and again until it is answered: launches until ACCEPTED, kills until
@@ -65,7 +65,9 @@ export class Dispatch {
   /** Sends what has gathered; called once after each batch of committed commands. */
   flush(): void {
     this.#each(this.#launches, (agent, tasks) => {
-      const wanted = tasks.filter((task) => !this.#answered.has(keyOf(task))).map(({ framework, info }) => ({ framework, info }));
+      const wanted = tasks
+        .filter((task) => !this.#answered.has(keyOf(task)))
+        .map(({ framework, info }) => ({ framework, info }));
       for (const part of cut(wanted, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
         if (part.length > 0) this.#sessions.command(agent, { type: 'RUN', tasks: part });
       }
@@ -78,11 +80,13 @@ export class Dispatch {
         attempt: info.attempt,
         ...(kill?.graceMs === undefined ? {} : { graceMs: kill.graceMs }),
       }));
-      for (const part of cut(kills, LIMITS.partBytes, LIMITS.tasksPerMessage)) this.#sessions.command(agent, { type: 'KILL', tasks: part });
+      for (const part of cut(kills, LIMITS.partBytes, LIMITS.tasksPerMessage))
+        this.#sessions.command(agent, { type: 'KILL', tasks: part });
       this.#waiting.add(agent.agent);
     });
     this.#each(this.#acknowledged, (agent, uuids) => {
-      for (const updates of cut(uuids, LIMITS.partBytes, LIMITS.tasksPerMessage)) this.#sessions.command(agent, { type: 'ACKNOWLEDGE', updates });
+      for (const updates of cut(uuids, LIMITS.partBytes, LIMITS.tasksPerMessage))
+        this.#sessions.command(agent, { type: 'ACKNOWLEDGE', updates });
     });
     this.#arm();
   }

@@ -56,7 +56,13 @@ export class FrameworkSessions {
     if (session === undefined) return;
     session.active = true;
     const { registry, term, world } = this.#leader;
-    this.send(framework, { type: 'SUBSCRIBED', framework, cluster: registry.cluster?.uuid ?? '', term, offerMs: world.times.offerMs });
+    this.send(framework, {
+      type: 'SUBSCRIBED',
+      framework,
+      cluster: registry.cluster?.uuid ?? '',
+      term,
+      offerMs: world.times.offerMs,
+    });
     this.#repeat(framework);
   }
 
@@ -65,9 +71,21 @@ export class FrameworkSessions {
     const shown = offers.flatMap(({ offer, role, agent, resources }) => {
       const record = registry.agents.get(agent);
       if (record === undefined) return [];
-      return [{ offer, framework, role, agent, name: record.name, hostname: record.hostname, resources, attributes: record.attributes }];
+      return [
+        {
+          offer,
+          framework,
+          role,
+          agent,
+          name: record.name,
+          hostname: record.hostname,
+          resources,
+          attributes: record.attributes,
+        },
+      ];
     });
-    for (const part of cut(shown, LIMITS.partBytes, LIMITS.operations)) this.send(framework, { type: 'OFFERS', offers: part }, 'offers');
+    for (const part of cut(shown, LIMITS.partBytes, LIMITS.operations))
+      this.send(framework, { type: 'OFFERS', offers: part }, 'offers');
   }
 
   rescind(framework: string, offers: readonly string[]): void {
@@ -136,7 +154,12 @@ export class FrameworkSessions {
       const { agent } = task;
       const name = this.#leader.registry.agents.get(agent)?.name;
       for (const status of task.pending) {
-        this.update(framework, { ...status, agent, ...(name === undefined ? {} : { agentName: name }), acknowledge: true });
+        this.update(framework, {
+          ...status,
+          agent,
+          ...(name === undefined ? {} : { agentName: name }),
+          acknowledge: true,
+        });
       }
     }
   }
@@ -155,7 +178,12 @@ export class FrameworkSessions {
         if (oldest.receivedMs > overdue) continue;
         const name = this.#leader.registry.agents.get(task.agent)?.name;
         for (const status of task.pending) {
-          this.update(task.framework, { ...status, agent: task.agent, ...(name === undefined ? {} : { agentName: name }), acknowledge: true });
+          this.update(task.framework, {
+            ...status,
+            agent: task.agent,
+            ...(name === undefined ? {} : { agentName: name }),
+            acknowledge: true,
+          });
         }
       }
       this.flush();

@@ -1,5 +1,5 @@
-import { AGENT_UP, BULK, PRESENCE, type KnownTask } from '../protocol/agent-link.ts';
-import { type Encoding, read, type MessageTable, type MessageOf } from '../protocol/envelope.ts';
+import { AGENT_UP, BULK, type KnownTask, PRESENCE } from '../protocol/agent-link.ts';
+import { type Encoding, type MessageOf, type MessageTable, read } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { REQUESTS } from '../protocol/operator.ts';
 import { CALLS } from '../protocol/scheduler.ts';
@@ -60,15 +60,42 @@ export class Leadership {
     this.#streams = new OutputStreams(leader, this.#agents, clients);
     this.#lost = new LostTasks(leader);
     const sources = { leader, agents: this.#agents, frameworks: this.#frameworks, book: this.#offering.book };
-    this.#agentDesk = { leader, agents: this.#agents, dispatch: this.#dispatch, parts: new Map<string, { key: string; tasks: KnownTask[] }>() };
-    this.#schedulerDesk = { leader, agents: this.#agents, frameworks: this.#frameworks, clients, offering: this.#offering };
-    this.#operatorDesk = { ...sources, clients, offering: this.#offering, streams: this.#streams, feed, waiting: new Map() };
-    this.#reactions = new Reactions(this.#schedulerDesk, this.#operatorDesk, this.#dispatch, this.#state, this.#lost, feed);
+    this.#agentDesk = {
+      leader,
+      agents: this.#agents,
+      dispatch: this.#dispatch,
+      parts: new Map<string, { key: string; tasks: KnownTask[] }>(),
+    };
+    this.#schedulerDesk = {
+      leader,
+      agents: this.#agents,
+      frameworks: this.#frameworks,
+      clients,
+      offering: this.#offering,
+    };
+    this.#operatorDesk = {
+      ...sources,
+      clients,
+      offering: this.#offering,
+      streams: this.#streams,
+      feed,
+      waiting: new Map(),
+      early: [],
+    };
+    this.#reactions = new Reactions(
+      this.#schedulerDesk,
+      this.#operatorDesk,
+      this.#dispatch,
+      this.#state,
+      this.#lost,
+      feed,
+    );
     this.#reactions.showAll();
   }
 
   stop(): void {
-    for (const part of [this.#agents, this.#frameworks, this.#dispatch, this.#offering, this.#state, this.#lost]) part.stop();
+    for (const part of [this.#agents, this.#frameworks, this.#dispatch, this.#offering, this.#state, this.#lost])
+      part.stop();
   }
 
   /** One batch of committed commands was applied. */
@@ -77,6 +104,13 @@ export class Leadership {
     this.#dispatch.flush();
     this.#frameworks.flush();
     this.#offering.flush();
+    this.#release();
+  }
+
+  /** Requests that came before the built-in framework had subscribed. */
+  #release(): void {
+    if (this.#operatorDesk.early.length === 0 || !this.#frameworks.active('batch')) return;
+    for (const ask of this.#operatorDesk.early.splice(0)) ask();
   }
 
   /** One message from outside; the speaker is who the topic says. What cannot be read is counted with its reason. */
@@ -85,7 +119,9 @@ export class Leadership {
     if (payload.length === 0) return;
     switch (kind) {
       case 'up':
-        return this.#take(kind, name, AGENT_UP, payload, (message, encoding) => handleAgentMessage(this.#agentDesk, name, message, encoding));
+        return this.#take(kind, name, AGENT_UP, payload, (message, encoding) =>
+          handleAgentMessage(this.#agentDesk, name, message, encoding),
+        );
       case 'presence':
         return this.#take(kind, name, PRESENCE, payload, (message) => handlePresence(this.#agentDesk, name, message));
       case 'agentBulk':
@@ -96,7 +132,10 @@ export class Leadership {
           name,
           CALLS,
           payload,
-          (message, encoding) => handleCall(this.#schedulerDesk, name, message, encoding),
+          (message, encoding) => {
+            handleCall(this.#schedulerDesk, name, message, encoding);
+            this.#release();
+          },
           (fault) => this.#frameworks.send(name, { type: 'ERROR', fault }),
         );
       case 'request':

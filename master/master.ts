@@ -8,7 +8,7 @@ import type { Storage } from '../io/storage.ts';
 import { assert } from '../protocol/faults.ts';
 import { TIMES } from '../protocol/limits.ts';
 import type { CredentialRole } from '../protocol/operator.ts';
-import { parseTopic, topicOf, TOPICS } from '../protocol/topics.ts';
+import { parseTopic, TOPICS, topicOf } from '../protocol/topics.ts';
 import { Counters } from './counters.ts';
 import type { Times, World } from './leader.ts';
 import { Leadership } from './leadership.ts';
@@ -98,6 +98,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     leadership = new Leadership(world, registry, term, propose);
     announce(world, registry, term);
     log.info('leading', { term, index: registry.index });
+    firstToken(options, registry, propose);
     stopFrameworks = options.onLeading?.(term);
   };
 
@@ -124,7 +125,12 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     },
     onLeading: (term) => {
       if (registry.cluster === undefined) {
-        propose({ kind: 'CREATE_CLUSTER', uuid: `c-${randomWord(options.random, 20)}`, generation: 1, nowMs: clock.wall() });
+        propose({
+          kind: 'CREATE_CLUSTER',
+          uuid: `c-${randomWord(options.random, 20)}`,
+          generation: 1,
+          nowMs: clock.wall(),
+        });
       }
       lead(term);
     },
@@ -169,12 +175,41 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
   };
 }
 
+/**
+ * A cluster without an operator's token gets one, in the data folder (mode 0600), which the CLI of this machine finds.
+ * The file is durable before the token counts: there is no token that nobody can know.
+ */
+function firstToken(
+  { storage, random, digest, clock, onFatal }: MasterOptions,
+  registry: Registry,
+  propose: (command: Command) => void,
+): void {
+  if ([...registry.tokens.values()].some(({ role }) => role === 'operator')) return;
+  const secret = randomWord(random, 32);
+  const hash = digest.sha256(new TextEncoder().encode(secret));
+  storage.replace('operator-token', new TextEncoder().encode(`operator:${secret}\n`)).then(
+    () =>
+      propose({
+        kind: 'CREATE_TOKEN',
+        token: randomWord(random, 8),
+        name: 'operator',
+        role: 'operator',
+        hash,
+        request: 'first-token',
+        nowMs: clock.wall(),
+      }),
+    (error: unknown) => onFatal(error instanceof Error ? error : new Error(String(error))),
+  );
+}
+
 /** Writes the retained `mesq/leader` (DESIGN §2.3), once there is a cluster to speak for. */
 function announce({ bus, prefix, id, urls, counters }: World, registry: Registry, term: number): void {
   if (registry.cluster === undefined) return;
   const { uuid, generation } = registry.cluster;
   const document = { v: 1, cluster: uuid, generation, term, leader: id, urls, spreadMs: 0 };
   const payload = new TextEncoder().encode(JSON.stringify(document));
-  bus.publish(topicOf(prefix, { kind: 'leader' }), payload, { qos: 1, retain: true }).catch(() => counters.count('leader not announced'));
+  bus
+    .publish(topicOf(prefix, { kind: 'leader' }), payload, { qos: 1, retain: true })
+    .catch(() => counters.count('leader not announced'));
   assert(term > 0, 'a leader has a term');
 }

@@ -147,7 +147,11 @@ export class Offering {
   #vacate(agent: string): void {
     for (const task of tasksOfAgent(this.#leader.registry, agent)) {
       if (isTerminal(task.state)) continue;
-      this.allocator.recover({ framework: task.framework, role: task.role, agent, resources: task.info.resources }, 0, this.#now());
+      this.allocator.recover(
+        { framework: task.framework, role: task.role, agent, resources: task.info.resources },
+        0,
+        this.#now(),
+      );
     }
   }
 

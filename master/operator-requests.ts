@@ -1,5 +1,6 @@
+import type * as v from 'valibot';
 import { randomWord } from '../io/random.ts';
-import { parseConstraint } from '../protocol/constraints.ts';
+import { type Constraint, parseConstraint } from '../protocol/constraints.ts';
 import { check, cut, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { OPERATIONS, type OperationName, type Principal, type REQUESTS } from '../protocol/operator.ts';
@@ -12,7 +13,6 @@ import type { OutputStreams } from './output-streams.ts';
 import { attemptsOf, freeOf } from './registry/apply-tasks.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
 import { agentView, finishedView, frameworkView, masterView, offerView, taskView, type ViewSources } from './views.ts';
-import type * as v from 'valibot';
 
 type Request = MessageOf<typeof REQUESTS>;
 
@@ -23,7 +23,11 @@ export interface OperatorDesk extends ViewSources {
   readonly feed: EventFeed;
   /** Requests whose commands are on their way: who is to be answered when they are applied. */
   readonly waiting: Map<string, { client: string; session: string; token?: string }>;
+  /** Requests for the built-in framework that came before it had subscribed: at the start of a term. */
+  readonly early: (() => void)[];
 }
+
+const MOST_EARLY = 1_000;
 
 interface Asker {
   readonly principal: Principal;
@@ -34,13 +38,20 @@ interface Asker {
 type Body<Name extends OperationName> = v.InferOutput<(typeof OPERATIONS)[Name]['body']>;
 type Part<Name extends OperationName> = v.InferInput<(typeof OPERATIONS)[Name]['part']>;
 /** Answers with parts or a fault; undefined where a command was proposed and its event will answer. */
-type Handler<Name extends OperationName> = (desk: OperatorDesk, body: Body<Name>, asker: Asker) => Part<Name>[] | Fault | undefined;
+type Handler<Name extends OperationName> = (
+  desk: OperatorDesk,
+  body: Body<Name>,
+  asker: Asker,
+) => Part<Name>[] | Fault | undefined;
 
 /** Every operation has a handler, or this does not compile. */
 const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
-  agents: (desk) => cut([...desk.leader.registry.agents.values()].map((agent) => agentView(desk, agent))).map((agents) => ({ agents })),
+  agents: (desk) =>
+    cut([...desk.leader.registry.agents.values()].map((agent) => agentView(desk, agent))).map((agents) => ({ agents })),
   masters: (desk) => [{ masters: [masterView(desk)] }],
-  frameworks: (desk) => [{ frameworks: [...desk.leader.registry.frameworks.keys()].map((framework) => frameworkView(desk, framework)) }],
+  frameworks: (desk) => [
+    { frameworks: [...desk.leader.registry.frameworks.keys()].map((framework) => frameworkView(desk, framework)) },
+  ],
   offers: (desk) => cut(offerView(desk)).map((offers) => ({ offers })),
   events: (desk) => cut(desk.feed.recent()).map((events) => ({ events })),
   tasks: (desk, { job }) => {
@@ -50,19 +61,32 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     return cut(wanted).map((tasks) => ({ tasks }));
   },
   explain: (desk, { resources, ports, constraints }) => {
-    const parsed = constraints.map((text) => parseConstraint(text));
-    const bad = parsed.find((constraint) => constraint instanceof Fault);
-    if (bad instanceof Fault) return bad;
+    const parsed: Constraint[] = [];
+    for (const text of constraints) {
+      const constraint = parseConstraint(text);
+      if (constraint instanceof Fault) return constraint;
+      parsed.push(constraint);
+    }
     const { registry } = desk.leader;
     const candidates = [...registry.agents.values()]
       .filter(({ state }) => state !== 'gone')
       .map((agent) => {
         const offered = desk.book.ofAgent(agent.agent);
         // What is offered to the asker's own framework may yet be taken: only tasks hold resources for certain.
-        const free = offered.reduce((rest, offer) => (offer.framework === 'batch' ? rest : subtract(rest, offer.resources)), freeOf(registry, agent));
-        return { agent: agent.name, state: agentView(desk, agent).state, hostname: agent.hostname, attributes: agent.attributes, total: agent.resources, free };
+        const free = offered.reduce(
+          (rest, offer) => (offer.framework === 'batch' ? rest : subtract(rest, offer.resources)),
+          freeOf(registry, agent),
+        );
+        return {
+          agent: agent.name,
+          state: agentView(desk, agent).state,
+          hostname: agent.hostname,
+          attributes: agent.attributes,
+          total: agent.resources,
+          free,
+        };
       });
-    return [explain(candidates, resources, ports, parsed.filter((constraint) => !(constraint instanceof Fault)))];
+    return [explain(candidates, resources, ports, parsed)];
   },
   read: (desk, body, asker) => readOutput(desk, body, asker),
   gone: (desk, { agent }, asker) => {
@@ -74,11 +98,26 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     const secret = randomWord(random, 32);
     const request = wait(desk, asker, `${name}:${secret}`);
     const hash = digest.sha256(new TextEncoder().encode(secret));
-    desk.leader.propose({ kind: 'CREATE_TOKEN', token: randomWord(random, 8), name, role, hash, request, nowMs: desk.leader.wallMs() });
+    desk.leader.propose({
+      kind: 'CREATE_TOKEN',
+      token: randomWord(random, 8),
+      name,
+      role,
+      hash,
+      request,
+      nowMs: desk.leader.wallMs(),
+    });
     return undefined;
   },
   'token-list': (desk) =>
-    cut([...desk.leader.registry.tokens.values()].map(({ token, role, name, createdMs }) => ({ id: token, role, name, created: createdMs }))).map((tokens) => ({ tokens })),
+    cut(
+      [...desk.leader.registry.tokens.values()].map(({ token, role, name, createdMs }) => ({
+        id: token,
+        role,
+        name,
+        created: createdMs,
+      })),
+    ).map((tokens) => ({ tokens })),
   'token-revoke': (desk, { token }, asker) => {
     desk.leader.propose({ kind: 'REVOKE_TOKEN', token, request: wait(desk, asker) });
     return undefined;
@@ -96,9 +135,17 @@ function wait(desk: OperatorDesk, { principal, session, request }: Asker, token?
 export function handleRequest(desk: OperatorDesk, client: string, session: string, message: Request): void {
   const principal = desk.clients.principal(client);
   const { request, op, framework, body } = message;
-  const answerWith = (fault: Fault): void => desk.clients.reply(client, session, { request, part: 0, last: true, fault });
+  const answerWith = (fault: Fault): void =>
+    desk.clients.reply(client, session, { request, part: 0, last: true, fault });
   if (framework !== undefined) {
-    if (!desk.frameworks.active(framework)) return answerWith(new Fault('NOT_FOUND', `framework ${framework} is not connected`, 'mesq frameworks lists them.'));
+    if (framework === 'batch' && !desk.frameworks.active(framework) && desk.early.length < MOST_EARLY) {
+      desk.early.push(() => handleRequest(desk, client, session, message));
+      return;
+    }
+    if (!desk.frameworks.active(framework))
+      return answerWith(
+        new Fault('NOT_FOUND', `framework ${framework} is not connected`, 'mesq frameworks lists them.'),
+      );
     desk.frameworks.send(framework, { type: 'REQUEST', request, session, principal, op, body });
     return;
   }
@@ -110,10 +157,18 @@ export function handleRequest(desk: OperatorDesk, client: string, session: strin
   });
 }
 
-function answer<Name extends OperationName>(desk: OperatorDesk, name: Name, body: unknown, asker: Asker): object[] | Fault | undefined {
+function answer<Name extends OperationName>(
+  desk: OperatorDesk,
+  name: Name,
+  body: unknown,
+  asker: Asker,
+): object[] | Fault | undefined {
   const operation = OPERATIONS[name];
   if (!mayAsk(asker.principal, operation.role)) {
-    return new Fault('NOT_ALLOWED', `${name} needs the role ${operation.role}; ${asker.principal.name} has ${asker.principal.role}`);
+    return new Fault(
+      'NOT_ALLOWED',
+      `${name} needs the role ${operation.role}; ${asker.principal.name} has ${asker.principal.role}`,
+    );
   }
   const before = desk.leader.registry.requests.get(`${asker.principal.name}/${asker.request}`);
   if (before !== undefined) return repeated(name, before);
@@ -125,7 +180,11 @@ function answer<Name extends OperationName>(desk: OperatorDesk, name: Name, body
 function repeated(name: OperationName, outcome: RequestOutcome): object[] | Fault {
   if (name === 'gone') return [{ agent: outcome.detail }];
   if (name === 'token-revoke') return [{ revoked: Number(outcome.detail) }];
-  return new Fault('EXISTS', `token ${outcome.detail} was created by this request, and its secret is shown only once`, 'Revoke it and create another.');
+  return new Fault(
+    'EXISTS',
+    `token ${outcome.detail} was created by this request, and its secret is shown only once`,
+    'Revoke it and create another.',
+  );
 }
 
 function readOutput(desk: OperatorDesk, body: Body<'read'>, asker: Asker): Part<'read'>[] | Fault {
@@ -133,24 +192,48 @@ function readOutput(desk: OperatorDesk, body: Body<'read'>, asker: Asker): Part<
   if (found instanceof Fault) return found;
   const agent = desk.leader.registry.agents.get(found.agent);
   if (agent === undefined || agent.state !== 'active' || !desk.agents.connected(agent.agent)) {
-    return new Fault('UNREACHABLE', `the output of ${body.task} is on agent ${agent?.name ?? found.agent}, which does not answer`, 'It is kept there; repeat when mesq agents shows it active.');
+    return new Fault(
+      'UNREACHABLE',
+      `the output of ${body.task} is on agent ${agent?.name ?? found.agent}, which does not answer`,
+      'It is kept there; repeat when mesq agents shows it active.',
+    );
   }
   const { framework, task, stream, from, until, follow, reader } = body;
   desk.streams.grant(agent.name, {
-    request: reader, client: asker.principal.name, session: asker.session, framework, task, attempt: found.attempt, stream, from, until, follow,
+    request: reader,
+    client: asker.principal.name,
+    session: asker.session,
+    framework,
+    task,
+    attempt: found.attempt,
+    stream,
+    from,
+    until,
+    follow,
   });
   return [{ attempt: found.attempt, agent: agent.name }];
 }
 
-function findTask(desk: OperatorDesk, { framework, task, attempt }: Body<'read'>): { agent: string; attempt: number } | Fault {
+function findTask(
+  desk: OperatorDesk,
+  { framework, task, attempt }: Body<'read'>,
+): { agent: string; attempt: number } | Fault {
   const { registry } = desk.leader;
   const live = attempt === undefined ? attemptsOf(registry, framework, task).at(-1) : taskKey(framework, task, attempt);
   const record = live === undefined ? undefined : registry.tasks.get(live);
   if (record !== undefined) return { agent: record.agent, attempt: record.info.attempt };
   let newest: { agent: string; attempt: number } | undefined;
   for (const ended of registry.finished.values()) {
-    if (ended.framework !== framework || ended.task !== task || (attempt !== undefined && ended.attempt !== attempt)) continue;
+    if (ended.framework !== framework || ended.task !== task || (attempt !== undefined && ended.attempt !== attempt))
+      continue;
     if (newest === undefined || ended.attempt > newest.attempt) newest = { agent: ended.agent, attempt: ended.attempt };
   }
-  return newest ?? new Fault('NOT_FOUND', `task ${task} has not been placed yet, or is forgotten`, 'mesq ps shows the tasks there are.');
+  return (
+    newest ??
+    new Fault(
+      'NOT_FOUND',
+      `task ${task} has not been placed yet, or is forgotten`,
+      'mesq ps shows the tasks there are.',
+    )
+  );
 }

@@ -1,9 +1,9 @@
-import { AGENT_DOWN, BULK, type Chunk } from '../protocol/agent-link.ts';
+import { type AGENT_DOWN, BULK, type Chunk } from '../protocol/agent-link.ts';
+import type { Outgoing } from '../protocol/envelope.ts';
 import { write } from '../protocol/envelope.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import type { Leader } from './leader.ts';
-import type { Outgoing } from '../protocol/envelope.ts';
 
 const READERS = 10_000;
 

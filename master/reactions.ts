@@ -5,7 +5,7 @@ import type { EventFeed } from './event-feed.ts';
 import type { LostTasks } from './lost-tasks.ts';
 import type { OperatorDesk } from './operator-requests.ts';
 import type { RegistryEvent } from './registry/events.ts';
-import { type AgentRecord, taskKey, type TaskRecord } from './registry/registry.ts';
+import { type AgentRecord, type TaskRecord, taskKey } from './registry/registry.ts';
 import { confirm, dropped, type SchedulerDesk } from './scheduler-calls.ts';
 import type { StateTree } from './state-tree.ts';
 import { agentView, finishedView, frameworkView, masterView, taskView } from './views.ts';
@@ -19,7 +19,14 @@ export class Reactions {
   readonly #lost: LostTasks;
   readonly #feed: EventFeed;
 
-  constructor(desk: SchedulerDesk, operators: OperatorDesk, dispatch: Dispatch, state: StateTree, lost: LostTasks, feed: EventFeed) {
+  constructor(
+    desk: SchedulerDesk,
+    operators: OperatorDesk,
+    dispatch: Dispatch,
+    state: StateTree,
+    lost: LostTasks,
+    feed: EventFeed,
+  ) {
     this.#desk = desk;
     this.#operators = operators;
     this.#dispatch = dispatch;
@@ -47,7 +54,8 @@ export class Reactions {
       case 'AGENT_GONE':
         return this.#gone(event.agent, event.request);
       case 'FRAMEWORK_SUBSCRIBED':
-        if (event.fresh) this.#feed.tell('framework-subscribed', event.framework, `framework ${event.framework} is new`);
+        if (event.fresh)
+          this.#feed.tell('framework-subscribed', event.framework, `framework ${event.framework} is new`);
         confirm(this.#desk, event.framework);
         return this.#showFramework(event.framework);
       case 'FRAMEWORK_REMOVED':
@@ -69,7 +77,11 @@ export class Reactions {
       case 'UPDATE_REPEATED':
         return this.#dispatch.acknowledge(event.agent, event.uuid);
       case 'TASK_ORPHANED':
-        this.#feed.tell('task-orphaned', event.task.info.task, `${event.task.info.task} runs on an agent and nobody here launched it`);
+        this.#feed.tell(
+          'task-orphaned',
+          event.task.info.task,
+          `${event.task.info.task} runs on an agent and nobody here launched it`,
+        );
         this.#occupyOrphan(event.task);
         return this.#showTask(event.task);
       case 'TASK_FORGOTTEN':
@@ -79,7 +91,12 @@ export class Reactions {
         return this.#dispatch.kill(event.task);
       case 'STORED': {
         const { framework, request, version, fault } = event;
-        return this.#desk.frameworks.send(framework, { type: 'STORED', request, version, ...(fault === undefined ? {} : { fault }) });
+        return this.#desk.frameworks.send(framework, {
+          type: 'STORED',
+          request,
+          version,
+          ...(fault === undefined ? {} : { fault }),
+        });
       }
       case 'TOKEN_CREATED':
         return this.#answer(event.request, (token) => ({ id: event.token.token, token: token ?? '' }));
@@ -122,7 +139,13 @@ export class Reactions {
       this.#feed.tell('agent-registered', agent.name, `agent ${agent.name} registered, epoch ${agent.epoch}`);
     }
     agents.heard(agent);
-    agents.command(agent, { type: 'REGISTERED', agent: agent.agent, version: 1, incarnation: agent.incarnation, counter });
+    agents.command(agent, {
+      type: 'REGISTERED',
+      agent: agent.agent,
+      version: 1,
+      incarnation: agent.incarnation,
+      counter,
+    });
     this.#dispatch.catchUp(agent);
     this.#showAgent(agent);
   }
@@ -154,15 +177,28 @@ export class Reactions {
     if (tell) frameworks.update(task.framework, frameworks.statusOf(task));
     this.#lost.watch(key, task);
     if (freed) {
-      offering.recover({ framework: task.framework, role: task.role, agent: task.agent, resources: task.info.resources }, 0);
+      offering.recover(
+        { framework: task.framework, role: task.role, agent: task.agent, resources: task.info.resources },
+        0,
+      );
       offering.touch(task.agent);
     }
     this.#showTask(task);
-    if (isTerminal(task.state)) this.#feed.tell('task-ended', task.info.task, `${task.info.task} ${task.state}${task.message === undefined ? '' : `: ${task.message}`}`);
+    if (isTerminal(task.state))
+      this.#feed.tell(
+        'task-ended',
+        task.info.task,
+        `${task.info.task} ${task.state}${task.message === undefined ? '' : `: ${task.message}`}`,
+      );
   }
 
   #occupyOrphan(task: TaskRecord): void {
-    this.#desk.offering.allocator.occupy({ framework: task.framework, role: task.role, agent: task.agent, resources: task.info.resources });
+    this.#desk.offering.allocator.occupy({
+      framework: task.framework,
+      role: task.role,
+      agent: task.agent,
+      resources: task.info.resources,
+    });
   }
 
   #answer(request: string, body: (token: string | undefined) => object | Fault): void {
@@ -215,7 +251,13 @@ export class Reactions {
         if ('scalar' in resource) used[resource.name] = (used[resource.name] ?? 0) + resource.scalar;
       }
     }
-    return { tasks, cpus: (used['cpus'] ?? 0) / 1000, mem: (used['mem'] ?? 0) / 1000, disk: (used['disk'] ?? 0) / 1000, gpus: (used['gpus'] ?? 0) / 1000 };
+    return {
+      tasks,
+      cpus: (used['cpus'] ?? 0) / 1000,
+      mem: (used['mem'] ?? 0) / 1000,
+      disk: (used['disk'] ?? 0) / 1000,
+      gpus: (used['gpus'] ?? 0) / 1000,
+    };
   }
 
   #showFramework(framework: string): void {
@@ -228,9 +270,15 @@ export class Reactions {
 
   #showTask(task: TaskRecord): void {
     const key = taskKey(task.framework, task.info.task, task.info.attempt);
-    this.#state.task(() => taskView(this.#operators, this.#desk.leader.registry.tasks.get(key) ?? task), isTerminal(task.state));
+    this.#state.task(
+      () => taskView(this.#operators, this.#desk.leader.registry.tasks.get(key) ?? task),
+      isTerminal(task.state),
+    );
     const agent = this.#desk.leader.registry.agents.get(task.agent);
-    if (agent !== undefined) this.#state.touch(`agents/${agent.name}/load`, () => this.#load(this.#desk.leader.registry.agents.get(agent.agent) ?? agent));
+    if (agent !== undefined)
+      this.#state.touch(`agents/${agent.name}/load`, () =>
+        this.#load(this.#desk.leader.registry.agents.get(agent.agent) ?? agent),
+      );
   }
 
   #showFinished(key: string): void {

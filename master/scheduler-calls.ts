@@ -1,12 +1,12 @@
+import type { Encoding } from '../protocol/envelope.ts';
 import { cut, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { CALLS, StatusEvent } from '../protocol/scheduler.ts';
-import type { Encoding } from '../protocol/envelope.ts';
 import type { TaskInfo } from '../protocol/task.ts';
+import type { AgentSessions } from './agent-sessions.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import type { FrameworkSessions } from './framework-sessions.ts';
-import type { AgentSessions } from './agent-sessions.ts';
 import type { Leader } from './leader.ts';
 import type { Offering } from './offering.ts';
 import { accept } from './offers/accept.ts';
@@ -30,7 +30,10 @@ export interface SchedulerDesk {
 /** Answers one call of a framework; who it is comes from the topic. */
 export function handleCall(desk: SchedulerDesk, framework: string, call: Call, encoding: Encoding): void {
   if (call.type !== 'SUBSCRIBE' && !desk.frameworks.active(framework)) {
-    desk.frameworks.send(framework, { type: 'ERROR', fault: new Fault('NOT_REGISTERED', `framework ${framework} is not subscribed`) });
+    desk.frameworks.send(framework, {
+      type: 'ERROR',
+      fault: new Fault('NOT_REGISTERED', `framework ${framework} is not subscribed`),
+    });
     return;
   }
   dispatch(desk, framework, call, encoding);
@@ -62,12 +65,25 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
     case 'RECONCILE':
       return reconcile(desk, framework, call);
     case 'STORE':
-      return leader.propose({ kind: 'STORE', framework, key: call.key, value: call.value, version: call.version, request: call.request });
+      return leader.propose({
+        kind: 'STORE',
+        framework,
+        key: call.key,
+        value: call.value,
+        version: call.version,
+        request: call.request,
+      });
     case 'LOAD':
       return load(desk, framework, call);
     case 'REPLY': {
       const { client, session, request, part, last, body, fault } = call;
-      const answer = { request, part, last, ...(body === undefined ? {} : { body }), ...(fault === undefined ? {} : { fault }) };
+      const answer = {
+        request,
+        part,
+        last,
+        ...(body === undefined ? {} : { body }),
+        ...(fault === undefined ? {} : { fault }),
+      };
       return clients.reply(client, session, answer);
     }
     case 'SHOW':
@@ -86,7 +102,8 @@ function subscribe(desk: SchedulerDesk, framework: string, call: CallOf<'SUBSCRI
 
 function register(desk: SchedulerDesk, framework: string, roles: readonly string[]): void {
   const known = desk.leader.registry.frameworks.get(framework);
-  const same = known !== undefined && known.roles.length === roles.length && roles.every((role) => known.roles.includes(role));
+  const same =
+    known !== undefined && known.roles.length === roles.length && roles.every((role) => known.roles.includes(role));
   if (same) confirm(desk, framework);
   else desk.leader.propose({ kind: 'SUBSCRIBE_FRAMEWORK', framework, roles, nowMs: desk.leader.wallMs() });
 }
@@ -116,7 +133,8 @@ function acceptOffers(desk: SchedulerDesk, framework: string, call: CallOf<'ACCE
   if (call.refuseMs === 0) offering.touch(agent);
   const epoch = leader.registry.agents.get(agent)?.epoch ?? 0;
   for (const part of cut(launches, LIMITS.commandBytes - 1_024)) {
-    if (part.length > 0) leader.propose({ kind: 'LAUNCH', framework, role, agent, epoch, tasks: part, nowMs: leader.wallMs() });
+    if (part.length > 0)
+      leader.propose({ kind: 'LAUNCH', framework, role, agent, epoch, tasks: part, nowMs: leader.wallMs() });
   }
 }
 
@@ -133,7 +151,13 @@ export function dropped(desk: SchedulerDesk, framework: string, task: TaskInfo, 
   } else {
     const state = fault.code === 'BAD_SHAPE' ? 'TASK_ERROR' : 'TASK_DROPPED';
     const reason = state === 'TASK_ERROR' ? 'TASK_INVALID' : 'INVALID_OFFERS';
-    desk.frameworks.update(framework, { ...about, restart: 0, state, reason, message: fault.message.slice(0, LIMITS.messageLength) });
+    desk.frameworks.update(framework, {
+      ...about,
+      restart: 0,
+      state,
+      reason,
+      message: fault.message.slice(0, LIMITS.messageLength),
+    });
   }
 }
 
@@ -168,21 +192,46 @@ function reconcile(desk: SchedulerDesk, framework: string, call: CallOf<'RECONCI
   for (const asked of call.tasks) frameworks.update(framework, answer(desk, framework, asked));
 }
 
-function answer(desk: SchedulerDesk, framework: string, asked: { task: string; attempt?: number | undefined; agent?: string | undefined }): StatusEvent {
+function answer(
+  desk: SchedulerDesk,
+  framework: string,
+  asked: { task: string; attempt?: number | undefined; agent?: string | undefined },
+): StatusEvent {
   const { registry } = desk.leader;
   const keys = attemptsOf(registry, framework, asked.task);
   const wanted = asked.attempt === undefined ? keys.at(-1) : taskKey(framework, asked.task, asked.attempt);
   const live = wanted === undefined ? undefined : registry.tasks.get(wanted);
   if (live !== undefined) return { ...desk.frameworks.statusOf(live), acknowledge: false };
   const ended = wanted === undefined ? undefined : registry.finished.get(wanted);
-  const about = { framework, task: asked.task, attempt: asked.attempt ?? ended?.attempt ?? 0, uuid: 'none', sequence: 0, acknowledge: false };
+  const about = {
+    framework,
+    task: asked.task,
+    attempt: asked.attempt ?? ended?.attempt ?? 0,
+    uuid: 'none',
+    sequence: 0,
+    acknowledge: false,
+  };
   if (ended !== undefined) {
     const code = ended.exitCode === undefined ? {} : { exitCode: ended.exitCode };
     const reason = ended.reason === undefined ? {} : { reason: ended.reason };
-    return { ...about, restart: ended.restart, state: ended.state, ...reason, ...code, output: { stdout: ended.stdout, stderr: ended.stderr }, agent: ended.agent };
+    return {
+      ...about,
+      restart: ended.restart,
+      state: ended.state,
+      ...reason,
+      ...code,
+      output: { stdout: ended.stdout, stderr: ended.stderr },
+      agent: ended.agent,
+    };
   }
   const unknown = answerUnknown({ known: undefined, agent: agentFacts(desk, asked.agent) });
-  return { ...about, restart: 0, state: unknown?.state ?? 'TASK_UNKNOWN', reason: 'RECONCILIATION', message: unknown?.message ?? '' };
+  return {
+    ...about,
+    restart: 0,
+    state: unknown?.state ?? 'TASK_UNKNOWN',
+    reason: 'RECONCILIATION',
+    message: unknown?.message ?? '',
+  };
 }
 
 function agentFacts(desk: SchedulerDesk, agent: string | undefined): TaskFacts['agent'] {
@@ -196,10 +245,17 @@ function agentFacts(desk: SchedulerDesk, agent: string | undefined): TaskFacts['
 function load(desk: SchedulerDesk, framework: string, call: CallOf<'LOAD'>): void {
   const entries: { key: string; value: string; version: number }[] = [];
   for (const record of desk.leader.registry.store.values()) {
-    if (record.framework === framework && record.key.startsWith(call.prefix)) entries.push({ key: record.key, value: record.value, version: record.version });
+    if (record.framework === framework && record.key.startsWith(call.prefix))
+      entries.push({ key: record.key, value: record.value, version: record.version });
   }
   const parts = cut(entries);
   parts.forEach((part, at) => {
-    desk.frameworks.send(framework, { type: 'LOADED', request: call.request, part: at, last: at === parts.length - 1, entries: part });
+    desk.frameworks.send(framework, {
+      type: 'LOADED',
+      request: call.request,
+      part: at,
+      last: at === parts.length - 1,
+      entries: part,
+    });
   });
 }

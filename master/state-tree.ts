@@ -1,6 +1,6 @@
 import type { Timer } from '../io/clock.ts';
-import { LIMITS } from '../protocol/limits.ts';
 import type { TaskView } from '../protocol/job.ts';
+import { LIMITS } from '../protocol/limits.ts';
 import { topicOf } from '../protocol/topics.ts';
 import type { World } from './leader.ts';
 
@@ -78,7 +78,18 @@ export class StateTree {
 /** Stable order of keys, times last. */
 function shownTask(view: TaskView): object {
   const { state, reason, message, agent, exitCode, attempt, restart, created, started, finished } = view;
-  return { state, reason, message, agent, exitCode, attempt, restart, created: iso(created), started: iso(started), finished: iso(finished) };
+  return {
+    state,
+    reason,
+    message,
+    agent,
+    exitCode,
+    attempt,
+    restart,
+    created: iso(created),
+    started: iso(started),
+    finished: iso(finished),
+  };
 }
 
 function iso(wallMs: number | null): string | null {

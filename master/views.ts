@@ -45,11 +45,20 @@ function sum(all: readonly Resources[]): Resources {
 
 export function masterView({ leader }: ViewSources): MasterView {
   const { world, registry, term } = leader;
-  return { id: world.id, url: world.urls[0] ?? '', role: 'leader', term, commitIndex: registry.index, version: world.version };
+  return {
+    id: world.id,
+    url: world.urls[0] ?? '',
+    role: 'leader',
+    term,
+    commitIndex: registry.index,
+    version: world.version,
+  };
 }
 
 export function frameworkView({ leader, frameworks, book }: ViewSources, framework: string): FrameworkView {
-  const live = [...leader.registry.tasks.values()].filter((task) => task.framework === framework && !isTerminal(task.state));
+  const live = [...leader.registry.tasks.values()].filter(
+    (task) => task.framework === framework && !isTerminal(task.state),
+  );
   const roles = leader.registry.frameworks.get(framework)?.roles ?? [];
   return {
     id: framework,

@@ -1,10 +1,10 @@
 import * as v from 'valibot';
+import { AttributesSchema } from './attributes.ts';
+import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
-import { AttributesSchema } from './attributes.ts';
 import { ResourcesSchema } from './resources.ts';
 import { TASK_STATES, TaskInfo, TaskKey, TaskStatus } from './task.ts';
-import { FaultSchema } from './fault-schema.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
 const Word = v.pipe(v.string(), v.maxLength(128));
@@ -91,7 +91,10 @@ const Accepted = v.object({
   type: v.literal('ACCEPTED'),
   epoch: Count,
   tasks: v.pipe(v.array(TaskKey), v.maxLength(LIMITS.tasksPerMessage)),
-  refused: v.optional(v.pipe(v.array(v.object({ ...TaskKey.entries, fault: FaultSchema })), v.maxLength(LIMITS.tasksPerMessage)), []),
+  refused: v.optional(
+    v.pipe(v.array(v.object({ ...TaskKey.entries, fault: FaultSchema })), v.maxLength(LIMITS.tasksPerMessage)),
+    [],
+  ),
 });
 
 const Update = v.object({
@@ -102,7 +105,14 @@ const Update = v.object({
 });
 
 /** Every task it has; answers RECONCILE. */
-const Tasks = v.object({ ...V.entries, type: v.literal('TASKS'), epoch: Count, request: Id, tasks: KnownTasks, ...Part });
+const Tasks = v.object({
+  ...V.entries,
+  type: v.literal('TASKS'),
+  epoch: Count,
+  request: Id,
+  tasks: KnownTasks,
+  ...Part,
+});
 
 /** Keeps the lease where the master cannot see packets (a broker of somebody else's). */
 const Renew = v.object({ ...V.entries, type: v.literal('RENEW'), epoch: Count });
@@ -131,7 +141,15 @@ export const FenceSchema = v.object(Fence);
 export type Fence = v.InferOutput<typeof FenceSchema>;
 
 /** `agent` and `epoch` as committed; `version` is the protocol both speak. `renewMs` asks for RENEW (absent: any packet renews). */
-const Registered = v.object({ ...Fence, type: v.literal('REGISTERED'), agent: Id, version: Count, incarnation: Id, counter: Count, renewMs: v.optional(Count) });
+const Registered = v.object({
+  ...Fence,
+  type: v.literal('REGISTERED'),
+  agent: Id,
+  version: Count,
+  incarnation: Id,
+  counter: Count,
+  renewMs: v.optional(Count),
+});
 const Resumed = v.object({ ...Fence, type: v.literal('RESUMED'), agent: Id, renewMs: v.optional(Count) });
 
 /** Registration or resumption refused. `register: true` asks for a REGISTER; otherwise a person must act. */
@@ -146,10 +164,17 @@ const Kill = v.object({
   ...Fence,
   type: v.literal('KILL'),
   /** `graceMs` overrides the task's own; a later kill can only shorten it. */
-  tasks: v.pipe(v.array(v.object({ ...TaskKey.entries, graceMs: v.optional(Count) })), v.maxLength(LIMITS.tasksPerMessage)),
+  tasks: v.pipe(
+    v.array(v.object({ ...TaskKey.entries, graceMs: v.optional(Count) })),
+    v.maxLength(LIMITS.tasksPerMessage),
+  ),
 });
 /** Updates the master has committed; the outbox forgets them. */
-const Acknowledge = v.object({ ...Fence, type: v.literal('ACKNOWLEDGE'), updates: v.pipe(v.array(Id), v.maxLength(LIMITS.tasksPerMessage)) });
+const Acknowledge = v.object({
+  ...Fence,
+  type: v.literal('ACKNOWLEDGE'),
+  updates: v.pipe(v.array(Id), v.maxLength(LIMITS.tasksPerMessage)),
+});
 const Reconcile = v.object({ ...Fence, type: v.literal('RECONCILE'), request: Id });
 
 export const STREAMS = ['stdout', 'stderr'] as const;
@@ -202,8 +227,15 @@ export const Chunk = v.object({
   /** Absolute offset of the first byte of `data`; greater than asked for where older bytes were dropped. */
   offset: Count,
   data: v.union([
-    v.pipe(v.instance(Uint8Array), v.check((bytes) => bytes.length <= LIMITS.chunkBytes, 'a chunk is too long')),
-    v.pipe(v.string(), v.base64(), v.transform((text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)))),
+    v.pipe(
+      v.instance(Uint8Array),
+      v.check((bytes) => bytes.length <= LIMITS.chunkBytes, 'a chunk is too long'),
+    ),
+    v.pipe(
+      v.string(),
+      v.base64(),
+      v.transform((text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))),
+    ),
   ]),
   /** No more will ever be written after this piece. */
   end: v.boolean(),
@@ -213,7 +245,13 @@ export type Chunk = v.InferOutput<typeof Chunk>;
 export const BULK = { CHUNK: Chunk } as const;
 
 /** The will, and its opposite: what `agents/<name>/presence` carries. A will of an older incarnation ends no newer session. */
-export const Presence = v.object({ ...V.entries, type: v.literal('PRESENCE'), incarnation: Id, session: Count, online: v.boolean() });
+export const Presence = v.object({
+  ...V.entries,
+  type: v.literal('PRESENCE'),
+  incarnation: Id,
+  session: Count,
+  online: v.boolean(),
+});
 export const PRESENCE = { PRESENCE: Presence } as const;
 
 /**

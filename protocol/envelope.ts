@@ -30,7 +30,9 @@ const toUtf8 = new TextEncoder();
 /** Encodes any message. JSON carries bytes as base64. */
 export function encode(message: object, encoding: Encoding): Uint8Array {
   if (encoding === 'cbor') return encoder.encode(message);
-  return toUtf8.encode(JSON.stringify(message, (_key, value: unknown) => (value instanceof Uint8Array ? base64(value) : value)));
+  return toUtf8.encode(
+    JSON.stringify(message, (_key, value: unknown) => (value instanceof Uint8Array ? base64(value) : value)),
+  );
 }
 
 function base64(bytes: Uint8Array): string {
@@ -44,14 +46,18 @@ function base64(bytes: Uint8Array): string {
  * a fault BAD_ENCODING or TOO_LARGE.
  */
 export function decode(bytes: Uint8Array): { encoding: Encoding; value: unknown } | Fault {
-  if (bytes.length > LIMITS.payloadBytes) return new Fault('TOO_LARGE', `a payload of ${bytes.length} bytes; the limit is ${LIMITS.payloadBytes}`);
+  if (bytes.length > LIMITS.payloadBytes)
+    return new Fault('TOO_LARGE', `a payload of ${bytes.length} bytes; the limit is ${LIMITS.payloadBytes}`);
   if (bytes.length === 0) return new Fault('BAD_ENCODING', 'an empty payload');
   const encoding: Encoding = bytes[0] === 0x7b ? 'json' : 'cbor';
   try {
     const value: unknown = encoding === 'json' ? JSON.parse(utf8.decode(bytes)) : decoder.decode(bytes);
     return { encoding, value };
   } catch (error) {
-    return new Fault('BAD_ENCODING', `not ${encoding === 'json' ? 'JSON' : 'CBOR'}: ${error instanceof Error ? error.message.slice(0, 200) : 'unreadable'}`);
+    return new Fault(
+      'BAD_ENCODING',
+      `not ${encoding === 'json' ? 'JSON' : 'CBOR'}: ${error instanceof Error ? error.message.slice(0, 200) : 'unreadable'}`,
+    );
   }
 }
 
@@ -62,7 +68,9 @@ export type MessageTable = Readonly<Record<string, v.GenericSchema<unknown, { ty
 export type MessageOf<Table extends MessageTable> = { [Type in keyof Table]: v.InferOutput<Table[Type]> }[keyof Table];
 
 /** What a sender may write: every field with a default may be left out, and `v` is added by {@link write}. */
-export type Outgoing<Table extends MessageTable> = { [Type in keyof Table]: Readable<Omit<v.InferInput<Table[Type]>, 'v'>> }[keyof Table];
+export type Outgoing<Table extends MessageTable> = {
+  [Type in keyof Table]: Readable<Omit<v.InferInput<Table[Type]>, 'v'>>;
+}[keyof Table];
 
 /** A value that is only read: every list in it may be readonly. */
 type Readable<Value> = Value extends Uint8Array
@@ -77,23 +85,32 @@ type Readable<Value> = Value extends Uint8Array
  * Reads one message of `table`: encoding, version, type, shape. Unknown fields are ignored, an unknown type is a
  * fault UNKNOWN_TYPE, another major a fault VERSION, a wrong field a fault BAD_SHAPE that names it.
  */
-export function read<Table extends MessageTable>(table: Table, bytes: Uint8Array): { encoding: Encoding; message: MessageOf<Table> } | Fault {
+export function read<Table extends MessageTable>(
+  table: Table,
+  bytes: Uint8Array,
+): { encoding: Encoding; message: MessageOf<Table> } | Fault {
   const decoded = decode(bytes);
   if (decoded instanceof Fault) return decoded;
   const { encoding, value } = decoded;
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return new Fault('BAD_SHAPE', 'a message is a map with v and type');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return new Fault('BAD_SHAPE', 'a message is a map with v and type');
   const { v: version, type } = value as { v?: unknown; type?: unknown };
   if (typeof version !== 'number' || version < PROTOCOL.min || version > PROTOCOL.max) {
     return new Fault('VERSION', `version ${describe(version)}; this side speaks ${PROTOCOL.min} to ${PROTOCOL.max}`);
   }
   const schema = typeof type === 'string' && Object.hasOwn(table, type) ? table[type] : undefined;
-  if (schema === undefined) return new Fault('UNKNOWN_TYPE', `type ${describe(type)}; known here: ${Object.keys(table).join(', ')}`);
+  if (schema === undefined)
+    return new Fault('UNKNOWN_TYPE', `type ${describe(type)}; known here: ${Object.keys(table).join(', ')}`);
   const parsed = check(schema, value);
   return parsed instanceof Fault ? parsed : { encoding, message: parsed as MessageOf<Table> };
 }
 
 /** Encodes one message of `table`, with the version. */
-export function write<Table extends MessageTable>(_table: Table, message: Outgoing<Table>, encoding: Encoding = 'cbor'): Uint8Array {
+export function write<Table extends MessageTable>(
+  _table: Table,
+  message: Outgoing<Table>,
+  encoding: Encoding = 'cbor',
+): Uint8Array {
   return encode({ v: PROTOCOL.max, ...message }, encoding);
 }
 
@@ -111,14 +128,22 @@ export function check<Schema extends v.GenericSchema>(schema: Schema, value: unk
 }
 
 function describe(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : typeof value === 'number' ? String(value) : typeof value;
+  return typeof value === 'string'
+    ? JSON.stringify(value.slice(0, 40))
+    : typeof value === 'number'
+      ? String(value)
+      : typeof value;
 }
 
 /**
  * Cuts a list into parts of at most `bytes` (by the size each item has in CBOR), at least one part.
  * An item over the size gets a part of its own.
  */
-export function cut<Item>(items: readonly Item[], bytes: number = LIMITS.partBytes, most: number = Number.POSITIVE_INFINITY): Item[][] {
+export function cut<Item>(
+  items: readonly Item[],
+  bytes: number = LIMITS.partBytes,
+  most: number = Number.POSITIVE_INFINITY,
+): Item[][] {
   const parts: Item[][] = [];
   let part: Item[] = [];
   let size = 0;

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { FAULTS, type FaultCode, Fault } from './faults.ts';
+import { FAULTS, Fault, type FaultCode } from './faults.ts';
 
 /** A fault on the wire: `{code, message, hint}`. A code of a newer version is read as BAD_SHAPE with its own words. */
 export const FaultSchema = v.pipe(

@@ -8,7 +8,13 @@ const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.M
 const Milliseconds = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(365 * 24 * 3_600_000));
 
 /** A job's id has no dot, so that `job.index[.attempt]` can be read back; minted by the client, and its request id. */
-export const JobId = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$/, 'a job id is 1 to 41 of A-Z a-z 0-9 _ -, starting with a letter or digit'));
+export const JobId = v.pipe(
+  v.string(),
+  v.regex(
+    /^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$/,
+    'a job id is 1 to 41 of A-Z a-z 0-9 _ -, starting with a letter or digit',
+  ),
+);
 
 /** What the batch framework runs: `count` tasks of one command, `MESQ_TASK_INDEX` from 0 to count - 1 (docs/jobs.md). */
 export const JobSpec = v.object({
@@ -72,11 +78,17 @@ export const TaskView = v.object({
 export type TaskView = v.InferOutput<typeof TaskView>;
 
 /** `job.index[.attempt]`, or `job` alone for its only task: as people write it. */
-export function parseTaskName(text: string): { job: string; index: number | undefined; attempt: number | undefined } | undefined {
+export function parseTaskName(
+  text: string,
+): { job: string; index: number | undefined; attempt: number | undefined } | undefined {
   const match = /^([A-Za-z0-9][A-Za-z0-9_-]{0,40})(?:\.(\d{1,6})(?:\.(\d{1,7}))?)?$/.exec(text);
   if (match === null) return undefined;
   const [, job = '', index, attempt] = match;
-  return { job, index: index === undefined ? undefined : Number(index), attempt: attempt === undefined ? undefined : Number(attempt) };
+  return {
+    job,
+    index: index === undefined ? undefined : Number(index),
+    attempt: attempt === undefined ? undefined : Number(attempt),
+  };
 }
 
 /** What the batch framework answers, by `op`: the shape of the request's body and of each part of the reply. */
@@ -94,5 +106,9 @@ export const BATCH_OPERATIONS = {
    * A part at once, and one after every change until the job has ended (the last part). `changed` holds the tasks
    * that changed since the part before; in the first part, those that have left TASK_STAGING, up to 1,000.
    */
-  watch: { role: 'viewer', body: v.object({ job: JobId }), part: v.object({ job: JobView, changed: v.array(TaskView) }) },
+  watch: {
+    role: 'viewer',
+    body: v.object({ job: JobId }),
+    part: v.object({ job: JobView, changed: v.array(TaskView) }),
+  },
 } as const;

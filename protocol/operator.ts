@@ -84,11 +84,24 @@ export const FrameworkView = v.object({
 });
 export type FrameworkView = v.InferOutput<typeof FrameworkView>;
 
-export const OfferView = v.object({ id: Id, framework: Id, role: v.string(), agent: v.string(), resources: v.string(), created: Count });
+export const OfferView = v.object({
+  id: Id,
+  framework: Id,
+  role: v.string(),
+  agent: v.string(),
+  resources: v.string(),
+  created: Count,
+});
 export type OfferView = v.InferOutput<typeof OfferView>;
 
 /** What keeps one agent from holding one task now; `never` where waiting cannot help. */
-export const AgentVerdict = v.object({ agent: Text, state: Text, fits: v.boolean(), never: v.boolean(), missing: v.array(v.string()) });
+export const AgentVerdict = v.object({
+  agent: Text,
+  state: Text,
+  fits: v.boolean(),
+  never: v.boolean(),
+  missing: v.array(v.string()),
+});
 export type AgentVerdict = v.InferOutput<typeof AgentVerdict>;
 
 export const EventView = v.object({ at: Count, kind: Id, subject: v.string(), text: v.string() });
@@ -107,7 +120,11 @@ export const OPERATIONS = {
   /** Would a task of these needs fit, and where not, why. */
   explain: {
     role: 'viewer',
-    body: v.object({ resources: ResourcesSchema, ports: v.optional(Count, 0), constraints: v.optional(v.array(v.string()), []) }),
+    body: v.object({
+      resources: ResourcesSchema,
+      ports: v.optional(Count, 0),
+      constraints: v.optional(v.array(v.string()), []),
+    }),
     part: v.object({ verdict: v.picklist(['now', 'later', 'never']), agents: v.array(AgentVerdict) }),
   },
   /** Grants the reader bytes of a task's output (protocol/agent-link.ts READ); they come as CHUNK on the client's bulk topic. */
@@ -128,7 +145,11 @@ export const OPERATIONS = {
   },
   gone: { role: 'operator', body: v.object({ agent: Id }), part: v.object({ agent: Id }) },
   /** The token is shown once; the registry keeps its hash. A name has one role. */
-  'token-create': { role: 'operator', body: v.object({ role: v.picklist(ROLES), name: Id }), part: v.object({ id: Id, token: v.string() }) },
+  'token-create': {
+    role: 'operator',
+    body: v.object({ role: v.picklist(ROLES), name: Id }),
+    part: v.object({ id: Id, token: v.string() }),
+  },
   'token-list': {
     role: 'operator',
     body: v.object({}),

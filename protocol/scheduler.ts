@@ -3,14 +3,17 @@ import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { Offer } from './offer.ts';
-import { TaskInfo, TaskStatus } from './task.ts';
 import { PrincipalSchema } from './operator.ts';
+import { TaskInfo, TaskStatus } from './task.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
 const V = v.object({ v: v.number() });
 export const RoleName = v.pipe(
   v.string(),
-  v.regex(/^(\*|[^\s/*.-][^\s/*]*(\/[^\s/*.-][^\s/*]*)*)$/, 'a role is a path of names without white space, not starting with . or -'),
+  v.regex(
+    /^(\*|[^\s/*.-][^\s/*]*(\/[^\s/*.-][^\s/*]*)*)$/,
+    'a role is a path of names without white space, not starting with . or -',
+  ),
   v.maxLength(256),
 );
 const Roles = v.pipe(v.array(RoleName), v.maxLength(1_000));
@@ -19,10 +22,23 @@ const Offers = v.pipe(v.array(Id), v.maxLength(LIMITS.operations));
 const RefuseMs = v.optional(v.pipe(v.number(), v.integer()));
 
 /** Begins, or takes up again, a framework: its id is the name of its credential. Offers of an older session die. */
-const Subscribe = v.object({ ...V.entries, type: v.literal('SUBSCRIBE'), roles: Roles, suppressed: v.optional(Roles, []) });
+const Subscribe = v.object({
+  ...V.entries,
+  type: v.literal('SUBSCRIBE'),
+  roles: Roles,
+  suppressed: v.optional(Roles, []),
+});
 /** Changes the roles. */
-const UpdateFramework = v.object({ ...V.entries, type: v.literal('UPDATE_FRAMEWORK'), roles: Roles, suppressed: v.optional(Roles, []) });
-const Launch = v.object({ type: v.literal('LAUNCH'), tasks: v.pipe(v.array(TaskInfo), v.maxLength(LIMITS.tasksPerMessage)) });
+const UpdateFramework = v.object({
+  ...V.entries,
+  type: v.literal('UPDATE_FRAMEWORK'),
+  roles: Roles,
+  suppressed: v.optional(Roles, []),
+});
+const Launch = v.object({
+  type: v.literal('LAUNCH'),
+  tasks: v.pipe(v.array(TaskInfo), v.maxLength(LIMITS.tasksPerMessage)),
+});
 /** Spends the offers (all of one agent and one role); what the operations leave is declined with `refuseMs`. */
 const Accept = v.object({
   ...V.entries,
@@ -49,14 +65,29 @@ const Acknowledge = v.object({
 const Reconcile = v.object({
   ...V.entries,
   type: v.literal('RECONCILE'),
-  tasks: v.pipe(v.array(v.object({ task: Id, attempt: v.optional(Count), agent: v.optional(Id) })), v.maxLength(LIMITS.tasksPerMessage)),
+  tasks: v.pipe(
+    v.array(v.object({ task: Id, attempt: v.optional(Count), agent: v.optional(Id) })),
+    v.maxLength(LIMITS.tasksPerMessage),
+  ),
 });
 const StoreKey = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/));
 const StoreValue = v.pipe(v.string(), v.maxLength(LIMITS.storeValueBytes));
 /** Compare-and-set of small durable state: `version` 0 creates; `value` null removes. Answered by STORED. */
-const Store = v.object({ ...V.entries, type: v.literal('STORE'), request: Id, key: StoreKey, value: v.nullable(StoreValue), version: Count });
+const Store = v.object({
+  ...V.entries,
+  type: v.literal('STORE'),
+  request: Id,
+  key: StoreKey,
+  value: v.nullable(StoreValue),
+  version: Count,
+});
 /** Reads every key that begins with `prefix`. Answered by LOADED, in parts. */
-const Load = v.object({ ...V.entries, type: v.literal('LOAD'), request: Id, prefix: v.pipe(v.string(), v.maxLength(128)) });
+const Load = v.object({
+  ...V.entries,
+  type: v.literal('LOAD'),
+  request: Id,
+  prefix: v.pipe(v.string(), v.maxLength(128)),
+});
 /** Answers a REQUEST event; `part` counts from 0, the one with `last` ends it. */
 const Reply = v.object({
   ...V.entries,
@@ -76,7 +107,10 @@ const Reply = v.object({
 const Show = v.object({
   ...V.entries,
   type: v.literal('SHOW'),
-  things: v.pipe(v.array(v.object({ kind: v.picklist(['jobs']), id: Id, view: v.nullable(v.record(v.string(), v.unknown())) })), v.maxLength(LIMITS.operations)),
+  things: v.pipe(
+    v.array(v.object({ kind: v.picklist(['jobs']), id: Id, view: v.nullable(v.record(v.string(), v.unknown())) })),
+    v.maxLength(LIMITS.operations),
+  ),
 });
 const Teardown = v.object({ ...V.entries, type: v.literal('TEARDOWN') });
 
@@ -98,17 +132,49 @@ export const CALLS = {
   TEARDOWN: Teardown,
 } as const;
 
-const Subscribed = v.object({ ...V.entries, type: v.literal('SUBSCRIBED'), framework: Id, cluster: Id, term: Count, offerMs: Count });
-const OffersEvent = v.object({ ...V.entries, type: v.literal('OFFERS'), offers: v.pipe(v.array(Offer), v.maxLength(LIMITS.operations)) });
+const Subscribed = v.object({
+  ...V.entries,
+  type: v.literal('SUBSCRIBED'),
+  framework: Id,
+  cluster: Id,
+  term: Count,
+  offerMs: Count,
+});
+const OffersEvent = v.object({
+  ...V.entries,
+  type: v.literal('OFFERS'),
+  offers: v.pipe(v.array(Offer), v.maxLength(LIMITS.operations)),
+});
 const Rescind = v.object({ ...V.entries, type: v.literal('RESCIND'), offers: v.array(Id) });
 /** `agent` is known from the launch on. A status without a sequence (0) needs no acknowledgement: an answer to RECONCILE, or from the master itself. */
-export const StatusEvent = v.object({ ...TaskStatus.entries, agent: v.optional(Id), agentName: v.optional(Id), acknowledge: v.boolean(), receivedMs: v.optional(Count) });
+export const StatusEvent = v.object({
+  ...TaskStatus.entries,
+  agent: v.optional(Id),
+  agentName: v.optional(Id),
+  acknowledge: v.boolean(),
+  receivedMs: v.optional(Count),
+});
 export type StatusEvent = v.InferOutput<typeof StatusEvent>;
-const UpdateEvent = v.object({ ...V.entries, type: v.literal('UPDATE'), updates: v.pipe(v.array(StatusEvent), v.maxLength(LIMITS.tasksPerMessage)) });
+const UpdateEvent = v.object({
+  ...V.entries,
+  type: v.literal('UPDATE'),
+  updates: v.pipe(v.array(StatusEvent), v.maxLength(LIMITS.tasksPerMessage)),
+});
 /** An agent was lost or came back; for information. */
-const Failure = v.object({ ...V.entries, type: v.literal('FAILURE'), agent: Id, state: v.picklist(['unreachable', 'gone']) });
+const Failure = v.object({
+  ...V.entries,
+  type: v.literal('FAILURE'),
+  agent: Id,
+  state: v.picklist(['unreachable', 'gone']),
+});
 const ErrorEvent = v.object({ ...V.entries, type: v.literal('ERROR'), fault: FaultSchema });
-const Stored = v.object({ ...V.entries, type: v.literal('STORED'), request: Id, version: Count, fault: v.optional(FaultSchema) });
+const Stored = v.object({
+  ...V.entries,
+  type: v.literal('STORED'),
+  request: Id,
+  version: Count,
+  fault: v.optional(FaultSchema),
+});
 const Loaded = v.object({
   ...V.entries,
   type: v.literal('LOADED'),

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { FAULTS } from '../protocol/faults.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
-import { TOPICS } from '../protocol/topics.ts';
 import { isTerminal, TASK_STATES, transition } from '../protocol/task.ts';
+import { TOPICS } from '../protocol/topics.ts';
 
 /** The pages that a table of the code writes: `node build/tools/docs.js` renews them, a test compares them. */
 export function generatedPages(): Record<string, string> {
@@ -20,7 +20,12 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 function faultsPage(): string {
-  const rows = Object.entries(FAULTS).map(([code, { exit, means, hint }]) => [`\`${code}\``, String(exit), means, hint]);
+  const rows = Object.entries(FAULTS).map(([code, { exit, means, hint }]) => [
+    `\`${code}\``,
+    String(exit),
+    means,
+    hint,
+  ]);
   return `# Faults
 
 Every expected failure has a code. On the wire it is \`{code, message, hint}\`: the message says what was wrong and
@@ -33,7 +38,12 @@ ${table(['code', 'exit', 'means', 'what to do'], rows)}
 
 function topicsPage(): string {
   const rows = Object.values(TOPICS).map(({ pattern, qos, retain, publish, subscribe, means }) => [
-    `\`mesq/${pattern}\``, String(qos), retain ? 'yes' : '', publish.join(', '), subscribe.join(', '), means,
+    `\`mesq/${pattern}\``,
+    String(qos),
+    retain ? 'yes' : '',
+    publish.join(', '),
+    subscribe.join(', '),
+    means,
   ]);
   return `# Topics
 
@@ -56,9 +66,15 @@ function limitsPage(): string {
 Every bound and every default time is in one file, \`protocol/limits.ts\`. What is over a bound is cut, refused with a
 fault (\`TOO_LARGE\`, \`LIMIT\`), or dropped and counted.
 
-${table(['bound', 'value'], Object.entries(LIMITS).map(([name, value]) => [`\`${name}\``, number(value)]))}
+${table(
+  ['bound', 'value'],
+  Object.entries(LIMITS).map(([name, value]) => [`\`${name}\``, number(value)]),
+)}
 
-${table(['time', 'ms'], Object.entries(TIMES).map(([name, value]) => [`\`${name}\``, number(value)]))}
+${table(
+  ['time', 'ms'],
+  Object.entries(TIMES).map(([name, value]) => [`\`${name}\``, number(value)]),
+)}
 `;
 }
 
@@ -66,7 +82,9 @@ function statesPage(): string {
   const rows = TASK_STATES.map((from) => [
     `\`${from}\``,
     isTerminal(from) ? 'yes' : '',
-    TASK_STATES.filter((to) => transition(from, to) === 'moved').map((to) => to.slice(5).toLowerCase().replaceAll('_', ' ')).join(', ') || '–',
+    TASK_STATES.filter((to) => transition(from, to) === 'moved')
+      .map((to) => to.slice(5).toLowerCase().replaceAll('_', ' '))
+      .join(', ') || '–',
   ]);
   return `# Task states
 

@@ -62,7 +62,8 @@ function covers(outer: readonly string[], inner: readonly string[]): boolean {
 
 /** Some topic matches both. Wildcards at the first level do not match `$` topics ([MQTT-4.7.2-1]). */
 function overlaps(left: readonly string[], right: readonly string[]): boolean {
-  const hidden = (one: string | undefined, other: string | undefined): boolean => one?.startsWith('$') === true && (other === '#' || other === '+');
+  const hidden = (one: string | undefined, other: string | undefined): boolean =>
+    one?.startsWith('$') === true && (other === '#' || other === '+');
   if (hidden(left[0], right[0]) || hidden(right[0], left[0])) return false;
   for (let at = 0; ; at++) {
     const one = left[at];

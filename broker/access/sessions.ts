@@ -22,7 +22,9 @@ export function refuseSession(live: Iterable<LiveSession>, clientId: string, spe
       return `the client id ${clientId} belongs to a live connection of ${session.speaker.name}`;
     }
     // An anonymous connection declares no role: what it is shows in its client id, `name~installation`.
-    const exclusive = EXCLUSIVE.has(speaker.role) || (speaker.role === 'local' && isInstallation(clientId) && isInstallation(session.clientId));
+    const exclusive =
+      EXCLUSIVE.has(speaker.role) ||
+      (speaker.role === 'local' && isInstallation(clientId) && isInstallation(session.clientId));
     if (same && exclusive) return `${speaker.name} is connected already, from another installation`;
   }
   return undefined;

@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer } from 'node:http';
-import { createServer as createTcpServer, type Server as TcpServer, type Socket } from 'node:net';
+import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
+import { createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer } from 'node:tls';
 import { createWebSocketStream, WebSocketServer } from 'ws';
@@ -67,17 +67,25 @@ function defaultPort(protocol: string): number {
   return protocol === 'mqtts:' ? 8883 : protocol === 'ws:' ? 8080 : 1883;
 }
 
-function serverOf(protocol: string, options: ListenerOptions, connected: (socket: Socket, stream: Duplex, secure: boolean) => void): TcpServer | HttpServer {
+function serverOf(
+  protocol: string,
+  options: ListenerOptions,
+  connected: (socket: Socket, stream: Duplex, secure: boolean) => void,
+): TcpServer | HttpServer {
   switch (protocol) {
     case 'mqtt:':
       return createTcpServer({ noDelay: true }, (socket) => connected(socket, socket, false));
     case 'mqtts:': {
       const { certificate, key } = options;
-      if (certificate === undefined || key === undefined) throw new TypeError(`${options.url} needs a certificate and its key`);
-      const server = createTlsServer({ cert: certificate, key, handshakeTimeout: HANDSHAKE_MS, minVersion: 'TLSv1.2' }, (socket) => {
-        socket.setNoDelay(true);
-        connected(socket, socket, true);
-      });
+      if (certificate === undefined || key === undefined)
+        throw new TypeError(`${options.url} needs a certificate and its key`);
+      const server = createTlsServer(
+        { cert: certificate, key, handshakeTimeout: HANDSHAKE_MS, minVersion: 'TLSv1.2' },
+        (socket) => {
+          socket.setNoDelay(true);
+          connected(socket, socket, true);
+        },
+      );
       server.on('tlsClientError', (_error, socket) => socket.destroy());
       return server;
     }
@@ -103,7 +111,9 @@ function webSocketServer(connected: (socket: Socket, stream: Duplex, secure: boo
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => connected(request.socket, createWebSocketStream(webSocket), false));
+    sockets.handleUpgrade(request, socket, head, (webSocket) =>
+      connected(request.socket, createWebSocketStream(webSocket), false),
+    );
   });
   return http;
 }

@@ -81,7 +81,11 @@ export class Allocator {
   setFramework(framework: string, roles: readonly string[], suppressed: readonly string[]): void {
     const known = this.#frameworks.get(framework);
     for (const role of known?.roles ?? []) if (!roles.includes(role)) this.#leave(framework, role);
-    this.#frameworks.set(framework, { roles: new Set(roles), suppressed: new Set(suppressed), active: known?.active ?? true });
+    this.#frameworks.set(framework, {
+      roles: new Set(roles),
+      suppressed: new Set(suppressed),
+      active: known?.active ?? true,
+    });
     for (const role of roles) this.#claimants(framework, role);
   }
 
@@ -126,13 +130,15 @@ export class Allocator {
     const share = this.#agents.get(agent);
     if (share !== undefined) share.allocated = subtract(share.allocated, resources);
     this.#count(framework, role, resources, -1);
-    if (refuseMs > 0 && share !== undefined) this.#filters.set(framework, role, agent, resources, nowMs + refuseMs, this.#batches);
+    if (refuseMs > 0 && share !== undefined)
+      this.#filters.set(framework, role, agent, resources, nowMs + refuseMs, this.#batches);
   }
 
   /** True while a batch could allocate what an immediate pass did not: there are filters, and somebody wants offers. */
   get wantsBatch(): boolean {
     if (this.#filters.size === 0) return false;
-    for (const { active, roles, suppressed } of this.#frameworks.values()) if (active && suppressed.size < roles.size) return true;
+    for (const { active, roles, suppressed } of this.#frameworks.values())
+      if (active && suppressed.size < roles.size) return true;
     return false;
   }
 
@@ -155,7 +161,12 @@ export class Allocator {
     return allocations;
   }
 
-  #next(agent: string, free: Resources, order: (left: Claimant, right: Claimant) => number, nowMs: number): Allocation | undefined {
+  #next(
+    agent: string,
+    free: Resources,
+    order: (left: Claimant, right: Claimant) => number,
+    nowMs: number,
+  ): Allocation | undefined {
     for (const [role, { frameworks }] of this.#inOrder(order)) {
       const resources = allocatableTo(free, role);
       if (!allocatable(resources)) continue;
@@ -174,7 +185,7 @@ export class Allocator {
 
   #wants(framework: string, role: string): boolean {
     const known = this.#frameworks.get(framework);
-    return known !== undefined && known.active && known.roles.has(role) && !known.suppressed.has(role);
+    return known?.active === true && known.roles.has(role) && !known.suppressed.has(role);
   }
 
   #claimants(framework: string, role: string): [Claimant, Claimant] {

@@ -1,7 +1,7 @@
 import type { Attributes } from '../../protocol/attributes.ts';
-import { type Constraint, formatConstraint, matches } from '../../protocol/constraints.ts';
-import { amountOf } from '../../protocol/resource-arithmetic.ts';
+import { type Constraint, matches } from '../../protocol/constraints.ts';
 import type { AgentVerdict } from '../../protocol/operator.ts';
+import { amountOf } from '../../protocol/resource-arithmetic.ts';
 import { formatResources, type Resources } from '../../protocol/resources.ts';
 
 /** One agent, as far as placement goes. `free` is what neither tasks nor other offers hold. */
@@ -23,18 +23,33 @@ export interface Explanation {
  * Why a task waits: for every agent what it is missing. `never` only where there are agents and none could hold it
  * even when empty; with no agent at all, one may still join.
  */
-export function explain(candidates: readonly Candidate[], needs: Resources, ports: number, constraints: readonly Constraint[]): Explanation {
+export function explain(
+  candidates: readonly Candidate[],
+  needs: Resources,
+  ports: number,
+  constraints: readonly Constraint[],
+): Explanation {
   const agents = candidates.map((candidate) => verdictOf(candidate, needs, ports, constraints));
-  const verdict = agents.some(({ fits }) => fits) ? 'now' : agents.length > 0 && agents.every(({ never }) => never) ? 'never' : 'later';
+  const verdict = agents.some(({ fits }) => fits)
+    ? 'now'
+    : agents.length > 0 && agents.every(({ never }) => never)
+      ? 'never'
+      : 'later';
   return { verdict, agents };
 }
 
-function verdictOf(candidate: Candidate, needs: Resources, ports: number, constraints: readonly Constraint[]): AgentVerdict {
+function verdictOf(
+  candidate: Candidate,
+  needs: Resources,
+  ports: number,
+  constraints: readonly Constraint[],
+): AgentVerdict {
   const missing: string[] = [];
   let never = false;
   for (const constraint of constraints) {
-    if (matches(constraint, { attributes: candidate.attributes, hostname: candidate.hostname, agent: candidate.agent })) continue;
-    missing.push(`${formatConstraint(constraint)} does not hold`);
+    if (matches(constraint, { attributes: candidate.attributes, hostname: candidate.hostname, agent: candidate.agent }))
+      continue;
+    missing.push(`${constraint.text} does not hold`);
     never = true;
   }
   const wanted: [string, number, string][] = needs.flatMap((need): [string, number, string][] =>

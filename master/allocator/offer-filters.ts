@@ -23,7 +23,9 @@ export class OfferFilters {
     const at = whose(framework, role);
     const ofAgent = this.#filters.get(at) ?? new Map<string, Filter[]>();
     this.#filters.set(at, ofAgent);
-    const others = (ofAgent.get(agent) ?? []).filter((filter) => !contains(refused, filter.refused) || filter.expiresMs > expiresMs);
+    const others = (ofAgent.get(agent) ?? []).filter(
+      (filter) => !contains(refused, filter.refused) || filter.expiresMs > expiresMs,
+    );
     ofAgent.set(agent, [...others, { refused, expiresMs, batch }]);
   }
 

@@ -20,14 +20,20 @@ export interface Acceptance {
  * Checks an ACCEPT against the book and takes its offers out, whatever comes of it (Mesos: an offer is spent either
  * way). Several offers may be combined if they are of one agent and one role. A fault answers every task of the call.
  */
-export function accept(book: OfferBook, framework: string, offers: readonly string[], tasks: readonly TaskInfo[]): Acceptance | Fault {
+export function accept(
+  book: OfferBook,
+  framework: string,
+  offers: readonly string[],
+  tasks: readonly TaskInfo[],
+): Acceptance | Fault {
   const taken: OpenOffer[] = [];
   for (const id of new Set(offers)) {
     const offer = book.get(id);
     if (offer?.framework === framework) taken.push(offer);
   }
   const [first] = taken;
-  if (first === undefined) return new Fault('OFFER_GONE', `offer ${offers.join(', ') || '(none)'} was used, rescinded or timed out`);
+  if (first === undefined)
+    return new Fault('OFFER_GONE', `offer ${offers.join(', ') || '(none)'} was used, rescinded or timed out`);
   for (const { offer } of taken) book.take(offer);
   const mixed = taken.some(({ agent, role }) => agent !== first.agent || role !== first.role);
   const held = taken.reduce<Resources>((sum, { resources }) => add(sum, resources), []);
@@ -38,10 +44,13 @@ export function accept(book: OfferBook, framework: string, offers: readonly stri
       : new Fault('OFFER_GONE', 'one of the offers was used, rescinded or timed out');
     return { ...common, launches: [], refused: tasks.map((task) => ({ task, fault })), used: [], rest: held };
   }
-  return { ...common, ...fit(held, tasks) };
+  return { ...common, ...place(held, tasks) };
 }
 
-function fit(held: Resources, tasks: readonly TaskInfo[]): Pick<Acceptance, 'launches' | 'refused' | 'used' | 'rest'> {
+function place(
+  held: Resources,
+  tasks: readonly TaskInfo[],
+): Pick<Acceptance, 'launches' | 'refused' | 'used' | 'rest'> {
   const launches: TaskInfo[] = [];
   const refused: { task: TaskInfo; fault: Fault }[] = [];
   let used: Resources = [];
@@ -62,8 +71,12 @@ function fit(held: Resources, tasks: readonly TaskInfo[]): Pick<Acceptance, 'lau
 function unfit(rest: Resources, task: TaskInfo, launches: readonly TaskInfo[]): Fault | undefined {
   if (task.resources.length === 0) return new Fault('BAD_SHAPE', `task ${task.task} asks for no resources at all`);
   if (!contains(rest, task.resources)) {
-    return new Fault('OVER_OFFER', `task ${task.task} needs ${formatResources(task.resources)}; the offer has ${formatResources(rest)} left`);
+    return new Fault(
+      'OVER_OFFER',
+      `task ${task.task} needs ${formatResources(task.resources)}; the offer has ${formatResources(rest)} left`,
+    );
   }
-  if (launches.some((other) => other.task === task.task)) return new Fault('EXISTS', `task ${task.task} is named twice`);
+  if (launches.some((other) => other.task === task.task))
+    return new Fault('EXISTS', `task ${task.task} is named twice`);
   return undefined;
 }

@@ -1,11 +1,11 @@
+import type { KnownTask } from '../../protocol/agent-link.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { isTerminal } from '../../protocol/task.ts';
-import type { KnownTask } from '../../protocol/agent-link.ts';
 import { endTask, replaceTask } from './apply-tasks.ts';
 import type { Command, RegisterAgent } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
+import { type AgentRecord, type Registry, type TaskRecord, taskKey, tasksOfAgent } from './registry.ts';
 import { remember } from './requests.ts';
-import { type AgentRecord, type Registry, taskKey, type TaskRecord, tasksOfAgent } from './registry.ts';
 
 /**
  * A registration gives a new epoch: the index of its commit. It is idempotent by (incarnation, counter), and an older
@@ -15,15 +15,35 @@ import { type AgentRecord, type Registry, taskKey, type TaskRecord, tasksOfAgent
 export function applyRegister(registry: Registry, index: number, command: RegisterAgent): RegistryEvent[] {
   const known = registry.agents.get(command.agent);
   const fault = refusal(registry, known, command);
-  if (fault !== undefined) return [{ kind: 'AGENT_REFUSED', agent: command.agent, name: command.name, counter: command.counter, fault }];
-  if (known !== undefined && known.incarnation === command.incarnation && known.counter === command.counter && known.state === 'active') {
+  if (fault !== undefined)
+    return [{ kind: 'AGENT_REFUSED', agent: command.agent, name: command.name, counter: command.counter, fault }];
+  if (
+    known !== undefined &&
+    known.incarnation === command.incarnation &&
+    known.counter === command.counter &&
+    known.state === 'active'
+  ) {
     return [{ kind: 'AGENT_REGISTERED', agent: known, counter: command.counter, repeated: true }];
   }
   if (known !== undefined && known.name !== command.name) registry.names.delete(known.name);
-  const { agent, name, machine, serial, incarnation, counter, hostname, boot, resources, attributes, metered, nowMs } = command;
+  const { agent, name, machine, serial, incarnation, counter, hostname, boot, resources, attributes, metered, nowMs } =
+    command;
   const record: AgentRecord = {
-    agent, name, machine, serial, epoch: index, incarnation, counter, hostname, boot, resources, attributes, metered,
-    state: 'active', registeredMs: nowMs, sinceMs: nowMs,
+    agent,
+    name,
+    machine,
+    serial,
+    epoch: index,
+    incarnation,
+    counter,
+    hostname,
+    boot,
+    resources,
+    attributes,
+    metered,
+    state: 'active',
+    registeredMs: nowMs,
+    sinceMs: nowMs,
   };
   registry.agents.set(agent, record);
   registry.names.set(name, agent);
@@ -34,7 +54,10 @@ export function applyRegister(registry: Registry, index: number, command: Regist
 }
 
 /** The full list of an agent whose digest differed: launches still on their way to it are left alone. */
-export function applyReconcile(registry: Registry, command: Extract<Command, { kind: 'RECONCILE_AGENT' }>): RegistryEvent[] {
+export function applyReconcile(
+  registry: Registry,
+  command: Extract<Command, { kind: 'RECONCILE_AGENT' }>,
+): RegistryEvent[] {
   const agent = registry.agents.get(command.agent);
   if (agent === undefined || agent.epoch !== command.epoch || agent.state !== 'active') return [];
   return reconcileTasks(registry, agent, command.tasks, command.nowMs, false);
@@ -43,10 +66,16 @@ export function applyReconcile(registry: Registry, command: Extract<Command, { k
 function refusal(registry: Registry, known: AgentRecord | undefined, command: RegisterAgent): Fault | undefined {
   if (known?.state === 'gone') return new Fault('GONE', `agent ${command.agent} (${command.name}) was declared gone`);
   if (known !== undefined && (known.machine !== command.machine || known.serial !== command.serial)) {
-    return new Fault('CLONED', `agent ${command.agent} belongs to the machine of ${known.name}; this one has another machine-id or serial number`);
+    return new Fault(
+      'CLONED',
+      `agent ${command.agent} belongs to the machine of ${known.name}; this one has another machine-id or serial number`,
+    );
   }
   if (known !== undefined && command.counter < known.counter) {
-    return new Fault('STALE', `registration ${command.counter} of agent ${command.agent} is older than ${known.counter}`);
+    return new Fault(
+      'STALE',
+      `registration ${command.counter} of agent ${command.agent} is older than ${known.counter}`,
+    );
   }
   const holder = registry.names.get(command.name);
   if (holder !== undefined && holder !== command.agent) {
@@ -71,7 +100,13 @@ function freeName(registry: Registry, name: string): string {
  * does not run. A launch it never answered is TASK_DROPPED, one it had is TASK_GONE; what nobody here knows is an
  * orphan, to be adopted or killed by a framework or an operator, never by itself.
  */
-function reconcileTasks(registry: Registry, agent: AgentRecord, listed: readonly KnownTask[], nowMs: number, exact: boolean): RegistryEvent[] {
+function reconcileTasks(
+  registry: Registry,
+  agent: AgentRecord,
+  listed: readonly KnownTask[],
+  nowMs: number,
+  exact: boolean,
+): RegistryEvent[] {
   const events: RegistryEvent[] = [];
   const has = new Map(listed.map((known) => [taskKey(known.framework, known.task, known.attempt), known]));
   for (const task of tasksOfAgent(registry, agent.agent)) {
@@ -81,12 +116,16 @@ function reconcileTasks(registry: Registry, agent: AgentRecord, listed: readonly
     if (isTerminal(task.state) || (known === undefined && task.state === 'TASK_STAGING' && !exact)) continue;
     if (known === undefined) {
       const answered = task.state !== 'TASK_STAGING';
-      events.push(...endTask(registry, task, {
-        state: answered ? 'TASK_GONE' : 'TASK_DROPPED',
-        reason: 'AGENT_REREGISTERED',
-        message: answered ? `agent ${agent.name} came back without it` : `the launch never reached agent ${agent.name}`,
-        nowMs,
-      }));
+      events.push(
+        ...endTask(registry, task, {
+          state: answered ? 'TASK_GONE' : 'TASK_DROPPED',
+          reason: 'AGENT_REREGISTERED',
+          message: answered
+            ? `agent ${agent.name} came back without it`
+            : `the launch never reached agent ${agent.name}`,
+          nowMs,
+        }),
+      );
     } else {
       const back: TaskRecord = {
         ...task,
@@ -112,7 +151,14 @@ function reconcileTasks(registry: Registry, agent: AgentRecord, listed: readonly
 function orphanOf(known: KnownTask, agent: AgentRecord, nowMs: number): TaskRecord {
   return {
     framework: known.framework,
-    info: { task: known.task, attempt: known.attempt, argv: ['unknown'], resources: known.resources, restart: 'never', killGraceMs: 3_000 },
+    info: {
+      task: known.task,
+      attempt: known.attempt,
+      argv: ['unknown'],
+      resources: known.resources,
+      restart: 'never',
+      killGraceMs: 3_000,
+    },
     role: '*',
     agent: agent.agent,
     epoch: agent.epoch,
@@ -142,7 +188,10 @@ export function applyReport(registry: Registry, command: Extract<Command, { kind
 }
 
 /** Nothing is freed: an agent out of reach may carry on alone. It returns by registering again. */
-export function applyUnreachable(registry: Registry, command: Extract<Command, { kind: 'AGENT_UNREACHABLE' }>): RegistryEvent[] {
+export function applyUnreachable(
+  registry: Registry,
+  command: Extract<Command, { kind: 'AGENT_UNREACHABLE' }>,
+): RegistryEvent[] {
   const known = registry.agents.get(command.agent);
   if (known === undefined || known.epoch !== command.epoch || known.state !== 'active') return [];
   const agent: AgentRecord = { ...known, state: 'unreachable', sinceMs: command.nowMs };
@@ -150,7 +199,12 @@ export function applyUnreachable(registry: Registry, command: Extract<Command, {
   const events: RegistryEvent[] = [{ kind: 'AGENT_UNREACHABLE', agent }];
   for (const task of tasksOfAgent(registry, agent.agent)) {
     if (isTerminal(task.state)) continue;
-    const record: TaskRecord = { ...task, state: 'TASK_UNREACHABLE', reason: 'AGENT_DISCONNECTED', unreachableMs: command.nowMs };
+    const record: TaskRecord = {
+      ...task,
+      state: 'TASK_UNREACHABLE',
+      reason: 'AGENT_DISCONNECTED',
+      unreachableMs: command.nowMs,
+    };
     replaceTask(registry, record);
     events.push({ kind: 'TASK_UPDATED', task: record, uuid: '', freed: false, tell: true });
   }
@@ -171,12 +225,14 @@ export function applyGone(registry: Registry, command: Extract<Command, { kind: 
   const events: RegistryEvent[] = [{ kind: 'AGENT_GONE', agent, request: command.request }];
   for (const task of tasksOfAgent(registry, agent.agent)) {
     if (isTerminal(task.state)) continue;
-    events.push(...endTask(registry, task, {
-      state: 'TASK_GONE_BY_OPERATOR',
-      reason: 'AGENT_REMOVED_BY_OPERATOR',
-      message: `agent ${agent.name} was declared gone`,
-      nowMs: command.nowMs,
-    }));
+    events.push(
+      ...endTask(registry, task, {
+        state: 'TASK_GONE_BY_OPERATOR',
+        reason: 'AGENT_REMOVED_BY_OPERATOR',
+        message: `agent ${agent.name} was declared gone`,
+        nowMs: command.nowMs,
+      }),
+    );
   }
   return events;
 }

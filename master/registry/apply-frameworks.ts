@@ -4,7 +4,10 @@ import type { RegistryEvent } from './events.ts';
 import type { Registry } from './registry.ts';
 
 /** Found again by its name, which its credential proves: it keeps its tasks, whatever became of its process. */
-export function applySubscribe(registry: Registry, command: Extract<Command, { kind: 'SUBSCRIBE_FRAMEWORK' }>): RegistryEvent[] {
+export function applySubscribe(
+  registry: Registry,
+  command: Extract<Command, { kind: 'SUBSCRIBE_FRAMEWORK' }>,
+): RegistryEvent[] {
   const known = registry.frameworks.get(command.framework);
   registry.frameworks.set(command.framework, {
     framework: command.framework,
@@ -15,7 +18,10 @@ export function applySubscribe(registry: Registry, command: Extract<Command, { k
 }
 
 /** Kills all its tasks and forgets its small state; the name may come back as a new framework. */
-export function applyRemoveFramework(registry: Registry, command: Extract<Command, { kind: 'REMOVE_FRAMEWORK' }>): RegistryEvent[] {
+export function applyRemoveFramework(
+  registry: Registry,
+  command: Extract<Command, { kind: 'REMOVE_FRAMEWORK' }>,
+): RegistryEvent[] {
   if (!registry.frameworks.delete(command.framework)) return [];
   const events: RegistryEvent[] = [{ kind: 'FRAMEWORK_REMOVED', framework: command.framework }];
   for (const [key, record] of registry.store) if (record.framework === command.framework) registry.store.delete(key);

@@ -13,10 +13,15 @@ export function applyStore(registry: Registry, command: Extract<Command, { kind:
   const at = storeKey(framework, key);
   const known = registry.store.get(at);
   const current = known?.version ?? 0;
-  const answer = (result: number, fault?: Fault): RegistryEvent[] => [{ kind: 'STORED', framework, request, key, version: result, fault }];
+  const answer = (result: number, fault?: Fault): RegistryEvent[] => [
+    { kind: 'STORED', framework, request, key, version: result, fault },
+  ];
   if (current !== version) {
-    const stands = value === null ? known === undefined : known !== undefined && known.value === value && current === version + 1;
-    return stands ? answer(current) : answer(current, new Fault('CONFLICT', `key ${key} is at version ${current}, not ${version}`));
+    const stands =
+      value === null ? known === undefined : known !== undefined && known.value === value && current === version + 1;
+    return stands
+      ? answer(current)
+      : answer(current, new Fault('CONFLICT', `key ${key} is at version ${current}, not ${version}`));
   }
   if (value === null) {
     registry.store.delete(at);

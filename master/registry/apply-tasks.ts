@@ -2,15 +2,30 @@ import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import { add, contains, subtract } from '../../protocol/resource-arithmetic.ts';
 import { formatResources, type Resources } from '../../protocol/resources.ts';
-import { isTerminal, type Reason, type TaskInfo, type TaskState, type TaskStatus, transition } from '../../protocol/task.ts';
+import {
+  isTerminal,
+  type Reason,
+  type TaskInfo,
+  type TaskState,
+  type TaskStatus,
+  transition,
+} from '../../protocol/task.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
-import { type AgentRecord, type FinishedTask, type Registry, taskKey, type TaskRecord, tasksOfAgent } from './registry.ts';
+import {
+  type AgentRecord,
+  type FinishedTask,
+  type Registry,
+  type TaskRecord,
+  taskKey,
+  tasksOfAgent,
+} from './registry.ts';
 
 /** What an agent has that no live task holds. */
 export function freeOf(registry: Registry, agent: AgentRecord): Resources {
   let used: Resources = [];
-  for (const task of tasksOfAgent(registry, agent.agent)) if (!isTerminal(task.state)) used = add(used, task.info.resources);
+  for (const task of tasksOfAgent(registry, agent.agent))
+    if (!isTerminal(task.state)) used = add(used, task.info.resources);
   return subtract(agent.resources, used);
 }
 
@@ -27,7 +42,15 @@ export function applyLaunch(registry: Registry, command: Extract<Command, { kind
     const known = registry.tasks.get(taskKey(command.framework, info.task, info.attempt));
     const fault = refusal(registry, agent, command, task, known, free);
     if (fault !== undefined) {
-      events.push({ kind: 'TASK_REFUSED', framework: command.framework, role: command.role, agent: command.agent, task, fault, known });
+      events.push({
+        kind: 'TASK_REFUSED',
+        framework: command.framework,
+        role: command.role,
+        agent: command.agent,
+        task,
+        fault,
+        known,
+      });
       continue;
     }
     free = subtract(free, info.resources);
@@ -72,12 +95,16 @@ function refusal(
   if (known !== undefined || registry.finished.has(taskKey(command.framework, info.task, info.attempt))) {
     return new Fault('EXISTS', `attempt ${info.attempt} of task ${info.task} was launched before`);
   }
-  if (!registry.frameworks.has(command.framework)) return new Fault('NOT_REGISTERED', `framework ${command.framework} is not subscribed`);
+  if (!registry.frameworks.has(command.framework))
+    return new Fault('NOT_REGISTERED', `framework ${command.framework} is not subscribed`);
   if (agent === undefined || agent.state !== 'active' || agent.epoch !== command.epoch) {
     return new Fault('OFFER_GONE', `agent ${command.agent} is not in the session that was offered`);
   }
   if (!contains(free, info.resources)) {
-    return new Fault('OVER_OFFER', `task ${info.task} needs ${formatResources(info.resources)}; agent ${agent.name} has ${formatResources(free)} free`);
+    return new Fault(
+      'OVER_OFFER',
+      `task ${info.task} needs ${formatResources(info.resources)}; agent ${agent.name} has ${formatResources(free)} free`,
+    );
   }
   if (registry.tasks.size >= LIMITS.tasks) return new Fault('LIMIT', `the cluster holds ${LIMITS.tasks} tasks already`);
   return undefined;
@@ -150,17 +177,42 @@ interface Ending {
 }
 
 /** Ends a task without a word from its agent; the framework is told until it acknowledges. */
-export function endTask(registry: Registry, task: TaskRecord, { state, reason, message, nowMs }: Ending): RegistryEvent[] {
+export function endTask(
+  registry: Registry,
+  task: TaskRecord,
+  { state, reason, message, nowMs }: Ending,
+): RegistryEvent[] {
   const { framework, info, restart, sequence } = task;
   const uuid = `end-${info.attempt}-${sequence}`;
-  const status = { framework, task: info.task, attempt: info.attempt, restart, uuid, sequence, state, reason, message, receivedMs: nowMs };
-  const record: TaskRecord = { ...task, state, reason, message, finishedMs: nowMs, pending: bounded([...task.pending, status]) };
+  const status = {
+    framework,
+    task: info.task,
+    attempt: info.attempt,
+    restart,
+    uuid,
+    sequence,
+    state,
+    reason,
+    message,
+    receivedMs: nowMs,
+  };
+  const record: TaskRecord = {
+    ...task,
+    state,
+    reason,
+    message,
+    finishedMs: nowMs,
+    pending: bounded([...task.pending, status]),
+  };
   replaceTask(registry, record);
   return [{ kind: 'TASK_UPDATED', task: record, uuid: '', freed: true, tell: true }];
 }
 
 /** What the framework has heard is dropped; a task that has ended and been heard moves to the bounded history. */
-export function applyAcknowledge(registry: Registry, command: Extract<Command, { kind: 'ACKNOWLEDGE' }>): RegistryEvent[] {
+export function applyAcknowledge(
+  registry: Registry,
+  command: Extract<Command, { kind: 'ACKNOWLEDGE' }>,
+): RegistryEvent[] {
   const events: RegistryEvent[] = [];
   const heard = new Map<string, Set<string>>();
   for (const { task, uuid } of command.updates) {

@@ -1,8 +1,8 @@
-import { applyAcknowledge, applyEnd, applyKill, applyLaunch, applyUpdates } from './apply-tasks.ts';
-import { applyGone, applyRegister, applyReconcile, applyReport, applyUnreachable } from './apply-agents.ts';
-import { applyStore } from './apply-store.ts';
-import { applyCreateToken, applyRevokeToken } from './apply-tokens.ts';
+import { applyGone, applyReconcile, applyRegister, applyReport, applyUnreachable } from './apply-agents.ts';
 import { applyRemoveFramework, applySubscribe } from './apply-frameworks.ts';
+import { applyStore } from './apply-store.ts';
+import { applyAcknowledge, applyEnd, applyKill, applyLaunch, applyUpdates } from './apply-tasks.ts';
+import { applyCreateToken, applyRevokeToken } from './apply-tokens.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
 import type { Registry } from './registry.ts';

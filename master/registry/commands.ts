@@ -1,7 +1,7 @@
+import type { KnownTask } from '../../protocol/agent-link.ts';
+import type { Attributes } from '../../protocol/attributes.ts';
 import { decode, encode } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
-import type { Attributes } from '../../protocol/attributes.ts';
-import type { KnownTask } from '../../protocol/agent-link.ts';
 import type { CredentialRole } from '../../protocol/operator.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Reason, TaskInfo, TaskKey, TaskStatus } from '../../protocol/task.ts';
@@ -20,13 +20,36 @@ export type Command =
   | { kind: 'AGENT_GONE'; agent: string; request: string; nowMs: number }
   | { kind: 'SUBSCRIBE_FRAMEWORK'; framework: string; roles: readonly string[]; nowMs: number }
   | { kind: 'REMOVE_FRAMEWORK'; framework: string; nowMs: number }
-  | { kind: 'LAUNCH'; framework: string; role: string; agent: string; epoch: number; tasks: readonly TaskInfo[]; nowMs: number }
+  | {
+      kind: 'LAUNCH';
+      framework: string;
+      role: string;
+      agent: string;
+      epoch: number;
+      tasks: readonly TaskInfo[];
+      nowMs: number;
+    }
   | { kind: 'UPDATE_TASKS'; agent: string; epoch: number; updates: readonly TaskStatus[]; nowMs: number }
-  | { kind: 'END_TASKS'; tasks: readonly TaskKey[]; state: 'TASK_LOST' | 'TASK_DROPPED'; reason: Reason; message: string; nowMs: number }
+  | {
+      kind: 'END_TASKS';
+      tasks: readonly TaskKey[];
+      state: 'TASK_LOST' | 'TASK_DROPPED';
+      reason: Reason;
+      message: string;
+      nowMs: number;
+    }
   | { kind: 'ACKNOWLEDGE'; framework: string; updates: readonly { task: string; uuid: string }[]; nowMs: number }
   | { kind: 'KILL'; framework: string; tasks: readonly { task: string; graceMs: number | undefined }[] }
   | { kind: 'STORE'; framework: string; key: string; value: string | null; version: number; request: string }
-  | { kind: 'CREATE_TOKEN'; token: string; name: string; role: CredentialRole; hash: string; request: string; nowMs: number }
+  | {
+      kind: 'CREATE_TOKEN';
+      token: string;
+      name: string;
+      role: CredentialRole;
+      hash: string;
+      request: string;
+      nowMs: number;
+    }
   | { kind: 'REVOKE_TOKEN'; token: string; request: string };
 
 export interface RegisterAgent {

@@ -13,7 +13,15 @@ export type RegistryEvent =
   | { kind: 'FRAMEWORK_REMOVED'; framework: string }
   | { kind: 'TASK_PLACED'; task: TaskRecord }
   /** A launch that apply refused; nothing was recorded, its resources are free again. */
-  | { kind: 'TASK_REFUSED'; framework: string; role: string; agent: string; task: TaskRecord; fault: Fault; known: TaskRecord | undefined }
+  | {
+      kind: 'TASK_REFUSED';
+      framework: string;
+      role: string;
+      agent: string;
+      task: TaskRecord;
+      fault: Fault;
+      known: TaskRecord | undefined;
+    }
   /** `freed`: it ended with this, and its resources are free again. */
   | { kind: 'TASK_UPDATED'; task: TaskRecord; uuid: string; freed: boolean; tell: boolean }
   /** Seen before, or after the end: to be acknowledged, and nothing else. */

@@ -1,5 +1,5 @@
-import type { CredentialRole } from '../../protocol/operator.ts';
 import type { Attributes } from '../../protocol/attributes.ts';
+import type { CredentialRole } from '../../protocol/operator.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Reason, TaskInfo, TaskState, TaskStatus } from '../../protocol/task.ts';
 

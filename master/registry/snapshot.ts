@@ -2,8 +2,17 @@ import { decode, encode } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
 import { replaceTask } from './apply-tasks.ts';
 import {
-  type AgentRecord, emptyRegistry, type FinishedTask, type FrameworkRecord, type Registry, type RequestOutcome,
-  storeKey, type StoreRecord, taskKey, type TaskRecord, type TokenRecord,
+  type AgentRecord,
+  emptyRegistry,
+  type FinishedTask,
+  type FrameworkRecord,
+  type Registry,
+  type RequestOutcome,
+  type StoreRecord,
+  storeKey,
+  type TaskRecord,
+  type TokenRecord,
+  taskKey,
 } from './registry.ts';
 
 const SNAPSHOT_FORMAT = 1;
@@ -25,7 +34,13 @@ type Slice =
  * mutated, so the caller may let new commands apply between two slices.
  */
 export function snapshotSlices(registry: Registry): Iterable<Uint8Array> {
-  const head: Slice = { f: SNAPSHOT_FORMAT, kind: 'head', index: registry.index, term: registry.term, cluster: registry.cluster ?? null };
+  const head: Slice = {
+    f: SNAPSHOT_FORMAT,
+    kind: 'head',
+    index: registry.index,
+    term: registry.term,
+    cluster: registry.cluster ?? null,
+  };
   const parts: Slice[] = [
     { kind: 'agents', records: [...registry.agents.values()] },
     { kind: 'frameworks', records: [...registry.frameworks.values()] },
@@ -62,7 +77,10 @@ export function registryOf(snapshot: Iterable<Uint8Array>): Registry {
 function restore(registry: Registry, slice: Slice): void {
   switch (slice.kind) {
     case 'head':
-      assert(slice.f === SNAPSHOT_FORMAT, `snapshot format ${slice.f} is known (this version writes ${SNAPSHOT_FORMAT})`);
+      assert(
+        slice.f === SNAPSHOT_FORMAT,
+        `snapshot format ${slice.f} is known (this version writes ${SNAPSHOT_FORMAT})`,
+      );
       registry.index = slice.index;
       registry.term = slice.term;
       registry.cluster = slice.cluster ?? undefined;
@@ -80,7 +98,8 @@ function restore(registry: Registry, slice: Slice): void {
       for (const record of slice.records) replaceTask(registry, record);
       return;
     case 'finished':
-      for (const record of slice.records) registry.finished.set(taskKey(record.framework, record.task, record.attempt), record);
+      for (const record of slice.records)
+        registry.finished.set(taskKey(record.framework, record.task, record.attempt), record);
       return;
     case 'store':
       for (const record of slice.records) registry.store.set(storeKey(record.framework, record.key), record);

@@ -1,13 +1,15 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { add, contains, equals, subtract } from '../../protocol/resource-arithmetic.ts';
-import { formatResources, type Resources } from '../../protocol/resources.ts';
 import { type Allocation, Allocator } from '../../master/allocator/allocator.ts';
 import { explain } from '../../master/allocator/explain.ts';
+import { add, contains, equals, subtract } from '../../protocol/resource-arithmetic.ts';
+import { formatResources, type Resources } from '../../protocol/resources.ts';
 import { resourcesOf } from '../resources-of.ts';
 
 function short(allocations: Allocation[]): string[] {
-  return allocations.map(({ framework, role, agent, resources }) => `${framework}@${role} ${agent} ${formatResources(resources)}`);
+  return allocations.map(
+    ({ framework, role, agent, resources }) => `${framework}@${role} ${agent} ${formatResources(resources)}`,
+  );
 }
 
 test('the role furthest below its share gets the whole agent, and within it the framework', (t) => {
@@ -94,11 +96,17 @@ test('an agent that is not offerable keeps what it has; a smaller total offers n
 });
 
 test('offered + allocated + free is the total, whatever happens, and equal turns are equal', (t) => {
-  const step = fc.record({ verb: fc.constantFrom('allocate', 'decline', 'decline', 'revive', 'suppress'), pick: fc.nat(50), refuse: fc.constantFrom(0, 1_000, 5_000) });
+  const step = fc.record({
+    verb: fc.constantFrom('allocate', 'decline', 'decline', 'revive', 'suppress'),
+    pick: fc.nat(50),
+    refuse: fc.constantFrom(0, 1_000, 5_000),
+  });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const allocator = new Allocator();
-      const total = new Map([1, 2, 3].map((at) => [`a${at}`, resourcesOf(`cpus:${at};mem:${at * 100};ports:[1-${at}]`)]));
+      const total = new Map(
+        [1, 2, 3].map((at) => [`a${at}`, resourcesOf(`cpus:${at};mem:${at * 100};ports:[1-${at}]`)]),
+      );
       for (const [agent, resources] of total) allocator.addAgent(agent, resources);
       for (const at of [1, 2, 3]) allocator.setFramework(`f${at}`, [`r${at % 2}`], []);
       const open: Allocation[] = [];
@@ -110,8 +118,11 @@ test('offered + allocated + free is the total, whatever happens, and equal turns
         const [back] = verb === 'decline' ? open.splice(pick % Math.max(1, open.length), 1) : [];
         if (back !== undefined) allocator.recover(back, refuse, nowMs);
         for (const [agent, resources] of total) {
-          const held = open.filter((allocation) => allocation.agent === agent).reduce<Resources>((sum, allocation) => add(sum, allocation.resources), []);
-          if (!contains(resources, held) || !equals(add(subtract(resources, held), held), resources)) throw new Error(`over-allocated ${agent}`);
+          const held = open
+            .filter((allocation) => allocation.agent === agent)
+            .reduce<Resources>((sum, allocation) => add(sum, allocation.resources), []);
+          if (!contains(resources, held) || !equals(add(subtract(resources, held), held), resources))
+            throw new Error(`over-allocated ${agent}`);
         }
       });
     }),
@@ -128,7 +139,13 @@ test('offered + allocated + free is the total, whatever happens, and equal turns
 });
 
 test('why a task waits is said for every agent, and never is never', (t) => {
-  const agent = { state: 'active', hostname: 'h', attributes: [], total: resourcesOf('cpus:4;mem:512'), free: resourcesOf('cpus:1;mem:512') };
+  const agent = {
+    state: 'active',
+    hostname: 'h',
+    attributes: [],
+    total: resourcesOf('cpus:4;mem:512'),
+    free: resourcesOf('cpus:1;mem:512'),
+  };
   const said = explain([{ ...agent, agent: 'a' }], resourcesOf('cpus:2'), 0, []);
   t.is(said.verdict, 'later');
   t.deepEqual(said.agents[0]?.missing, ['cpus:2: 1 of 4 free']);

@@ -1,16 +1,25 @@
 import test from 'ava';
-import { Fault } from '../../protocol/faults.ts';
-import { formatResources } from '../../protocol/resources.ts';
-import type { TaskInfo } from '../../protocol/task.ts';
 import { Contacts } from '../../master/liveness/contacts.ts';
 import { accept } from '../../master/offers/accept.ts';
 import { refuseFor } from '../../master/offers/filters.ts';
 import { OfferBook, type OpenOffer } from '../../master/offers/offer-book.ts';
 import { answerUnknown } from '../../master/tasks/reconcile.ts';
+import { Fault } from '../../protocol/faults.ts';
+import { formatResources } from '../../protocol/resources.ts';
+import type { TaskInfo } from '../../protocol/task.ts';
 import { resourcesOf } from '../resources-of.ts';
 
 function offer(id: string, over: Partial<OpenOffer> = {}): OpenOffer {
-  return { offer: id, framework: 'f', role: 'r', agent: 'a', resources: resourcesOf('cpus:2;mem:64'), expiresMs: 30_000, createdMs: 0, ...over };
+  return {
+    offer: id,
+    framework: 'f',
+    role: 'r',
+    agent: 'a',
+    resources: resourcesOf('cpus:2;mem:64'),
+    expiresMs: 30_000,
+    createdMs: 0,
+    ...over,
+  };
 }
 
 function task(id: string, resources = 'cpus:1;mem:32'): TaskInfo {
@@ -22,8 +31,14 @@ test('an offer is spent by its acceptance, and what the tasks leave is declined'
   book.add(offer('o1'));
   const result = accept(book, 'f', ['o1'], [task('x'), task('y', 'cpus:2'), task('x')]);
   if (result instanceof Fault) return t.fail(result.message);
-  t.deepEqual(result.launches.map((launch) => launch.task), ['x']);
-  t.deepEqual(result.refused.map(({ fault }) => fault.code), ['OVER_OFFER', 'EXISTS']);
+  t.deepEqual(
+    result.launches.map((launch) => launch.task),
+    ['x'],
+  );
+  t.deepEqual(
+    result.refused.map(({ fault }) => fault.code),
+    ['OVER_OFFER', 'EXISTS'],
+  );
   t.is(formatResources(result.rest), 'cpus:1;mem:32');
   t.is(book.size, 0);
   const again = accept(book, 'f', ['o1'], [task('z')]);
@@ -51,10 +66,16 @@ test('offers time out in the order of their deadlines', (t) => {
   book.add(offer('o1', { expiresMs: 10 }));
   book.add(offer('o2', { expiresMs: 20 }));
   t.deepEqual(book.expired(9), []);
-  t.deepEqual(book.expired(10).map((open) => open.offer), ['o1']);
+  t.deepEqual(
+    book.expired(10).map((open) => open.offer),
+    ['o1'],
+  );
   book.take('o1');
   t.is(book.nextExpiry(), 20);
-  t.deepEqual(book.ofAgent('a').map((open) => open.offer), ['o2']);
+  t.deepEqual(
+    book.ofAgent('a').map((open) => open.offer),
+    ['o2'],
+  );
 });
 
 test('refusals are clamped as Mesos clamps them', (t) => {

@@ -1,12 +1,12 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { contains } from '../../protocol/resource-arithmetic.ts';
-import { isTerminal, type TaskStatus } from '../../protocol/task.ts';
 import { apply } from '../../master/registry/apply.ts';
 import { type Command, decodeCommand, encodeCommand, type RegisterAgent } from '../../master/registry/commands.ts';
 import type { RegistryEvent } from '../../master/registry/events.ts';
 import { emptyRegistry, type Registry, tasksOfAgent } from '../../master/registry/registry.ts';
 import { registryOf, snapshotSlices } from '../../master/registry/snapshot.ts';
+import { contains } from '../../protocol/resource-arithmetic.ts';
+import { isTerminal, type TaskStatus } from '../../protocol/task.ts';
 import { resourcesOf } from '../resources-of.ts';
 
 /** A registry and its log: every command goes through the encoding that the log has. */
@@ -26,15 +26,40 @@ class Replica {
 
 function registration(over: Partial<RegisterAgent> = {}): RegisterAgent {
   return {
-    kind: 'REGISTER_AGENT', agent: 'id-1', name: 'pi', machine: 'm1', serial: 's1', incarnation: 'i1', counter: 1, hostname: 'pi', boot: 'b1',
-    resources: resourcesOf('cpus:4;mem:1024'), attributes: [], metered: false, tasks: [], nowMs: 1_000, ...over,
+    kind: 'REGISTER_AGENT',
+    agent: 'id-1',
+    name: 'pi',
+    machine: 'm1',
+    serial: 's1',
+    incarnation: 'i1',
+    counter: 1,
+    hostname: 'pi',
+    boot: 'b1',
+    resources: resourcesOf('cpus:4;mem:1024'),
+    attributes: [],
+    metered: false,
+    tasks: [],
+    nowMs: 1_000,
+    ...over,
   };
 }
 
 function launch(epoch: number, tasks: string[], cpus = '1', attempt = 0): Command {
   return {
-    kind: 'LAUNCH', framework: 'batch', role: 'ann', agent: 'id-1', epoch, nowMs: 2_000,
-    tasks: tasks.map((task) => ({ task, attempt, argv: ['true'], resources: resourcesOf(`cpus:${cpus};mem:32`), restart: 'never', killGraceMs: 3_000 })),
+    kind: 'LAUNCH',
+    framework: 'batch',
+    role: 'ann',
+    agent: 'id-1',
+    epoch,
+    nowMs: 2_000,
+    tasks: tasks.map((task) => ({
+      task,
+      attempt,
+      argv: ['true'],
+      resources: resourcesOf(`cpus:${cpus};mem:32`),
+      restart: 'never',
+      killGraceMs: 3_000,
+    })),
   };
 }
 
@@ -64,13 +89,20 @@ test('a registration gives an epoch, once for a nonce', (t) => {
 
 test('clones, taken names and agents that are gone are refused in words', (t) => {
   const one = replica();
-  t.like(one.apply(registration({ counter: 2, machine: 'other' }))[0], { kind: 'AGENT_REFUSED', fault: { code: 'CLONED' } });
+  t.like(one.apply(registration({ counter: 2, machine: 'other' }))[0], {
+    kind: 'AGENT_REFUSED',
+    fault: { code: 'CLONED' },
+  });
   const [taken] = one.apply(registration({ agent: 'id-2', machine: 'm2' }));
   t.like(taken, { kind: 'AGENT_REFUSED', fault: { code: 'NAME_TAKEN' } });
   t.regex(taken?.kind === 'AGENT_REFUSED' ? taken.fault.hint : '', /pi-2 is free/);
   one.apply({ kind: 'AGENT_GONE', agent: 'pi', request: 'r', nowMs: 4_000 });
   t.like(one.apply(registration({ counter: 3 }))[0], { kind: 'AGENT_REFUSED', fault: { code: 'GONE' } });
-  t.like(one.apply(registration({ agent: 'id-2', machine: 'm2' }))[0], { kind: 'AGENT_REGISTERED' }, 'the name is free again');
+  t.like(
+    one.apply(registration({ agent: 'id-2', machine: 'm2' }))[0],
+    { kind: 'AGENT_REGISTERED' },
+    'the name is free again',
+  );
 });
 
 test('a launch is checked against replicated facts', (t) => {
@@ -98,12 +130,17 @@ test('what the framework has acknowledged moves to the history', (t) => {
   one.apply(launch(1, ['j.0']));
   one.apply(update('j.0', 1, 'TASK_RUNNING'));
   one.apply(update('j.0', 2, 'TASK_FINISHED'));
-  const acknowledge = (uuid: string): string[] => one.kinds({ kind: 'ACKNOWLEDGE', framework: 'batch', updates: [{ task: 'j.0', uuid }], nowMs: 5_000 });
+  const acknowledge = (uuid: string): string[] =>
+    one.kinds({ kind: 'ACKNOWLEDGE', framework: 'batch', updates: [{ task: 'j.0', uuid }], nowMs: 5_000 });
   t.deepEqual(acknowledge('j.0-1'), []);
   t.deepEqual(acknowledge('j.0-2'), ['TASK_FORGOTTEN']);
   t.is(one.registry.tasks.size, 0);
   t.is(one.registry.finished.get('batch/j.0/0')?.state, 'TASK_FINISHED');
-  t.like(one.apply(launch(1, ['j.0']))[0], { kind: 'TASK_REFUSED', fault: { code: 'EXISTS' } }, 'an attempt never runs twice');
+  t.like(
+    one.apply(launch(1, ['j.0']))[0],
+    { kind: 'TASK_REFUSED', fault: { code: 'EXISTS' } },
+    'an attempt never runs twice',
+  );
 });
 
 test('unreachable frees nothing; the next registration tells what still runs', (t) => {
@@ -113,7 +150,15 @@ test('unreachable frees nothing; the next registration tells what still runs', (
   one.apply(update('j.1', 1, 'TASK_RUNNING'));
   one.apply({ kind: 'AGENT_UNREACHABLE', agent: 'id-1', epoch: 1, nowMs: 4_000 });
   t.true(tasksOfAgent(one.registry, 'id-1').every(({ state }) => state === 'TASK_UNREACHABLE'));
-  const known = { framework: 'batch', task: 'j.0', attempt: 0, restart: 0, state: 'TASK_RUNNING', sequence: 1, resources: [] } as const;
+  const known = {
+    framework: 'batch',
+    task: 'j.0',
+    attempt: 0,
+    restart: 0,
+    state: 'TASK_RUNNING',
+    sequence: 1,
+    resources: [],
+  } as const;
   const orphan = { ...known, task: 'x.0' };
   const events = one.apply(registration({ counter: 2, tasks: [known, orphan] }));
   t.is(one.registry.tasks.get('batch/j.0/0')?.state, 'TASK_RUNNING');
@@ -134,7 +179,14 @@ test('an agent that came back in time is not lost', (t) => {
   const one = replica();
   one.apply(launch(1, ['j.0']));
   one.apply(update('j.0', 1, 'TASK_RUNNING'));
-  const lost: Command = { kind: 'END_TASKS', tasks: [{ framework: 'batch', task: 'j.0', attempt: 0 }], state: 'TASK_LOST', reason: 'LOST_AFTER', message: '', nowMs: 9_000 };
+  const lost: Command = {
+    kind: 'END_TASKS',
+    tasks: [{ framework: 'batch', task: 'j.0', attempt: 0 }],
+    state: 'TASK_LOST',
+    reason: 'LOST_AFTER',
+    message: '',
+    nowMs: 9_000,
+  };
   t.deepEqual(one.kinds(lost), []);
   one.apply({ kind: 'AGENT_UNREACHABLE', agent: 'id-1', epoch: 1, nowMs: 4_000 });
   t.deepEqual(one.kinds(lost), ['TASK_UPDATED']);
@@ -164,14 +216,36 @@ test('a name has one role, and a revoked token is gone', (t) => {
 
 const commands = fc.array(
   fc.oneof(
-    fc.record({ counter: fc.integer({ min: 1, max: 4 }), keep: fc.boolean() }).map(({ counter }) => registration({ counter })),
-    fc.record({ tasks: fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd', 'e'), { maxLength: 3 }), epoch: fc.integer({ min: 1, max: 20 }), attempt: fc.integer({ min: 0, max: 3 }) })
+    fc
+      .record({ counter: fc.integer({ min: 1, max: 4 }), keep: fc.boolean() })
+      .map(({ counter }) => registration({ counter })),
+    fc
+      .record({
+        tasks: fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd', 'e'), { maxLength: 3 }),
+        epoch: fc.integer({ min: 1, max: 20 }),
+        attempt: fc.integer({ min: 0, max: 3 }),
+      })
       .map(({ tasks, epoch, attempt }) => launch(epoch, tasks, '1.5', attempt)),
-    fc.record({ task: fc.constantFrom('a', 'b', 'c', 'd', 'e'), sequence: fc.integer({ min: 1, max: 3 }), attempt: fc.integer({ min: 0, max: 3 }), state: fc.constantFrom('TASK_RUNNING' as const, 'TASK_FINISHED' as const, 'TASK_FAILED' as const) })
+    fc
+      .record({
+        task: fc.constantFrom('a', 'b', 'c', 'd', 'e'),
+        sequence: fc.integer({ min: 1, max: 3 }),
+        attempt: fc.integer({ min: 0, max: 3 }),
+        state: fc.constantFrom('TASK_RUNNING' as const, 'TASK_FINISHED' as const, 'TASK_FAILED' as const),
+      })
       .map(({ task, sequence, state, attempt }) => update(task, sequence, state, attempt)),
     fc.constant<Command>({ kind: 'AGENT_UNREACHABLE', agent: 'id-1', epoch: 1, nowMs: 1 }),
-    fc.constantFrom('a', 'b', 'c').map((task): Command => ({ kind: 'ACKNOWLEDGE', framework: 'batch', updates: [1, 2, 3].map((at) => ({ task, uuid: `${task}-${at}` })), nowMs: 9 })),
-    fc.constantFrom('a', 'b').map((task): Command => ({ kind: 'KILL', framework: 'batch', tasks: [{ task, graceMs: undefined }] })),
+    fc.constantFrom('a', 'b', 'c').map(
+      (task): Command => ({
+        kind: 'ACKNOWLEDGE',
+        framework: 'batch',
+        updates: [1, 2, 3].map((at) => ({ task, uuid: `${task}-${at}` })),
+        nowMs: 9,
+      }),
+    ),
+    fc
+      .constantFrom('a', 'b')
+      .map((task): Command => ({ kind: 'KILL', framework: 'batch', tasks: [{ task, graceMs: undefined }] })),
   ),
   { maxLength: 60 },
 );
@@ -184,7 +258,9 @@ test('whatever is committed: an agent is never over-committed, and a replica is 
       for (const command of list) {
         one.apply(command);
         two.apply(command);
-        const used = tasksOfAgent(one.registry, 'id-1').filter(({ state, orphan }) => !isTerminal(state) && !orphan).length;
+        const used = tasksOfAgent(one.registry, 'id-1').filter(
+          ({ state, orphan }) => !isTerminal(state) && !orphan,
+        ).length;
         if (!contains(resourcesOf('cpus:4'), used === 0 ? [] : resourcesOf(`cpus:${used * 1.5}`))) return false;
       }
       t.deepEqual(one.registry, two.registry);

@@ -1,0 +1,174 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startBroker } from '../broker/broker.ts';
+import { createBatch } from '../frameworks/batch/batch.ts';
+import type { Listener } from '../io/listener.ts';
+import { systemClock } from '../io/node/clock.ts';
+import { systemDigest } from '../io/node/digest.ts';
+import { lockFolder } from '../io/node/folder-lock.ts';
+import { isLoopback, ListenError, listen } from '../io/node/listener.ts';
+import { createLog, type LogLevel } from '../io/node/log.ts';
+import { systemRandom } from '../io/node/random.ts';
+import { fileStorage } from '../io/node/storage.ts';
+import { type Master, startMaster as startMasterShell } from '../master/master.ts';
+import { Fault } from '../protocol/faults.ts';
+import { parseId } from '../protocol/ids.ts';
+import { rights } from '../protocol/topics.ts';
+import { createSchedulerDriver } from '../sdk/scheduler-driver.ts';
+
+export interface StartMasterOptions {
+  readonly id: string;
+  /** The data folder: made if missing, mode 0700; held by one process. */
+  readonly data: string;
+  /** `mqtt://`, `mqtts://` or `ws://` URLs. Default `mqtt://127.0.0.1:1883`. */
+  readonly listen: readonly string[];
+  /** Where peers reach it; default: where it listens. */
+  readonly advertise?: readonly string[];
+  /** `host:port` for MQTT over WebSocket. */
+  readonly http?: string;
+  /** Files in PEM, for `mqtts://`. */
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly prefix?: string;
+  readonly version: string;
+  readonly logLevel?: LogLevel;
+  /** From disconnected to unreachable, and how long offers live: for tests and small clusters. */
+  readonly times?: { readonly unreachableMs?: number; readonly lostAfterMs?: number; readonly offerMs?: number };
+}
+
+export interface RunningMaster {
+  readonly urls: readonly string[];
+  /** Resolves when the disk failed and the process should end. */
+  readonly failed: Promise<Error>;
+  stop(): Promise<void>;
+}
+
+/** Puts a master together: listeners, broker, registry, built-in frameworks. Returns a fault where a person must act. */
+export async function startMaster(options: StartMasterOptions): Promise<RunningMaster | Fault> {
+  const id = parseId(options.id, 'the master id');
+  if (id instanceof Fault) return id;
+  const plain = [...options.listen, ...(options.http === undefined ? [] : [`ws://${options.http}`])].find(
+    (url) => !url.startsWith('mqtts://') && !isLoopback(new URL(url).hostname),
+  );
+  if (plain !== undefined) {
+    return new Fault(
+      'INSECURE',
+      `${plain} would listen beyond this machine in plain text`,
+      'Listen on mqtts://… with --tls-cert and --tls-key, or on 127.0.0.1.',
+    );
+  }
+  const lock = await lockFolder(options.data);
+  if ('heldBy' in lock)
+    return new Fault(
+      'IN_USE',
+      `the data folder ${options.data} is held by process ${lock.heldBy}`,
+      'Stop that process, or pass another --data.',
+    );
+  const listeners = await openListeners(options);
+  if (listeners instanceof Fault) {
+    await lock.release();
+    return listeners;
+  }
+  const log = createLog({ level: options.logLevel ?? 'info' });
+  const prefix = options.prefix ?? 'mesq';
+  const clock = systemClock;
+  let fail: (error: Error) => void = () => undefined;
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  let master: Master | undefined;
+  const broker = await startBroker({
+    listeners,
+    rights: rights(prefix),
+    version: options.version,
+    clock,
+    log,
+    authenticate: ({ username, password, clientId, loopback, secure }) => {
+      const name = username === undefined || username === '' ? (clientId.split(/[~/]/)[0] ?? '') : username;
+      if (password === undefined)
+        return loopback && master?.hasToken(name) === false ? { role: 'local', name } : undefined;
+      // Whoever sent a token in plain text beyond this machine has shown it to the network: it is not accepted.
+      if (!loopback && !secure) return undefined;
+      const role = master?.roleOf(name, password);
+      return role === undefined ? undefined : { role, name };
+    },
+  });
+  const urls =
+    options.advertise !== undefined && options.advertise.length > 0
+      ? options.advertise
+      : listeners.map(({ url }) => url);
+  master = await startMasterShell({
+    id,
+    prefix,
+    urls,
+    version: options.version,
+    bus: broker.local,
+    storage: fileStorage(options.data),
+    clock,
+    random: systemRandom,
+    digest: systemDigest,
+    log,
+    lastPacketMs: (name) => broker.lastPacketMs(name),
+    disconnect: (name) => broker.disconnect(name),
+    ...(options.times === undefined ? {} : { times: options.times }),
+    onLeading: () => {
+      const batch = createBatch({ clock, log });
+      const driver = createSchedulerDriver({
+        bus: broker.local,
+        prefix,
+        name: 'batch',
+        roles: [],
+        scheduler: batch,
+        clock,
+        random: systemRandom,
+        log,
+        explicitAcknowledgements: true,
+      });
+      driver.start();
+      return () => {
+        batch.stop();
+        driver.stop(true);
+      };
+    },
+    onFatal: (error) => fail(error),
+  });
+  broker.onClient((kind, speaker) => {
+    if (kind === 'disconnected') master?.connectionLost(speaker.role, speaker.name);
+  });
+  return {
+    urls: listeners.map(({ url }) => url),
+    failed,
+    stop: async () => {
+      await master?.stop();
+      await broker.close();
+      await lock.release();
+    },
+  };
+}
+
+async function openListeners(options: StartMasterOptions): Promise<Listener[] | Fault> {
+  const listeners: Listener[] = [];
+  try {
+    const certificate = options.tlsCert === undefined ? undefined : await readFile(options.tlsCert, 'utf8');
+    const key = options.tlsKey === undefined ? undefined : await readFile(options.tlsKey, 'utf8');
+    const tls = certificate === undefined || key === undefined ? {} : { certificate, key };
+    for (const url of options.listen) listeners.push(await listen({ url, ...tls }));
+    if (options.http !== undefined) listeners.push(await listen({ url: `ws://${options.http}` }));
+    return listeners;
+  } catch (error) {
+    for (const listener of listeners) await listener.close();
+    if (error instanceof ListenError && error.code === 'EADDRINUSE') {
+      return new Fault(
+        'IN_USE',
+        error.message,
+        'Stop that process, or choose another port with --listen or --port (0 takes a free one).',
+      );
+    }
+    return new Fault('BAD_USAGE', error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** The file in a data folder that holds the first operator's token. */
+export function operatorTokenFile(data: string): string {
+  return join(data, 'operator-token');
+}

@@ -8,6 +8,8 @@ export interface BrokerStats {
   readonly connectionsTotal: number;
   readonly subscriptions: number;
   readonly retained: number;
+  /** Retained messages looked at to answer subscriptions. */
+  readonly retainedExamined: number;
   readonly messagesReceived: number;
   readonly messagesSent: number;
   readonly bytesReceived: number;
@@ -25,13 +27,22 @@ export class BrokerStatistics {
   readonly #publish: (topic: string, text: string) => void;
   readonly #version: string;
   readonly #startedMs: number;
+  readonly #heapBytes: () => number;
+  #heapMaximum = 0;
   #watchers = 0;
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, version: string, stats: () => BrokerStats, publish: (topic: string, text: string) => void) {
+  constructor(
+    clock: Clock,
+    version: string,
+    stats: () => BrokerStats,
+    heapBytes: () => number,
+    publish: (topic: string, text: string) => void,
+  ) {
     this.#clock = clock;
     this.#version = version;
     this.#stats = stats;
+    this.#heapBytes = heapBytes;
     this.#publish = publish;
     this.#startedMs = clock.monotonic();
   }
@@ -64,6 +75,7 @@ export class BrokerStatistics {
     const stats = this.#stats();
     const upS = Math.round((this.#clock.monotonic() - this.#startedMs) / 1000);
     const minutes = Math.max(1, upS / 60);
+    this.#heapMaximum = Math.max(this.#heapMaximum, this.#heapBytes());
     const values: Record<string, string | number> = {
       version: this.#version,
       uptime: `${upS} seconds`,
@@ -76,6 +88,8 @@ export class BrokerStatistics {
       'load/messages/received/5min': round(stats.messagesReceived / minutes),
       'load/messages/sent/5min': round(stats.messagesSent / minutes),
       'bytes/received': stats.bytesReceived,
+      'heap/current': this.#heapBytes(),
+      'heap/maximum': this.#heapMaximum,
     };
     for (const [name, value] of Object.entries(values)) this.#publish(`$SYS/broker/${name}`, String(value));
   }

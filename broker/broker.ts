@@ -59,6 +59,8 @@ export interface BrokerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<BrokerLimits>;
+  /** Bytes of the heap in use, for MQTT Explorer's panel. Default 0. */
+  readonly heapBytes?: () => number;
 }
 
 export interface Broker {
@@ -149,6 +151,7 @@ class CuredBroker implements Broker {
       options.clock,
       `Mesquite ${options.version}`,
       () => this.stats(),
+      options.heapBytes ?? (() => 0),
       (topic, text) => {
         this.#route(topic, new TextEncoder().encode(text), 0, true);
       },
@@ -192,6 +195,7 @@ class CuredBroker implements Broker {
       connectionsTotal: this.#total,
       subscriptions,
       retained: this.#persistence.retainedCount,
+      retainedExamined: this.#persistence.examined,
       messagesReceived: this.#received,
       messagesSent: this.#sent,
       bytesReceived: this.#bytes,
@@ -359,8 +363,7 @@ class CuredBroker implements Broker {
       return;
     }
     const payload = typeof packet.payload === 'string' ? new TextEncoder().encode(packet.payload) : packet.payload;
-    // What a client sends is for the master; nothing it says is retained here.
-    if (packet.retain) Object.assign(packet, { retain: false });
+    if (packet.retain && !session.access.mayRetain(topic)) Object.assign(packet, { retain: false });
     this.local.deliver({ topic, payload, retained: false });
     done(null);
   }

@@ -83,6 +83,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     version: options.version,
     clock,
     log,
+    heapBytes: () => process.memoryUsage().heapUsed,
     authenticate: ({ username, password, clientId, loopback, secure }) => {
       const name = username === undefined || username === '' ? (clientId.split(/[~/]/)[0] ?? '') : username;
       if (password === undefined)

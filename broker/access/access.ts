@@ -3,6 +3,8 @@ export interface Right {
   readonly filter: string;
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
+  /** Whether what its publishers send may be retained. Default false: what is retained is the master's word. */
+  readonly retain?: boolean;
 }
 
 /** Who speaks, as the credential says. */
@@ -17,6 +19,7 @@ export type SubscribeVerdict = 'granted' | 'filtered' | 'refused';
 /** What one speaker may do: the table with the name filled in. */
 export interface Access {
   mayPublish(topic: string): boolean;
+  mayRetain(topic: string): boolean;
   maySubscribe(filter: string): SubscribeVerdict;
   mayReceive(topic: string): boolean;
 }
@@ -26,14 +29,22 @@ export interface Access {
  * can match something of it and more (`#`, `mesq/#`, as MQTT Explorer subscribes) is granted and filtered; one that
  * can match nothing of it is refused.
  */
-export function accessOf(table: readonly Right[], { role, name }: Speaker): Access {
+export function accessOf(rights: readonly Right[], { role, name }: Speaker): Access {
   const own = (filter: string): string[] => filter.split('/').map((level) => (level === '{name}' ? name : level));
-  const publish = table.filter((right) => right.publish.includes(role)).map(({ filter }) => own(filter));
+  // A name with a wildcard in it would own everybody's topics.
+  const table = /[+#/]/.test(name) ? rights.filter(({ filter }) => !filter.includes('{name}')) : rights;
+  const published = table.filter((right) => right.publish.includes(role));
+  const publish = published.map(({ filter }) => own(filter));
+  const retain = published.filter((right) => right.retain === true).map(({ filter }) => own(filter));
   const subscribe = table.filter((right) => right.subscribe.includes(role)).map(({ filter }) => own(filter));
   return {
     mayPublish: (topic) => {
       const levels = topic.split('/');
       return publish.some((filter) => covers(filter, levels));
+    },
+    mayRetain: (topic) => {
+      const levels = topic.split('/');
+      return retain.some((filter) => covers(filter, levels));
     },
     maySubscribe: (filter) => {
       const levels = filter.split('/');

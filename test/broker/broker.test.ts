@@ -1,0 +1,316 @@
+import { randomBytes } from 'node:crypto';
+import test from 'ava';
+import mqttPacket from 'mqtt-packet';
+import { rights } from '../../protocol/topics.ts';
+import { BUS_CHECKS } from '../conformance/bus.ts';
+import { tcpHarness } from '../conformance/tcp-harness.ts';
+import { bare, ours, RawClient, type Subject } from './world.ts';
+
+/** Runs the same scenario against a bare Aedes and ours: the one shows the fault, the other its cure. */
+function cure(title: string, scenario: (subject: Subject, cured: boolean) => Promise<boolean>): void {
+  test(`cured: ${title}`, async (t) => {
+    const [sick, well] = [await bare(), await ours()];
+    t.false(await scenario(sick, false), 'a bare Aedes has the fault');
+    t.true(await scenario(well, true), 'ours does not');
+    await Promise.all([sick.close(), well.close()]);
+  });
+}
+
+const conformant = ours();
+const harness = conformant.then(({ port }) => tcpHarness(port));
+test.after.always(async () => {
+  await (await harness).close();
+  await (await conformant).close();
+});
+let checks = 0;
+for (const [title, check] of Object.entries(BUS_CHECKS)) {
+  test(`embedded broker: ${title}`, async (t) => check(t, await harness, `check${++checks}`));
+}
+
+cure('a retained message directly followed by another is not lost', async ({ port }) => {
+  const { client: listener } = await RawClient.connect(port, 'listener');
+  const { client: sender } = await RawClient.connect(port, 'sender');
+  await listener.subscribe('a/#');
+  for (let round = 0; round < 20; round++) {
+    sender.socket.cork();
+    sender.publish('a/kept', `kept ${round}`, { retain: true });
+    sender.publish('a/plain', `plain ${round}`);
+    sender.socket.uncork();
+  }
+  sender.publish('a/end', 'end');
+  const arrived = await listener.payloadsUntil('end');
+  for (const client of [listener, sender]) client.close();
+  return arrived.length === 40;
+});
+
+cure('QoS 1 and QoS 0 of different publishers do not kill each other', async ({ port }) => {
+  const { client: listener } = await RawClient.connect(port, 'listener');
+  const { client: one } = await RawClient.connect(port, 'one');
+  const { client: zero } = await RawClient.connect(port, 'zero');
+  await listener.subscribe('a/#', 1);
+  for (let round = 0; round < 400; round++) {
+    one.publish('a/one', `one ${round}`, { qos: 1, messageId: 1 + round });
+    zero.publish('a/zero', `zero ${round}`);
+    if (round % 10 === 0) await one.next('puback');
+  }
+  for (const at of [1, 2, 3]) {
+    one.publish('a/end', `last ${at}`, { qos: 1, messageId: 5_000 + at });
+    await one.next('puback');
+    zero.publish('a/end', at === 3 ? 'end' : 'later');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const arrived = await listener.payloadsUntil('end');
+  for (const client of [listener, one, zero]) client.close();
+  return arrived.filter((text) => /^(one|zero)/.test(text)).length === 800;
+});
+
+test('cured: a frozen subscriber costs nobody else anything, and is cut', async (t) => {
+  const subject = await ours({ outboundBytes: 1_048_576 });
+  const { client: frozen } = await RawClient.connect(subject.port, 'frozen');
+  const { client: healthy } = await RawClient.connect(subject.port, 'healthy');
+  const { client: cold } = await RawClient.connect(subject.port, 'cold');
+  const { client: sender } = await RawClient.connect(subject.port, 'sender');
+  await frozen.subscribe('hot/#');
+  await healthy.subscribe('hot/#');
+  await cold.subscribe('cold/#');
+  frozen.socket.pause();
+  const payload = Buffer.alloc(16_000, 'x');
+  const rounds = 1_000;
+  let arrived = 0;
+  const counting = (async () => {
+    for (; arrived < rounds; arrived++) if ((await healthy.next('publish')) === undefined) return;
+  })();
+  for (let round = 0; round < rounds; round++) {
+    sender.publish('hot/x', payload, { qos: 1, messageId: 1 + round });
+    await sender.next('puback');
+  }
+  sender.publish('cold/x', 'still here');
+  const packet = await cold.next('publish');
+  t.is(packet?.cmd === 'publish' ? packet.payload.toString() : '', 'still here');
+  await counting;
+  t.is(arrived, rounds, 'the healthy subscriber got everything');
+  t.is(subject.broker.stats().rejected['too slow'], 1);
+  frozen.socket.resume();
+  await frozen.untilClosed();
+  for (const client of [healthy, cold, sender]) client.close();
+  await subject.close();
+});
+
+test('cured: a SUBSCRIBE to an exact topic looks at one retained message, not at all of them', async (t) => {
+  const subject = await ours();
+  for (let at = 0; at < 2_000; at++) await subject.broker.local.publish(`kept/${at}`, new Uint8Array([1]), { retain: true });
+  const { client } = await RawClient.connect(subject.port, 'one');
+  t.is(await client.subscribe('kept/7'), 0);
+  const packet = await client.next('publish');
+  t.true(packet?.cmd === 'publish' && packet.retain && packet.topic === 'kept/7');
+  t.is(subject.broker.stats().retainedExamined, 1);
+  t.is(await client.subscribe('kept/#'), 0);
+  for (let at = 0; at < 2_000; at++) await client.next('publish');
+  t.is(subject.broker.stats().retainedExamined, 2_001);
+  client.close();
+  await subject.close();
+});
+
+cure('a packet without a bound is not buffered', async ({ port }) => {
+  const { client } = await RawClient.connect(port, 'huge');
+  const { client: other } = await RawClient.connect(port, 'other');
+  // PUBLISH of 200 MB, of which 4 are sent: then a ping of somebody else tells that all has been looked at.
+  client.send(new Uint8Array([0x30, 0x80, 0x88, 0xae, 0x5f, 0x00, 0x01, 0x61]));
+  for (let sent = 0; sent < 64 && !client.closed; sent++) {
+    client.send(new Uint8Array(65_536));
+    other.send({ cmd: 'pingreq' });
+    await other.next('pingresp');
+  }
+  other.close();
+  const cut = client.closed;
+  client.close();
+  return cut;
+});
+
+cure('a client id cannot be stolen', async ({ port }) => {
+  const { client: first } = await RawClient.connect(port, 'a1~x', { username: 'a1:agent' });
+  const { client: thief } = await RawClient.connect(port, 'a1~x', { username: 'mallory:user' });
+  first.send({ cmd: 'pingreq' });
+  const alive = (await first.next('pingresp')) !== undefined;
+  for (const client of [first, thief]) client.close();
+  return alive;
+});
+
+cure('a second installation under a live name does not kick the first', async ({ port }, cured) => {
+  const { client: first } = await RawClient.connect(port, cured ? 'a1~x' : 'a1', { username: 'a1:agent' });
+  const { client: second, returnCode } = await RawClient.connect(port, cured ? 'a1~y' : 'a1', { username: 'a1:agent' });
+  first.send({ cmd: 'pingreq' });
+  const alive = (await first.next('pingresp')) !== undefined;
+  for (const client of [first, second]) client.close();
+  return alive && returnCode === 2;
+});
+
+for (const [what, bad] of [['U+0000', '\u0000'], ['a control character', '\u0007'], ['an ill-formed sequence', '\ufffd']] as const) {
+  cure(`${what} in a client id`, async ({ port }) => {
+    const { client, returnCode } = await RawClient.connect(port, `a${bad}b`);
+    client.close();
+    return returnCode !== 0;
+  });
+}
+
+cure('a control character in a topic is not passed on', async ({ port }) => {
+  const { client: listener } = await RawClient.connect(port, 'listener');
+  const { client: sender } = await RawClient.connect(port, 'sender');
+  await listener.subscribe('a/#');
+  sender.publish('a/b\u0007c', 'bad');
+  sender.publish('a/end', 'end');
+  const arrived = await listener.payloadsUntil('end');
+  for (const client of [listener, sender]) client.close();
+  return arrived.length === 0;
+});
+
+cure('control characters in a filter and a will topic', async ({ port }) => {
+  const { client } = await RawClient.connect(port, 'one');
+  const granted = await client.subscribe('a/\u0001/#');
+  const { client: dying, returnCode } = await RawClient.connect(port, 'two', { will: { topic: 'a/\u0001', payload: Buffer.from('x'), qos: 0, retain: false } });
+  for (const one of [client, dying]) one.close();
+  return granted === 128 && returnCode !== 0;
+});
+
+cure('an empty client id without a clean session is refused with 2', async ({ port }) => {
+  const { client, returnCode } = await RawClient.connect(port, '', { clean: false });
+  client.close();
+  return returnCode === 2;
+});
+
+cure('a shared subscription is not granted and then silent', async ({ port }) => {
+  const { client } = await RawClient.connect(port, 'one');
+  const granted = await client.subscribe('$share/group/a');
+  client.close();
+  return granted === 128;
+});
+
+test('a forbidden publish is dropped and counted, and the connection stays', async (t) => {
+  const subject = await ours({}, rights('mesq'));
+  const { client: agent } = await RawClient.connect(subject.port, 'pi~1', { username: 'pi:agent' });
+  const heard: string[] = [];
+  await subject.broker.local.subscribe('mesq/#', 1, ({ topic }) => heard.push(topic));
+  agent.publish('mesq/agents/other/up', 'x', { qos: 1, messageId: 1 });
+  agent.publish('mesq/leader', 'x', { qos: 1, messageId: 2, retain: true });
+  agent.publish('mesq/agents/pi/up', 'x', { qos: 1, messageId: 3, retain: true });
+  for (let at = 0; at < 3; at++) await agent.next('puback');
+  agent.send({ cmd: 'pingreq' });
+  await agent.next('pingresp');
+  t.deepEqual(heard, ['mesq/agents/pi/up']);
+  t.is(subject.broker.stats().rejected['publish not allowed'], 2);
+  t.is(subject.broker.stats().retained, 0, 'an agent retains nothing');
+  agent.close();
+  await subject.close();
+});
+
+test('a will is bound by the same rights', async (t) => {
+  const subject = await ours({}, rights('mesq'));
+  const heard: string[] = [];
+  const two = new Promise<void>((resolve) => {
+    void subject.broker.local.subscribe('mesq/#', 1, ({ topic }) => {
+      heard.push(topic);
+      if (heard.length === 1) resolve();
+    });
+  });
+  const will = (topic: string) => ({ will: { topic, payload: Buffer.from('bye'), qos: 1, retain: false } });
+  const { client: liar } = await RawClient.connect(subject.port, 'liar~1', { username: 'liar:agent', ...will('mesq/agents/pi/presence') });
+  const { client: honest } = await RawClient.connect(subject.port, 'pi~1', { username: 'pi:agent', ...will('mesq/agents/pi/presence') });
+  liar.close();
+  await new Promise<void>((resolve) => subject.broker.onClient((kind) => kind === 'disconnected' && resolve()));
+  honest.close();
+  await two;
+  t.deepEqual(heard, ['mesq/agents/pi/presence']);
+  await subject.close();
+});
+
+test('a viewer that subscribes as MQTT Explorer does sees state, events, leader and the broker panel', async (t) => {
+  const subject = await ours({}, rights('mesq'));
+  const local = subject.broker.local;
+  await local.publish('mesq/state/cluster', Buffer.from('{}'), { retain: true });
+  await local.publish('mesq/leader', Buffer.from('{}'), { retain: true });
+  await local.publish('mesq/agents/pi/down', Buffer.from('secret'), { retain: true });
+  const { client: viewer } = await RawClient.connect(subject.port, 'explorer/1', { username: 'eve:viewer' });
+  t.is(await viewer.subscribe('#'), 0);
+  t.is(await viewer.subscribe('$SYS/#'), 0);
+  await local.publish('mesq/events/x/y', Buffer.from('{}'));
+  await local.publish('mesq/agents/pi/down', Buffer.from('secret'));
+  const seen = new Set<string>();
+  const wanted = ['mesq/state/cluster', 'mesq/leader', 'mesq/events/x/y', ...['version', 'clients/total', 'subscriptions/count', 'messages/received', 'messages/sent', 'load/messages/received/5min', 'load/messages/sent/5min', 'heap/current', 'heap/maximum'].map((name) => `$SYS/broker/${name}`)];
+  while (!wanted.every((topic) => seen.has(topic))) {
+    const packet = await viewer.next('publish');
+    if (packet?.cmd !== 'publish') break;
+    seen.add(packet.topic);
+  }
+  t.deepEqual(wanted.filter((topic) => !seen.has(topic)), []);
+  t.false(seen.has('mesq/agents/pi/down'));
+  t.true([...seen].every((topic) => !topic.startsWith('$SYS/') || topic.startsWith('$SYS/broker/')));
+  viewer.close();
+  await subject.close();
+});
+
+test('limits on connections and subscriptions hold, and are counted', async (t) => {
+  const subject = await ours({ connections: 2, subscriptionsPerClient: 2 });
+  const { client: one } = await RawClient.connect(subject.port, 'one');
+  const { client: two } = await RawClient.connect(subject.port, 'two');
+  const third = await RawClient.open(subject.port);
+  await third.untilClosed();
+  t.is(await one.subscribe('a'), 0);
+  t.is(await one.subscribe('b'), 0);
+  t.is(await one.subscribe('c'), 128);
+  t.is(await one.subscribe('a'), 0, 'again is not more');
+  t.like(subject.broker.stats().rejected, { 'too many connections': 1, 'too many subscriptions': 1 });
+  for (const client of [one, two]) client.close();
+  await subject.close();
+});
+
+test('a session is clean whatever a client asks for', async (t) => {
+  const subject = await ours();
+  const first = await RawClient.connect(subject.port, 'one', { clean: false });
+  t.is(first.returnCode, 0);
+  await first.client.subscribe('a', 1);
+  first.client.close();
+  await new Promise<void>((resolve) => subject.broker.onClient((kind) => kind === 'disconnected' && resolve()));
+  await subject.broker.local.publish('a', Buffer.from('missed'), { qos: 1 });
+  const { client } = await RawClient.connect(subject.port, 'one', { clean: false });
+  await client.subscribe('b', 1);
+  await subject.broker.local.publish('b', Buffer.from('end'), { qos: 1 });
+  t.deepEqual(await client.payloadsUntil('end'), []);
+  client.close();
+  await subject.close();
+});
+
+test('random bytes, half a handshake and wrong packets end their own connection and no other', async (t) => {
+  const subject = await ours();
+  const { client: steady } = await RawClient.connect(subject.port, 'steady');
+  for (let round = 0; round < 200; round++) {
+    const hostile = round % 2 === 0 ? await RawClient.open(subject.port) : (await RawClient.connect(subject.port, `h${round}`)).client;
+    hostile.send(randomBytes(1 + (round % 300)));
+    hostile.socket.end();
+  }
+  const connect = mqttPacket.generate({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'half', keepalive: 1 });
+  const half = await RawClient.open(subject.port);
+  half.send(connect.subarray(0, 5));
+  half.close();
+  const twice = (await RawClient.connect(subject.port, 'twice')).client;
+  twice.send(connect);
+  await twice.untilClosed();
+  steady.send({ cmd: 'pingreq' });
+  t.truthy(await steady.next('pingresp'));
+  steady.close();
+  await subject.close();
+});
+
+test('every packet renews, and a name can be cut', async (t) => {
+  const subject = await ours();
+  const { client } = await RawClient.connect(subject.port, 'pi~1');
+  const first = subject.broker.lastPacketMs('pi');
+  t.truthy(first);
+  await new Promise((resolve) => setTimeout(resolve, 2));
+  client.send({ cmd: 'pingreq' });
+  await client.next('pingresp');
+  t.true((subject.broker.lastPacketMs('pi') ?? 0) > (first ?? 0));
+  subject.broker.disconnect('pi');
+  await client.untilClosed();
+  t.is(subject.broker.lastPacketMs('nobody'), undefined);
+  await subject.close();
+});

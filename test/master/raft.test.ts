@@ -427,6 +427,25 @@ test('a snapshot stands for the entries before it, with index, term, and the har
   await again.close();
 });
 
+test('commands go on while a snapshot is taken, and the next one stands for them', async (t) => {
+  const disk = new SimulatedDisk();
+  const master = new Collector(disk.storage());
+  const log = await master.lead();
+  log.propose(bytes('before'));
+  await master.until(() => master.commands.length === 1);
+  await log.snapshot(async function* () {
+    log.propose(bytes('meanwhile'));
+    await master.until(() => master.commands.length === 2);
+    yield bytes('before');
+  });
+  t.is(log.appliedIndex, 3);
+  await master.takeSnapshot();
+  await log.close();
+  const next = new Collector(disk.storage());
+  t.is((await next.open()).appliedIndex, 3);
+  t.deepEqual(next.commands, ['before', 'meanwhile']);
+});
+
 test('a snapshot that the disk refuses costs nothing', async (t) => {
   const disk = new SimulatedDisk();
   const master = new Collector(disk.storage());

@@ -2,7 +2,7 @@ import { assert } from '../../protocol/faults.ts';
 import type { Entry, HardState } from './records.ts';
 import type { Remembered } from './recover.ts';
 
-export type Role = 'follower' | 'candidate' | 'leader';
+type Role = 'follower' | 'candidate' | 'leader';
 
 /**
  * What the shell has to do next, in this order: append `hardState` and `entries` to the disk as one write, without

@@ -155,7 +155,7 @@ test('being thrown out again and again counts as failing', async (t) => {
   scripted.answer = 'drop';
   const { lines } = open(t, { urls: [url], random: { ...systemRandom, next: () => 0.1 } });
   await scripted.got(PACKET.CONNECT, 5);
-  const waits = lines.map((line) => Number(line['retryMs'])).filter((ms) => ms > 0);
+  const waits = lines.map(({ retryMs }) => Number(retryMs)).filter((ms) => ms > 0);
   t.deepEqual(waits.slice(0, 4), [10, 20, 40, 80]);
 });
 
@@ -237,7 +237,7 @@ test('a refused subscription rejects, and takes nothing else with it', async (t)
   await bus.subscribe('fine', 0, ({ topic }) => got.push(topic));
   await bus.ready(LONG_MS);
   t.deepEqual(
-    lines.filter((line) => line.event === 'subscription_refused').map((line) => line['filter']),
+    lines.filter((line) => line.event === 'subscription_refused').map(({ filter }) => filter),
     ['denied/early'],
   );
   await t.throwsAsync(
@@ -272,7 +272,7 @@ test('a handler that throws is logged, and harms nobody', async (t) => {
   t.is(heard, 2);
   t.true(bus.connected);
   t.deepEqual(
-    lines.filter((line) => line.event === 'handler_failed').map((line) => line['on']),
+    lines.filter((line) => line.event === 'handler_failed').map(({ on }) => on),
     ['connected', 'a', 'a'],
   );
 });

@@ -19,6 +19,16 @@ export interface PublishOptions {
   readonly retain?: boolean;
 }
 
+/** What the broker publishes for a client whose connection breaks ([MQTT-3.1.2-8]). */
+export interface Will {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  /** Default 0. */
+  readonly qos?: QoS;
+  /** Default false. */
+  readonly retain?: boolean;
+}
+
 export interface Bus {
   /** True between `connected` and `disconnected`. */
   readonly connected: boolean;
@@ -31,6 +41,9 @@ export interface Bus {
    * Delivers everything that matches `filter` to `handler`, until the returned function is called. It outlives the
    * connection: after every reconnect the bus subscribes again before it says `connected`. Resolves once the broker
    * has granted it, or at once while there is no connection; rejects with a BusError `NOT_ALLOWED` if it is refused.
+   * Retained messages arrive after every subscription and reconnect, also again for handlers that share `filter`.
+   * Where filters overlap, a broker may send one message once for each ([MQTT-3.3.5-1]): handlers take duplicates.
+   * A handler that throws is logged, and harms nobody else.
    */
   subscribe(filter: string, qos: QoS, handler: (message: BusMessage) => void): Promise<() => void>;
   /** Calls `listener` after every connection, once all subscriptions stand; at once if connected already. */
@@ -41,7 +54,46 @@ export interface Bus {
   close(): Promise<void>;
 }
 
-export type BusErrorCode = 'DISCONNECTED' | 'NOT_ALLOWED' | 'BAD_CREDENTIALS' | 'UNREACHABLE' | 'TOO_LARGE' | 'CLOSED';
+/** A bus that may be carried from one broker to another: how everybody but the master reaches the cluster. */
+export interface MovableBus extends Bus {
+  /** The broker it is connected to, or is trying; as it was given. */
+  readonly url: string;
+  /**
+   * Replaces the brokers it may use. A connection to one that is still listed stays; any other is left politely.
+   * Throws a BusError `BAD_URL` or `INSECURE`, and then changes nothing.
+   */
+  setUrls(urls: readonly string[]): void;
+  /**
+   * Leaves the present broker politely and connects to `url` at once, listed or not; falls back to the list if that
+   * fails. Nothing happens where it is there already. Throws as {@link setUrls} does.
+   */
+  moveTo(url: string): void;
+}
+
+/** Bytes of the largest payload that a bus takes or hands on: `LIMITS.payloadBytes` of the protocol. */
+export const MAX_PAYLOAD_BYTES = 65_536;
+
+/**
+ * - `DISCONNECTED` there is no connection, or it broke first: whether the broker has it is not known
+ * - `NOT_ALLOWED` the broker refused the subscription, or this client id
+ * - `BAD_CREDENTIALS` the broker refused the user name or password
+ * - `UNREACHABLE` no broker answered; the message names each URL with what the system said
+ * - `INSECURE` a password would travel over a plain connection beyond this machine
+ * - `BAD_URL` not a URL of a broker
+ * - `TOO_LARGE` the payload is over {@link MAX_PAYLOAD_BYTES}
+ * - `BUSY` too much is waiting to be sent, or acknowledged
+ * - `CLOSED` the bus was closed
+ */
+export type BusErrorCode =
+  | 'DISCONNECTED'
+  | 'NOT_ALLOWED'
+  | 'BAD_CREDENTIALS'
+  | 'UNREACHABLE'
+  | 'INSECURE'
+  | 'BAD_URL'
+  | 'TOO_LARGE'
+  | 'BUSY'
+  | 'CLOSED';
 
 export class BusError extends Error {
   readonly code: BusErrorCode;

@@ -1,5 +1,6 @@
 /**
- * Files of one data folder. Paths are relative to it, with `/`, and never leave it.
+ * Files of one data folder. Paths are relative to it, with `/`, and never leave it (see {@link isInside}); what does
+ * not keep to that rejects with code `EINVAL`.
  * Every promise that says "durable" resolves only after fsync.
  * A failed write or sync rejects with a {@link StorageError}; the caller must stop, never retry a sync
  * (the kernel may have dropped the dirty pages).
@@ -9,7 +10,9 @@ export interface Storage {
   read(path: string): Promise<Uint8Array | undefined>;
   /** Creates or replaces the file atomically and durably: temporary file, fsync, rename, fsync of the folder. Mode 0600. */
   replace(path: string, bytes: Uint8Array): Promise<void>;
-  /** Names (not paths) in a folder, sorted; empty where the folder is missing. */
+  /** Renames a file within its folder atomically and durably, replacing `to`. Sync its content first. */
+  rename(from: string, to: string): Promise<void>;
+  /** Names (not paths) in a folder (`''` is the data folder itself), sorted, without temporary files; empty where the folder is missing. */
   list(folder: string): Promise<string[]>;
   /** Removes a file durably; no error where it is missing. */
   remove(path: string): Promise<void>;
@@ -17,6 +20,15 @@ export interface Storage {
   open(path: string): Promise<RandomAccessFile>;
   /** CRC-32 (IEEE) of `bytes`, continued from `seed` (default 0): the platform's own. */
   crc32(bytes: Uint8Array, seed?: number): number;
+}
+
+/** What `replace` writes before it renames. A crash may leave one: the next `replace` of that path writes over it. */
+export const TEMPORARY_SUFFIX = '.tmp';
+
+/** True for `a`, `a/b`, …: no empty, `.` or `..` part, not absolute, no NUL, and not a temporary file's name. */
+export function isInside(path: string): boolean {
+  if (path.includes('\0') || path.endsWith(TEMPORARY_SUFFIX)) return false;
+  return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }
 
 export interface RandomAccessFile {
@@ -38,8 +50,8 @@ export class StorageError extends Error {
   readonly code: string;
   readonly path: string;
 
-  constructor(code: string, path: string, cause?: unknown) {
-    super(`${code}: ${path}`, { cause });
+  constructor(code: string, path: string, options?: ErrorOptions) {
+    super(`${code}: ${path}`, options);
     this.name = 'StorageError';
     this.code = code;
     this.path = path;

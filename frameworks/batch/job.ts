@@ -1,0 +1,281 @@
+import { assert } from '../../protocol/faults.ts';
+import type { JobSpec } from '../../protocol/job.ts';
+import type { StatusEvent } from '../../protocol/scheduler.ts';
+import { isTerminal, NOT_THE_TASKS_FAULT, type Reason, type TaskState } from '../../protocol/task.ts';
+import { IndexRanges } from './index-ranges.ts';
+
+/** New attempts that are not the task's own failures, before the task is given up (DESIGN: Retries). */
+export const MOST_REQUEUES = 3;
+const FIRST_BACK_OFF_MS = 1_000;
+const LAST_BACK_OFF_MS = 60_000;
+
+/** `waiting`: wants a place. `placed`: launched, not heard of its end. `finished` and `failed`: nothing follows. */
+export type Phase = 'waiting' | 'placed' | 'finished' | 'failed';
+
+/** One task that differs from "waiting for its first place" and from "finished at once, details forgotten". */
+export interface Task {
+  phase: Phase;
+  /** The newest; while waiting, the one the next placement gets. Never goes back. */
+  attempt: number;
+  /** Own failures so far. */
+  retries: number;
+  /** Attempts lost through no fault of the task. */
+  requeues: number;
+  /** Launches refused before they began; memory only. */
+  refusals: number;
+  /** Somebody asked to kill it: its next end is the last. */
+  killed: boolean;
+  restart: number;
+  state: TaskState;
+  reason: Reason | undefined;
+  message: string | undefined;
+  exitCode: number | undefined;
+  output: { stdout: number; stderr: number } | undefined;
+  /** The agent's name. */
+  agent: string | undefined;
+  created: number | undefined;
+  started: number | undefined;
+  finished: number | undefined;
+}
+
+/**
+ * A job array is one record and its exceptions. Indices from `fresh` on have never been placed; those in `done`
+ * finished at their first attempt and their details are forgotten; every other is in `tasks`.
+ */
+export interface Job {
+  readonly spec: JobSpec;
+  readonly owner: string;
+  readonly created: number;
+  fresh: number;
+  readonly done: IndexRanges;
+  readonly tasks: Map<number, Task>;
+  readonly counts: Record<Phase, number>;
+  /** True once a task had a place. */
+  begun: boolean;
+  cancelled: boolean;
+  finished: number | undefined;
+}
+
+/** What a change asks of the shell. */
+export type Effect =
+  /** The task waits for a place, from now on or after `delayMs`. */
+  | { readonly kind: 'waits'; readonly index: number; readonly delayMs: number }
+  /** The attempt runs although nobody wants it. */
+  | { readonly kind: 'kill'; readonly index: number };
+
+export function createJob(spec: JobSpec, owner: string, created: number): Job {
+  return {
+    spec,
+    owner,
+    created,
+    fresh: 0,
+    done: new IndexRanges(),
+    tasks: new Map(),
+    counts: { waiting: spec.count, placed: 0, finished: 0, failed: 0 },
+    begun: false,
+    cancelled: false,
+    finished: undefined,
+  };
+}
+
+export function newTask(attempt = 0): Task {
+  return {
+    phase: 'waiting',
+    attempt,
+    retries: 0,
+    requeues: 0,
+    refusals: 0,
+    killed: false,
+    restart: 0,
+    state: 'TASK_STAGING',
+    reason: undefined,
+    message: undefined,
+    exitCode: undefined,
+    output: undefined,
+    agent: undefined,
+    created: undefined,
+    started: undefined,
+    finished: undefined,
+  };
+}
+
+/** Where a task is, without making a record of it. */
+export function phaseOf(job: Job, index: number): Phase {
+  const task = job.tasks.get(index);
+  if (task !== undefined) return task.phase;
+  if (job.done.has(index)) return 'finished';
+  return job.cancelled ? 'failed' : 'waiting';
+}
+
+/** A task is launched: the attempt it runs under. It must be waiting. */
+export function place(job: Job, index: number, agent: string, now: number): Task {
+  const task = taskAt(job, index);
+  assert(
+    task.phase === 'waiting' && !job.cancelled,
+    `task ${job.spec.job}.${index} is placed while it waits for no place`,
+  );
+  move(job, task, 'placed');
+  Object.assign(task, { state: 'TASK_STAGING', agent, created: now, started: undefined, finished: undefined });
+  Object.assign(task, { reason: undefined, message: undefined, exitCode: undefined, output: undefined });
+  return task;
+}
+
+/** Takes in a status of attempt `status.attempt`. Repeats and old news change nothing and return undefined. */
+export function applyStatus(job: Job, index: number, status: StatusEvent, now: number): readonly Effect[] | undefined {
+  if (index >= job.spec.count) return undefined;
+  const known = job.tasks.get(index);
+  const phase = phaseOf(job, index);
+  if (phase === 'finished' || phase === 'failed') {
+    return isLive(status) && status.attempt >= (known?.attempt ?? 0) ? [{ kind: 'kill', index }] : undefined;
+  }
+  // An older attempt that was given up (unreachable, with `replace`) may still be the first to finish.
+  if (known !== undefined && status.attempt < known.attempt && status.state !== 'TASK_FINISHED') return undefined;
+  // The master never heard of an attempt that nobody believes in: nothing to take over.
+  if (status.state === 'TASK_UNKNOWN' && (phase !== 'placed' || status.attempt !== known?.attempt)) return undefined;
+  const task = known ?? taskAt(job, index);
+  const superseded = phase === 'placed' && status.attempt < task.attempt;
+  if (phase === 'waiting' || status.attempt > task.attempt) adopt(job, task, status);
+  else if (!superseded && isLive(status) && status.state === task.state && status.restart === task.restart)
+    return unwanted(job, index, task);
+  describe(task, status, now);
+  if (isLive(status)) return running(job, index, task, status);
+  const effects = end(job, index, task, status, now);
+  return superseded ? [...effects, { kind: 'kill', index }] : effects;
+}
+
+function isLive(status: StatusEvent): boolean {
+  return !isTerminal(status.state) && status.state !== 'TASK_UNKNOWN';
+}
+
+/** An attempt that this process did not launch, or no longer believed in. */
+function adopt(job: Job, task: Task, status: StatusEvent): void {
+  task.attempt = Math.max(task.attempt, status.attempt);
+  if (task.phase === 'waiting') move(job, task, 'placed');
+}
+
+function describe(task: Task, status: StatusEvent, now: number): void {
+  task.state = status.state;
+  task.restart = status.restart;
+  task.reason = status.reason;
+  task.message = status.message;
+  task.exitCode = status.exitCode;
+  task.output = status.output ?? task.output;
+  task.agent = status.agentName ?? task.agent;
+  if (status.state === 'TASK_RUNNING') task.started ??= status.receivedMs ?? now;
+  if (isTerminal(status.state)) task.finished = status.receivedMs ?? now;
+}
+
+function running(job: Job, index: number, task: Task, status: StatusEvent): readonly Effect[] {
+  if (status.state === 'TASK_UNREACHABLE' && job.spec.disconnect?.replace === true && !job.cancelled && !task.killed) {
+    return again(job, index, task, 0);
+  }
+  return unwanted(job, index, task) ?? [];
+}
+
+/** A kill that got lost on its way: whoever reports is asked again. */
+function unwanted(job: Job, index: number, task: Task): readonly Effect[] | undefined {
+  return (job.cancelled || task.killed) && task.state !== 'TASK_KILLING' ? [{ kind: 'kill', index }] : undefined;
+}
+
+function end(job: Job, index: number, task: Task, status: StatusEvent, now: number): readonly Effect[] {
+  const { spec } = job;
+  if (status.state === 'TASK_FINISHED') return over(job, task, 'finished', now);
+  const wanted = !job.cancelled && !task.killed && status.reason !== 'KILLED_BY_REQUEST';
+  if (!wanted || status.state === 'TASK_ERROR') return over(job, task, 'failed', now);
+  // A launch on an offer that was gone never began: it costs neither a retry nor a requeue, only a pause.
+  if (status.state === 'TASK_DROPPED' && status.reason === 'INVALID_OFFERS') {
+    task.refusals++;
+    return again(job, index, task, backOff(task.refusals - 1, 100));
+  }
+  if (isOwnFailure(status)) {
+    if (task.retries >= spec.retries) return over(job, task, 'failed', now);
+    task.retries++;
+    return again(job, index, task, backOff(task.retries - 1, FIRST_BACK_OFF_MS));
+  }
+  if (!spec.requeue || task.requeues >= MOST_REQUEUES) return over(job, task, 'failed', now);
+  task.requeues++;
+  return again(job, index, task, 0);
+}
+
+function isOwnFailure({ state, reason }: StatusEvent): boolean {
+  if (state !== 'TASK_FAILED' && state !== 'TASK_KILLED') return false;
+  return reason === undefined || !NOT_THE_TASKS_FAULT.has(reason);
+}
+
+function backOff(times: number, firstMs: number): number {
+  return Math.min(LAST_BACK_OFF_MS, firstMs * 2 ** Math.min(times, 16));
+}
+
+function again(job: Job, index: number, task: Task, delayMs: number): readonly Effect[] {
+  task.attempt++;
+  task.restart = 0;
+  move(job, task, 'waiting');
+  return [{ kind: 'waits', index, delayMs }];
+}
+
+function over(job: Job, task: Task, phase: 'finished' | 'failed', now: number): readonly Effect[] {
+  move(job, task, phase);
+  task.finished ??= now;
+  settle(job, now);
+  return [];
+}
+
+/** Ends the job for its owner: what waits is dropped, what runs is to be killed. */
+export function cancel(job: Job, now: number): readonly Effect[] {
+  if (job.cancelled || job.finished !== undefined) return [];
+  const kills: Effect[] = [];
+  for (const [index, task] of job.tasks) {
+    if (task.phase === 'placed') kills.push({ kind: 'kill', index });
+    else if (task.phase === 'waiting') drop(job, task, now);
+  }
+  // Indices without a record read as dropped from here on.
+  job.cancelled = true;
+  job.counts.failed += job.counts.waiting;
+  job.counts.waiting = 0;
+  settle(job, now);
+  return kills;
+}
+
+/** Ends one task for good, whatever its retries. */
+export function killTask(job: Job, index: number, now: number): readonly Effect[] {
+  if (phaseOf(job, index) === 'placed') {
+    taskAt(job, index).killed = true;
+    return [{ kind: 'kill', index }];
+  }
+  if (phaseOf(job, index) !== 'waiting') return [];
+  drop(job, taskAt(job, index), now);
+  settle(job, now);
+  return [];
+}
+
+function drop(job: Job, task: Task, now: number): void {
+  move(job, task, 'failed');
+  Object.assign(task, { killed: true, state: 'TASK_KILLED', reason: 'KILLED_BY_REQUEST', finished: now });
+}
+
+/** Forgets the details of a task that finished at its first attempt. */
+export function forgetDetails(job: Job, index: number): void {
+  const task = job.tasks.get(index);
+  if (task === undefined || task.phase !== 'finished' || task.attempt !== 0) return;
+  job.tasks.delete(index);
+  job.done.add(index);
+}
+
+function settle(job: Job, now: number): void {
+  if (job.finished === undefined && job.counts.waiting === 0 && job.counts.placed === 0) job.finished = now;
+}
+
+function taskAt(job: Job, index: number): Task {
+  const known = job.tasks.get(index);
+  if (known !== undefined) return known;
+  const task = newTask();
+  job.tasks.set(index, task);
+  return task;
+}
+
+function move(job: Job, task: Task, phase: Phase): void {
+  job.counts[task.phase]--;
+  job.counts[phase]++;
+  task.phase = phase;
+  if (phase === 'placed') job.begun = true;
+}

@@ -1,0 +1,208 @@
+import {
+  CLOSING,
+  decodeHeader,
+  endOfContent,
+  FRAME_BYTES,
+  fileName,
+  findLaterWrite,
+  frameAt,
+  HEADER_BYTES,
+  JOURNAL_FORMAT,
+  ordinalOf,
+  RECORD_BYTES,
+} from './journal-format.ts';
+import type { RandomAccessFile, Storage } from './storage.ts';
+
+/** What a journal held when it was opened. */
+export interface Recovered {
+  /** The newest snapshot's slices; undefined where there is none. */
+  readonly snapshot: Uint8Array[] | undefined;
+  /** The snapshot stands for all records below this ordinal; 0 without one. */
+  readonly snapshotOrdinal: number;
+  /** The records from `snapshotOrdinal` on, without gaps. */
+  readonly records: { readonly ordinal: number; readonly bytes: Uint8Array }[];
+  /** Bytes of a last write that a crash cut short, and that were wiped; none of them was ever acknowledged. */
+  readonly tornBytes: number;
+}
+
+/** Why a journal does not open. Nothing on the disk was changed. */
+export interface JournalRefusal {
+  /** `corrupt`: acknowledged records are damaged or missing. `newer-format`: a later version wrote it. */
+  readonly refused: 'corrupt' | 'newer-format';
+  readonly path: string;
+  /** Byte of the file. */
+  readonly position: number;
+  readonly message: string;
+}
+
+/** What {@link examine} found; it only reads. */
+export interface Findings {
+  readonly recovered: Recovered;
+  /** First ordinals of the segments to keep, ascending. */
+  readonly segments: number[];
+  /** Where the last segment's records end, and the file itself. */
+  readonly end: number;
+  readonly size: number;
+  /** Ordinal of the next record. */
+  readonly next: number;
+  /** To be wiped before anything is appended. */
+  readonly torn: { readonly path: string; readonly from: number; readonly to: number } | undefined;
+  /** Files an interrupted compaction left, in the order to remove them. */
+  readonly leftovers: string[];
+}
+
+export const PARTIAL_SNAPSHOT = 'partial-snapshot';
+
+/** Reads the journal in `folder` and judges it. */
+export async function examine(storage: Storage, folder: string): Promise<Findings | JournalRefusal> {
+  const names = await storage.list(folder);
+  const ordinals = (kind: 'segment' | 'snapshot') =>
+    names.map((name) => ordinalOf(kind, name)).filter((ordinal) => ordinal !== undefined);
+  const snapshots = ordinals('snapshot');
+  const newest = snapshots.pop();
+
+  const snapshot = newest === undefined ? undefined : await readSnapshot(storage, folder, newest);
+  if (snapshot !== undefined && 'refused' in snapshot) return snapshot;
+  const snapshotOrdinal = newest ?? 0;
+
+  const all = ordinals('segment');
+  const firstKept = all.findIndex((_, index) => (all[index + 1] ?? Number.POSITIVE_INFINITY) > snapshotOrdinal);
+  const segments = firstKept === -1 ? [] : all.slice(firstKept);
+  const log = await readSegments(storage, folder, segments, snapshotOrdinal);
+  if ('refused' in log) return log;
+
+  const obsolete = all.slice(0, all.length - segments.length).map((first) => fileName('segment', first));
+  const leftovers = [...obsolete, ...snapshots.map((ordinal) => fileName('snapshot', ordinal))];
+  if (names.includes(PARTIAL_SNAPSHOT)) leftovers.push(PARTIAL_SNAPSHOT);
+  const { records, torn, ...rest } = log;
+  return {
+    ...rest,
+    recovered: { snapshot, snapshotOrdinal, records, tornBytes: torn === undefined ? 0 : torn.to - torn.from },
+    segments,
+    torn,
+    leftovers: leftovers.map((name) => `${folder}/${name}`),
+  };
+}
+
+type LogFindings = Pick<Findings, 'end' | 'size' | 'next' | 'torn'> & Pick<Recovered, 'records'>;
+
+async function readSegments(
+  storage: Storage,
+  folder: string,
+  segments: readonly number[],
+  from: number,
+): Promise<LogFindings | JournalRefusal> {
+  let found: LogFindings = { records: [], end: 0, size: 0, next: segments[0] ?? 0, torn: undefined };
+  if (found.next > from) return corrupt(pathOf(folder, found.next), 0, `the records from ${from} on are missing`);
+
+  for (const [index, first] of segments.entries()) {
+    const path = pathOf(folder, first);
+    if (first !== found.next) {
+      const what = first > found.next ? `its records end at ${found.next}` : `it reaches to ${found.next}`;
+      return corrupt(
+        pathOf(folder, segments[index - 1] ?? first),
+        found.end,
+        `${what}, the next segment begins at ${first}`,
+      );
+    }
+    const bytes = (await storage.read(path)) ?? new Uint8Array();
+    const last = index === segments.length - 1;
+    const segment = readSegment(bytes, path, first, last, storage);
+    if ('refused' in segment) return segment;
+    for (const record of segment.records) if (record.ordinal >= from) found.records.push(record);
+    found = { ...segment, records: found.records };
+  }
+  if (found.next < from) {
+    const path = pathOf(folder, segments.at(-1) ?? 0);
+    return corrupt(path, found.end, `the records end at ${found.next}, the snapshot reaches to ${from}`);
+  }
+  return found;
+}
+
+/** Reads one segment. Only the last may end in a torn write: a new one is begun when all before it is durable. */
+function readSegment(
+  bytes: Uint8Array,
+  path: string,
+  first: number,
+  last: boolean,
+  storage: Storage,
+): LogFindings | JournalRefusal {
+  const checksum = storage.crc32;
+  const records: { ordinal: number; bytes: Uint8Array }[] = [];
+  let next = first;
+  let end = 0;
+
+  const header = decodeHeader('segment', bytes, checksum);
+  if (header === 'damaged') {
+    if (!last) return corrupt(path, 0, 'its header is damaged');
+  } else {
+    if (header.format > JOURNAL_FORMAT) return newer(path, header.format);
+    if (header.ordinal !== first) return corrupt(path, 16, `it says that it begins at ${header.ordinal}`);
+    end = HEADER_BYTES;
+    for (;;) {
+      const frame = frameAt(bytes, end, checksum);
+      if (frame === undefined || frame.ordinal !== next % 2 ** 32) break;
+      records.push({ ordinal: next, bytes: frame.payload });
+      next++;
+      end = frame.end;
+    }
+  }
+  const found = { records, end, size: bytes.length, next, torn: undefined };
+  const content = last ? endOfContent(bytes, end) : end;
+  if (content === end) return found;
+
+  const later = findLaterWrite(bytes, end, next, checksum);
+  if (later !== undefined)
+    return corrupt(path, end, `record ${next} is damaged, and whole ones follow at byte ${later}`);
+  return { ...found, torn: { path, from: end, to: content } };
+}
+
+async function readSnapshot(storage: Storage, folder: string, ordinal: number): Promise<Uint8Array[] | JournalRefusal> {
+  const path = `${folder}/${fileName('snapshot', ordinal)}`;
+  const file = await storage.open(path);
+  try {
+    const header = decodeHeader('snapshot', await file.read(0, HEADER_BYTES), storage.crc32);
+    if (header === 'damaged') return corrupt(path, 0, 'its header is damaged');
+    if (header.format > JOURNAL_FORMAT) return newer(path, header.format);
+    if (header.ordinal !== ordinal) return corrupt(path, 16, `it says that it reaches to ${header.ordinal}`);
+    return await readSlices(file, path, storage);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readSlices(
+  file: RandomAccessFile,
+  path: string,
+  storage: Storage,
+): Promise<Uint8Array[] | JournalRefusal> {
+  const slices: Uint8Array[] = [];
+  let position = HEADER_BYTES;
+  for (;;) {
+    const bytes = await file.read(position, FRAME_BYTES + lengthOf(await file.read(position, FRAME_BYTES)));
+    const frame = frameAt(bytes, 0, storage.crc32);
+    if (frame?.ordinal !== slices.length) return corrupt(path, position, `slice ${slices.length} is damaged`);
+    if (frame.back === CLOSING) return slices;
+    slices.push(frame.payload);
+    position += frame.end;
+  }
+}
+
+/** The payload's length as a frame's first bytes tell it, bounded; whether it is true, the checksum tells. */
+function lengthOf(start: Uint8Array): number {
+  if (start.length < FRAME_BYTES) return 0;
+  return Math.min(new DataView(start.buffer, start.byteOffset).getUint32(4), RECORD_BYTES);
+}
+
+function pathOf(folder: string, first: number): string {
+  return `${folder}/${fileName('segment', first)}`;
+}
+
+function corrupt(path: string, position: number, what: string): JournalRefusal {
+  return { refused: 'corrupt', path, position, message: `${path} is damaged at byte ${position}: ${what}` };
+}
+
+function newer(path: string, format: number): JournalRefusal {
+  const message = `${path} has format ${format}; this version reads up to ${JOURNAL_FORMAT}`;
+  return { refused: 'newer-format', path, position: 8, message };
+}

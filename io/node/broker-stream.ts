@@ -1,0 +1,53 @@
+import { isIP, type Socket, connect as tcpConnect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { BrokerUrl } from './broker-url.ts';
+
+/** An open way to a broker, or one that is opening: failures arrive as the stream's `error`. */
+export interface BrokerStream {
+  readonly stream: Duplex;
+  /** What carries the stream: its counters are the bytes of the connection. Undefined until a WebSocket is upgraded. */
+  carrier(): Socket | undefined;
+}
+
+/**
+ * How long one address of a name may take before the next is tried as well. Node's 250 ms would give up on every
+ * address of a broker behind a satellite or a bad cell.
+ */
+const PATIENCE = { autoSelectFamilyAttemptTimeout: 1_500 };
+
+/** Starts a connection. TLS and WebSockets are loaded when first needed: most agents never pay for them. */
+export async function openBrokerStream(url: BrokerUrl, ca: string | undefined): Promise<BrokerStream> {
+  switch (url.scheme) {
+    case 'mqtt': {
+      const socket = tcpConnect({ host: url.host, port: url.port, noDelay: true, ...PATIENCE });
+      return { stream: socket, carrier: () => socket };
+    }
+    case 'mqtts': {
+      const tls = await import('node:tls');
+      const name = isIP(url.host) === 0 ? { servername: url.host } : {};
+      const socket = tls.connect({ host: url.host, port: url.port, ...name, ...authority(ca), ...PATIENCE });
+      socket.setNoDelay(true);
+      return { stream: socket, carrier: () => socket };
+    }
+    case 'ws':
+    case 'wss': {
+      const { WebSocket, createWebSocketStream } = await import('ws');
+      const host = isIP(url.host) === 6 ? `[${url.host}]` : url.host;
+      const webSocket = new WebSocket(`${url.scheme}://${host}:${url.port}${url.path}`, 'mqtt', {
+        ...authority(ca),
+        // Costs 230 kB a connection at the broker, and saves nothing on messages this small.
+        perMessageDeflate: false,
+        ...PATIENCE,
+      });
+      let carrier: Socket | undefined;
+      webSocket.once('upgrade', (response) => {
+        carrier = response.socket;
+      });
+      return { stream: createWebSocketStream(webSocket), carrier: () => carrier };
+    }
+  }
+}
+
+function authority(ca: string | undefined): { ca?: string } {
+  return ca === undefined ? {} : { ca };
+}

@@ -1,0 +1,33 @@
+import type { Clock, Timer } from '../clock.ts';
+
+/** The longest delay that Node's timers take; above it they fire at once. */
+const LONGEST_MS = 2_147_483_647;
+
+/** Waits in legs, so that a delay of any length (a refusal of a year) works. */
+class SystemTimer implements Timer {
+  private handle: NodeJS.Timeout | undefined;
+
+  constructor(ms: number, callback: () => void) {
+    this.arm(ms, callback);
+  }
+
+  private arm(ms: number, callback: () => void): void {
+    const leg = Math.min(ms, LONGEST_MS);
+    this.handle = setTimeout(() => {
+      if (ms > leg) this.arm(ms - leg, callback);
+      else callback();
+    }, leg);
+    this.handle.unref();
+  }
+
+  cancel(): void {
+    clearTimeout(this.handle);
+  }
+}
+
+/** The clocks of this machine. `monotonic` counts from the start of the process and stands still while the machine sleeps. */
+export const systemClock: Clock = {
+  monotonic: () => performance.now(),
+  wall: () => Date.now(),
+  after: (ms, callback) => new SystemTimer(ms, callback),
+};

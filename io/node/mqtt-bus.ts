@@ -1,0 +1,365 @@
+import {
+  BusError,
+  type BusMessage,
+  MAX_PAYLOAD_BYTES,
+  type MovableBus,
+  type PublishOptions,
+  type QoS,
+  type Will,
+} from '../bus.ts';
+import type { Clock, Timer } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { Random } from '../random.ts';
+import { Subscriptions } from '../subscriptions.ts';
+import { isTopic, isTopicFilter } from '../topic-filter.ts';
+import { BrokerSession, type SessionEnd } from './broker-session.ts';
+import { type BrokerStream, openBrokerStream } from './broker-stream.ts';
+import { type BrokerUrl, parseBrokerUrls } from './broker-url.ts';
+import { ConnectionWaiters } from './connection-waiters.ts';
+
+/** Full jitter: a wait is 0 to min(30 s, 100 ms · 2^attempts), so that a thousand agents do not return at once. */
+const BACK_OFF_BASE_MS = 100;
+const BACK_OFF_CAP_MS = 30_000;
+/** A connection that ends sooner counts as a failed attempt: two clients under one id would throw each other out for ever. */
+const LASTING_MS = 10_000;
+/** The most that Node's timers take. */
+const FOR_EVER_MS = 2_147_483_647;
+
+export interface MqttBusOptions {
+  /** At least one of `mqtt:// mqtts:// ws:// wss://`; it starts at a random one, and goes round while they fail. */
+  readonly urls: readonly string[];
+  readonly clientId: string;
+  readonly username?: string;
+  /** Needs a user name ([MQTT-3.1.2-22]). Never sent over a plain connection beyond this machine: see {@link connectMqttBus}. */
+  readonly password?: string;
+  /** Seconds, 1 to 65,535. Default 60. A broken connection is noticed after at most 1.5 times that. */
+  readonly keepAliveS?: number;
+  /** Asked before every connection: a will carries what belongs to that connection. */
+  readonly will?: () => Will | undefined;
+  /** PEM of the authorities to trust instead of the system's. */
+  readonly ca?: string;
+  /** For everything from the first packet to the last SUBACK. Default 4,000. */
+  readonly connectTimeoutMs?: number;
+  /** A broker refused these credentials or this client id (CONNACK 2, 4 or 5). It tries on, ever more slowly, until closed. */
+  readonly onRefused?: (error: BusError) => void;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface MqttBus extends MovableBus {
+  /**
+   * Resolves when connected. Rejects with a BusError once every broker has failed (`UNREACHABLE`; the message has each
+   * URL with the system's error), as soon as one refuses us (`BAD_CREDENTIALS`, `NOT_ALLOWED`), or after `timeoutMs`.
+   * The bus itself tries on.
+   */
+  ready(timeoutMs: number): Promise<void>;
+  /** Bytes of all connections so far, without TCP/IP's own; with TLS, those inside it. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+/**
+ * An MQTT 3.1.1 client that connects, and reconnects until it is closed; an open one keeps the process alive. Throws a
+ * BusError `BAD_URL`, or `INSECURE` where the password would travel over a plain connection beyond loopback.
+ */
+export function connectMqttBus(options: MqttBusOptions): MqttBus {
+  return new MqttBusConnection(options);
+}
+
+class MqttBusConnection implements MqttBus {
+  private readonly options: MqttBusOptions;
+  private readonly subscriptions = new Subscriptions();
+  private readonly connectedListeners: (() => void)[] = [];
+  private readonly disconnectedListeners: ((reason: string) => void)[] = [];
+  private readonly waiters = new ConnectionWaiters();
+  private readonly hold: NodeJS.Timeout;
+  private urls: readonly BrokerUrl[];
+  private position: number;
+  private target: BrokerUrl;
+  /** Of the connection that is wanted now: whatever belongs to an older one is ignored. */
+  private generation = 0;
+  private session: BrokerSession | undefined;
+  /** The filters that the present session has been asked for, with their QoS; undefined until the broker accepted us. */
+  private asked: Map<string, QoS> | undefined;
+  private up = false;
+  private upSince = 0;
+  private attempts = 0;
+  /** The back-off before a connection, or the deadline of one that is opening. */
+  private timer: Timer | undefined;
+  private closing: Promise<void> | undefined;
+  private sentBefore = 0;
+  private receivedBefore = 0;
+
+  constructor(options: MqttBusOptions) {
+    this.options = options;
+    this.urls = this.parse(options.urls);
+    this.position = Math.floor(options.random.next() * this.urls.length);
+    this.target = this.listed();
+    this.hold = setInterval(() => {}, FOR_EVER_MS);
+    this.connectIn(0);
+  }
+
+  get connected(): boolean {
+    return this.up;
+  }
+
+  get url(): string {
+    return this.target.text;
+  }
+
+  get bytesSent(): number {
+    return this.sentBefore + (this.session?.bytesSent ?? 0);
+  }
+
+  get bytesReceived(): number {
+    return this.receivedBefore + (this.session?.bytesReceived ?? 0);
+  }
+
+  async publish(topic: string, payload: Uint8Array, options: PublishOptions = {}): Promise<void> {
+    if (!isTopic(topic)) throw new TypeError(`not a topic: ${JSON.stringify(topic)}`);
+    if (payload.length > MAX_PAYLOAD_BYTES) throw new BusError('TOO_LARGE', `${payload.length} bytes for ${topic}`);
+    if (this.closing !== undefined) throw new BusError('CLOSED', 'the bus is closed');
+    if (!this.up || this.session === undefined) throw new BusError('DISCONNECTED', `no connection to ${this.url}`);
+    await this.session.publish(topic, payload, options);
+  }
+
+  async subscribe(filter: string, qos: QoS, handler: (message: BusMessage) => void): Promise<() => void> {
+    if (!isTopicFilter(filter)) throw new TypeError(`not a topic filter: ${JSON.stringify(filter)}`);
+    if (this.closing !== undefined) throw new BusError('CLOSED', 'the bus is closed');
+    const remove = this.subscriptions.add(filter, qos, handler);
+    const unsubscribe = () => {
+      if (!remove()) return;
+      if (this.asked?.delete(filter)) this.session?.unsubscribe(filter);
+    };
+    if (!this.up || this.session === undefined) {
+      // Where a connection opens, `subscribeAll` comes by (again).
+      this.asked?.delete(filter);
+    } else {
+      const refused = await this.ask(this.session, [filter], this.subscriptions.qosOf(filter));
+      if (refused.length > 0) {
+        unsubscribe();
+        throw new BusError('NOT_ALLOWED', `the broker does not allow a subscription to ${filter}`);
+      }
+    }
+    return unsubscribe;
+  }
+
+  onConnected(listener: () => void): void {
+    this.connectedListeners.push(listener);
+    if (this.up) this.guard('connected', listener);
+  }
+
+  onDisconnected(listener: (reason: string) => void): void {
+    this.disconnectedListeners.push(listener);
+  }
+
+  ready(timeoutMs: number): Promise<void> {
+    if (this.up) return Promise.resolve();
+    if (this.closing !== undefined) return Promise.reject(new BusError('CLOSED', 'the bus is closed'));
+    return this.waiters.wait(timeoutMs, this.options.clock);
+  }
+
+  setUrls(urls: readonly string[]): void {
+    this.urls = this.parse(urls);
+    const position = this.urls.findIndex((url) => url.text === this.target.text);
+    if (position >= 0) {
+      this.position = position;
+    } else {
+      this.position = Math.floor(this.options.random.next() * this.urls.length);
+      this.goTo(this.listed());
+    }
+  }
+
+  moveTo(text: string): void {
+    const [url] = this.parse([text]);
+    if (url === undefined || (url.text === this.target.text && this.session !== undefined)) return;
+    const position = this.urls.findIndex((listed) => listed.text === url.text);
+    if (position >= 0) this.position = position;
+    this.goTo(url);
+  }
+
+  close(): Promise<void> {
+    if (this.closing !== undefined) return this.closing;
+    this.generation++;
+    this.timer?.cancel();
+    clearInterval(this.hold);
+    this.up = false;
+    this.closing = this.session?.leave() ?? Promise.resolve();
+    this.waiters.settle(new BusError('CLOSED', 'the bus was closed'));
+    return this.closing;
+  }
+
+  private parse(urls: readonly string[]): BrokerUrl[] {
+    return parseBrokerUrls(urls, this.options.password !== undefined);
+  }
+
+  private listed(): BrokerUrl {
+    const url = this.urls[this.position % this.urls.length];
+    if (url === undefined) throw new Error('broken invariant: a bus has at least one URL');
+    return url;
+  }
+
+  private goTo(url: BrokerUrl): void {
+    if (this.closing !== undefined) return;
+    const { session, up } = this;
+    this.forgiveIfLasting();
+    // At once, unless we are sent to and fro: a stale leader's followers would have us turn in circles.
+    const waitMs = this.attempts === 0 ? 0 : this.backOff();
+    this.attempts++;
+    this.target = url;
+    this.connectIn(waitMs);
+    void session?.leave();
+    if (up) this.tellDisconnected(`moving to ${url.text}`);
+  }
+
+  private backOff(): number {
+    return Math.floor(this.options.random.next() * Math.min(BACK_OFF_CAP_MS, BACK_OFF_BASE_MS * 2 ** this.attempts));
+  }
+
+  private forgiveIfLasting(): void {
+    if (this.up && this.options.clock.monotonic() - this.upSince >= LASTING_MS) this.attempts = 0;
+  }
+
+  /** Turns away from whatever connection there is or opens, in favour of one to `target`. */
+  private connectIn(ms: number): void {
+    this.generation++;
+    this.session = undefined;
+    this.asked = undefined;
+    this.up = false;
+    this.timer?.cancel();
+    if (ms > 0) this.timer = this.options.clock.after(ms, () => this.connect());
+    else this.connect();
+  }
+
+  private connect(): void {
+    const { generation } = this;
+    const { clock, connectTimeoutMs = 4_000, ca } = this.options;
+    this.timer = clock.after(connectTimeoutMs, () => {
+      const reason = `no answer within ${connectTimeoutMs} ms`;
+      if (this.session) this.session.cut(reason);
+      else this.ended(generation, { code: 'UNREACHABLE', reason });
+    });
+    openBrokerStream(this.target, ca).then(
+      (way) => this.openSession(generation, way),
+      (error: Error) => this.ended(generation, { code: 'UNREACHABLE', reason: error.message }),
+    );
+  }
+
+  private openSession(generation: number, way: BrokerStream): void {
+    if (generation !== this.generation) {
+      way.stream.on('error', () => {}).destroy();
+      return;
+    }
+    const { clientId, username, password, will, keepAliveS = 60, clock } = this.options;
+    const session = new BrokerSession(way, {
+      clientId,
+      username,
+      password,
+      will: will?.(),
+      keepAliveS,
+      clock,
+      onOpen: () => {
+        if (generation === this.generation)
+          this.subscribeAll(generation, session).catch((error: Error) => session.cut(error.message));
+      },
+      onMessage: (message) => {
+        if (generation === this.generation)
+          this.subscriptions.deliver(message, (error) => this.blame(error, message.topic));
+      },
+      onEnd: (end) => {
+        this.sentBefore += session.bytesSent;
+        this.receivedBefore += session.bytesReceived;
+        this.ended(generation, end);
+      },
+    });
+    this.session = session;
+  }
+
+  private async subscribeAll(generation: number, session: BrokerSession): Promise<void> {
+    const asked = new Map<string, QoS>();
+    this.asked = asked;
+    for (;;) {
+      // Handlers of retained messages may subscribe to more while we wait.
+      const missing = [...this.subscriptions.wanted()].filter(([filter, qos]) => (asked.get(filter) ?? -1) < qos);
+      if (missing.length === 0) break;
+      for (const qos of [0, 1] as const) {
+        const filters = missing.filter(([, wanted]) => wanted === qos).map(([filter]) => filter);
+        if (filters.length === 0) continue;
+        const refused = await this.ask(session, filters, qos);
+        if (generation !== this.generation) return;
+        for (const filter of refused) this.options.log.warn('subscription_refused', { filter, url: this.target.text });
+      }
+    }
+    this.timer?.cancel();
+    this.up = true;
+    this.upSince = this.options.clock.monotonic();
+    this.options.log.info('bus_connected', { url: this.target.text });
+    this.waiters.settle();
+    for (const listener of this.connectedListeners) {
+      if (generation === this.generation) this.guard('connected', listener);
+    }
+  }
+
+  private async ask(session: BrokerSession, filters: readonly string[], qos: QoS): Promise<string[]> {
+    for (const filter of filters) this.asked?.set(filter, qos);
+    try {
+      return await session.subscribe(filters, qos);
+    } catch (error) {
+      // The connection broke: the next one asks again.
+      if (error instanceof BusError) return [];
+      throw error;
+    }
+  }
+
+  private ended(generation: number, end: SessionEnd): void {
+    if (generation !== this.generation) return;
+    const { log, onRefused } = this.options;
+    const { up, target } = this;
+    this.forgiveIfLasting();
+    // A blip must not send everybody to another master: the broker that was there is tried again first.
+    if (!up) {
+      this.position = (this.position + 1) % this.urls.length;
+      this.target = this.listed();
+    }
+    const retryMs = this.backOff();
+    const fresh = up || this.attempts < this.urls.length;
+    this.attempts++;
+    log[fresh ? 'warn' : 'debug'](up ? 'bus_disconnected' : 'bus_unreachable', {
+      url: target.text,
+      reason: end.reason,
+      retryMs,
+    });
+    this.connectIn(retryMs);
+    if (up) {
+      this.tellDisconnected(end.reason);
+    } else {
+      const error = new BusError(end.code, `${target.text}: ${end.reason}`);
+      if (end.refusal === 2 || end.refusal === 4 || end.refusal === 5) onRefused?.(error);
+      this.waiters.failed(
+        target.text,
+        error,
+        this.urls.map((url) => url.text),
+      );
+    }
+  }
+
+  private tellDisconnected(reason: string): void {
+    for (const listener of this.disconnectedListeners) this.guard('disconnected', () => listener(reason));
+  }
+
+  private guard(event: string, call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.blame(error, event);
+    }
+  }
+
+  private blame(error: unknown, event: string): void {
+    this.options.log.error('handler_failed', {
+      on: event,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
+  }
+}

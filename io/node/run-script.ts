@@ -1,0 +1,60 @@
+import { LauncherError, type TaskStart } from '../launcher.ts';
+
+/**
+ * Text that a shell reads as exactly `text`. Nothing is special between single quotes but the single quote itself
+ * (POSIX XCU §2.2.2).
+ */
+export function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Names that bash sets, computes or refuses to change: they reach the program through env(1). So do names no shell has. */
+const BASH_OWN =
+  /^(BASH.*|COMP_.*|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GLOBIGNORE|GROUPS|HISTCMD|IFS|LINENO|OPTARG|OPTERR|OPTIND|PIPESTATUS|POSIXLY_CORRECT|PPID|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|UID|_)$/;
+const SHELL_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/**
+ * The `run` file of a task: sourced by the launcher inside the task's folder, or executed there by a person. One
+ * compound command, so that it is parsed to its end before a word of it takes effect.
+ */
+export function runScript(task: TaskStart): string {
+  const argv = 'shell' in task.argv ? ['/bin/sh', '-c', task.argv.shell] : task.argv;
+  if (argv.length === 0) throw new LauncherError('NOT_SENDABLE', `${task.folder}: no program to start`);
+  const exports: string[] = [];
+  const passed: string[] = [];
+  for (const [name, value] of Object.entries(task.environment)) {
+    if (name === '' || name.includes('='))
+      throw new LauncherError(
+        'NOT_SENDABLE',
+        `${task.folder}: ${JSON.stringify(name)} is not a name for the environment`,
+      );
+    if (SHELL_NAME.test(name) && !BASH_OWN.test(name)) exports.push(`export ${name}=${quote(value)}`);
+    else passed.push(quote(`${name}=${value}`));
+  }
+  // This is the place where a task is put under limits: what comes before the program runs as the task already.
+  const program = [...(task.wrapper ?? []), ...argv];
+  const command = program.map(quote);
+  if (passed.length > 0) {
+    // env(1) would take a program whose name holds a "=" for one more assignment.
+    if (program[0]?.includes('=')) command.unshift('/bin/sh', '-c', `'exec "$@"'`, 'sh');
+    command.unshift('/usr/bin/env', '--', ...passed);
+  }
+  // The redirections come last: what bash says about a locale it does not have is not the task's output.
+  const script = [
+    '#!/bin/bash',
+    '{',
+    'cd work || exit 125',
+    ...exports,
+    `exec -- ${command.join(' ')} >>../stdout 2>>../stderr`,
+    '}',
+    '',
+  ].join('\n');
+  if (script.includes('\0'))
+    throw new LauncherError('NOT_SENDABLE', `${task.folder}: a NUL cannot be passed to a program`);
+  return script;
+}
+
+/** Whether all of a `run` file was written. What is cut off is an unfinished compound command, of which bash executes nothing. */
+export function isWhole(script: string | undefined): boolean {
+  return script?.endsWith('\n}\n') ?? false;
+}

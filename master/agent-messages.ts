@@ -1,0 +1,158 @@
+import { type AGENT_UP, type KnownTask, type Presence, taskDigest } from '../protocol/agent-link.ts';
+import { type Encoding, type MessageOf, PROTOCOL } from '../protocol/envelope.ts';
+import { Fault } from '../protocol/faults.ts';
+import { LIMITS } from '../protocol/limits.ts';
+import { equals } from '../protocol/resource-arithmetic.ts';
+import { isTerminal } from '../protocol/task.ts';
+import { randomWord } from '../io/random.ts';
+import { formatAttributes } from '../protocol/attributes.ts';
+import type { AgentSessions } from './agent-sessions.ts';
+import type { Dispatch } from './dispatch.ts';
+import type { Leader } from './leader.ts';
+import { type AgentRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
+import type * as v from 'valibot';
+
+type Up = MessageOf<typeof AGENT_UP>;
+type UpOf<Type extends Up['type']> = Extract<Up, { type: Type }>;
+
+export interface AgentDesk {
+  readonly leader: Leader;
+  readonly agents: AgentSessions;
+  readonly dispatch: Dispatch;
+  /** Parts of lists that are still coming, by agent name. */
+  readonly parts: Map<string, { key: string; tasks: KnownTask[] }>;
+}
+
+/** Takes one message of the agent that has this name; the name comes from the topic. */
+export function handleAgentMessage(desk: AgentDesk, name: string, message: Up, encoding: Encoding): void {
+  desk.agents.speaks(name, encoding);
+  if (message.type === 'REGISTER') return register(desk, name, message);
+  if (message.type === 'RESUME') return resume(desk, name, message);
+  const agent = desk.agents.byName(name);
+  if (agent === undefined || agent.state !== 'active' || agent.epoch !== message.epoch) {
+    desk.leader.world.counters.count('agent message of another epoch');
+    return refuse(desk, name, new Fault('NOT_REGISTERED', `agent ${name} has no session of epoch ${message.epoch}`), true);
+  }
+  desk.agents.heard(agent);
+  fromSession(desk, agent, message);
+}
+
+function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, { type: 'REGISTER' | 'RESUME' }>): void {
+  const { leader, dispatch } = desk;
+  const nowMs = leader.wallMs();
+  switch (message.type) {
+    case 'REPORT':
+      return leader.propose({ kind: 'REPORT_AGENT', agent: agent.agent, epoch: agent.epoch, resources: message.resources, attributes: message.attributes });
+    case 'ACCEPTED': {
+      for (const { framework, task, attempt } of message.tasks) dispatch.answered(taskKey(framework, task, attempt));
+      const refused = message.refused;
+      if (refused.length === 0) return;
+      const full = refused.some(({ fault }) => fault.code === 'DISK');
+      return leader.propose({
+        kind: 'END_TASKS',
+        tasks: refused.map(({ framework, task, attempt }) => ({ framework, task, attempt })),
+        state: 'TASK_DROPPED',
+        reason: full ? 'AGENT_DISK_FULL' : 'LAUNCH_FAILED',
+        message: (refused[0]?.fault.message ?? '').slice(0, LIMITS.messageLength),
+        nowMs,
+      });
+    }
+    case 'UPDATE':
+      return leader.propose({ kind: 'UPDATE_TASKS', agent: agent.agent, epoch: agent.epoch, updates: message.updates, nowMs });
+    case 'TASKS': {
+      const tasks = assemble(desk, agent.name, `tasks ${message.request}`, message);
+      if (tasks !== undefined) leader.propose({ kind: 'RECONCILE_AGENT', agent: agent.agent, epoch: agent.epoch, tasks, nowMs });
+      return;
+    }
+    case 'RENEW':
+      return;
+  }
+}
+
+/** Collects the parts of a list; undefined until the last is there. A sequence that does not begin at 0 is dropped. */
+function assemble(desk: AgentDesk, name: string, key: string, { tasks, part, last }: { tasks: KnownTask[]; part: number; last: boolean }): KnownTask[] | undefined {
+  const known = desk.parts.get(name);
+  const before = part === 0 ? [] : known?.key === `${key} ${part}` ? known.tasks : undefined;
+  if (before === undefined || before.length + tasks.length > LIMITS.tasksPerAgent) {
+    desk.parts.delete(name);
+    desk.leader.world.counters.count('list with a missing part');
+    return undefined;
+  }
+  const all = [...before, ...tasks];
+  if (last) {
+    desk.parts.delete(name);
+    return all;
+  }
+  desk.parts.set(name, { key: `${key} ${part + 1}`, tasks: all });
+  return undefined;
+}
+
+function register(desk: AgentDesk, name: string, message: UpOf<'REGISTER'>): void {
+  const { leader } = desk;
+  const fault = unwelcome(leader, name, message);
+  if (fault !== undefined) return refuse(desk, name, fault, false);
+  const tasks = assemble(desk, name, `register ${message.incarnation} ${message.counter}`, message);
+  if (tasks === undefined) return;
+  const { agent, identity, incarnation, counter, hostname, boot, resources, attributes, metered } = message;
+  leader.propose({
+    kind: 'REGISTER_AGENT', agent, name, machine: identity.machine, serial: identity.serial, incarnation, counter,
+    hostname, boot, resources, attributes, metered, tasks, nowMs: leader.wallMs(),
+  });
+}
+
+function unwelcome(leader: Leader, name: string, message: UpOf<'REGISTER'>): Fault | undefined {
+  if (message.name !== name) return new Fault('NOT_ALLOWED', `the agent connected as ${name} cannot register as ${message.name}`);
+  if (message.versions.min > PROTOCOL.max || message.versions.max < PROTOCOL.min) {
+    return new Fault('VERSION', `agent ${name} speaks ${message.versions.min} to ${message.versions.max}, this master ${PROTOCOL.min} to ${PROTOCOL.max}`);
+  }
+  if (leader.registry.agents.size >= LIMITS.agents && !leader.registry.agents.has(message.agent)) {
+    return new Fault('LIMIT', `the cluster has ${LIMITS.agents} agents already`);
+  }
+  return otherCluster(leader, message.cluster?.uuid);
+}
+
+function otherCluster(leader: Leader, uuid: string | undefined): Fault | undefined {
+  const ours = leader.registry.cluster?.uuid;
+  if (uuid === undefined || uuid === ours) return undefined;
+  return new Fault('OTHER_CLUSTER', `the agent belongs to cluster ${uuid}, this master to ${ours ?? 'none'}`);
+}
+
+/** Commits nothing unless something differs: what the registry has is what the agent says. */
+function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
+  const { leader, agents, dispatch } = desk;
+  const other = otherCluster(leader, message.cluster.uuid);
+  if (other !== undefined) return refuse(desk, name, other, false);
+  const agent = leader.registry.agents.get(message.agent);
+  if (agent?.state === 'gone') return refuse(desk, name, new Fault('GONE', `agent ${name} was declared gone`), false);
+  if (agent !== undefined && (agent.machine !== message.identity.machine || agent.serial !== message.identity.serial)) {
+    return refuse(desk, name, new Fault('CLONED', `agent ${agent.agent} belongs to the machine of ${agent.name}`), false);
+  }
+  if (agent === undefined || agent.name !== name || agent.state !== 'active' || agent.epoch !== message.epoch) {
+    return refuse(desk, name, new Fault('NOT_REGISTERED', `agent ${name} has no session of epoch ${message.epoch}`), true);
+  }
+  agents.heard(agent);
+  agents.command(agent, { type: 'RESUMED', agent: agent.agent });
+  if (!equals(agent.resources, message.resources) || formatAttributes(agent.attributes) !== formatAttributes(message.attributes)) {
+    leader.propose({ kind: 'REPORT_AGENT', agent: agent.agent, epoch: agent.epoch, resources: message.resources, attributes: message.attributes });
+  }
+  if (digestOf(leader, agent) !== message.digest) {
+    agents.command(agent, { type: 'RECONCILE', request: randomWord(leader.world.random, 12) });
+  }
+  dispatch.catchUp(agent);
+  dispatch.flush();
+}
+
+/** Over the tasks the agent should have: those it answered and whose end is not known here. */
+function digestOf(leader: Leader, agent: AgentRecord): string {
+  const tasks = tasksOfAgent(leader.registry, agent.agent).filter(({ state }) => !isTerminal(state) && state !== 'TASK_STAGING');
+  return taskDigest(tasks.map(({ framework, info }) => ({ framework, task: info.task, attempt: info.attempt })));
+}
+
+function refuse(desk: AgentDesk, name: string, fault: Fault, again: boolean): void {
+  if (!again) desk.leader.world.log.warn('agent refused', { agent: name, code: fault.code, message: fault.message });
+  desk.agents.send(name, { type: 'REFUSED', fault, register: again });
+}
+
+export function handlePresence(desk: AgentDesk, name: string, { incarnation, session, online }: v.InferOutput<typeof Presence>): void {
+  desk.agents.presence(name, incarnation, session, online);
+}

@@ -1,0 +1,150 @@
+import { AGENT_DOWN, type Fence } from '../protocol/agent-link.ts';
+import { type Encoding, type Outgoing, write } from '../protocol/envelope.ts';
+import { topicOf } from '../protocol/topics.ts';
+import type { Leader } from './leader.ts';
+import { Contacts } from './liveness/contacts.ts';
+import type { AgentRecord } from './registry/registry.ts';
+import type { Timer } from '../io/clock.ts';
+
+type Down = Outgoing<typeof AGENT_DOWN>;
+/** A command without its fence, which is added when it is sent. */
+export type AgentCommand = DistributiveOmit<Extract<Down, Fence | { cluster: string }>, keyof Fence>;
+type DistributiveOmit<Message, Key extends PropertyKey> = Message extends unknown ? Omit<Message, Key> : never;
+
+/** What a leader is told when contact with an agent changes. */
+export interface ContactListener {
+  connected(agent: AgentRecord): void;
+  disconnected(agent: AgentRecord): void;
+}
+
+/**
+ * The agents as this leader is in contact with them: encodings, leases, and sending with a fence. A lease is renewed
+ * by any packet; silence makes an agent disconnected, longer silence is proposed as unreachable.
+ */
+export class AgentSessions {
+  readonly #leader: Leader;
+  readonly #contacts: Contacts;
+  readonly #encodings = new Map<string, Encoding>();
+  readonly #incarnations = new Map<string, { incarnation: string; session: number }>();
+  readonly #listener: ContactListener;
+  #timer: Timer | undefined;
+
+  constructor(leader: Leader, listener: ContactListener) {
+    this.#leader = leader;
+    this.#listener = listener;
+    this.#contacts = new Contacts(leader.world.times);
+    for (const agent of leader.registry.agents.values()) {
+      if (agent.state === 'active') this.#contacts.expect(agent.agent, agent.metered, this.#now());
+    }
+    this.#arm();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  /** How the agent of that name writes: it is answered likewise. */
+  speaks(name: string, encoding: Encoding): void {
+    this.#encodings.set(name, encoding);
+  }
+
+  connected(agent: string): boolean {
+    return this.#contacts.connected(agent);
+  }
+
+  /** Wall-clock milliseconds of its last packet, or null if not heard in this term. */
+  lastSeenMs(agent: AgentRecord): number | null {
+    const packet = this.#leader.world.lastPacketMs(agent.name);
+    if (packet !== undefined) this.#contacts.renew(agent.agent, packet);
+    const seen = this.#contacts.lastSeenMs(agent.agent);
+    return seen === undefined ? null : Math.round(this.#leader.wallMs() - (this.#now() - seen));
+  }
+
+  /** Registered or resumed. */
+  heard(agent: AgentRecord): void {
+    const before = this.#contacts.connected(agent.agent);
+    this.#contacts.heard(agent.agent, agent.metered, this.#now());
+    this.#arm();
+    if (!before) this.#listener.connected(agent);
+  }
+
+  /** Its own word, or its will. A late will of an older connection ends no newer session. */
+  presence(name: string, incarnation: string, session: number, online: boolean): void {
+    const known = this.#incarnations.get(name);
+    if (online || known === undefined) this.#incarnations.set(name, { incarnation, session });
+    if (online || (known !== undefined && (known.incarnation !== incarnation || session < known.session))) return;
+    this.lost(name);
+  }
+
+  /** The connection of that name is closed. */
+  lost(name: string): void {
+    const agent = this.byName(name);
+    if (agent === undefined || !this.#contacts.connected(agent.agent)) return;
+    this.#contacts.lost(agent.agent, this.#now());
+    this.#arm();
+    this.#listener.disconnected(agent);
+  }
+
+  forget(agent: string): void {
+    this.#contacts.forget(agent);
+  }
+
+  byName(name: string): AgentRecord | undefined {
+    const id = this.#leader.registry.names.get(name);
+    return id === undefined ? undefined : this.#leader.registry.agents.get(id);
+  }
+
+  /** Sends a fenced command to a registered agent; what is lost is repeated by whoever wanted it. */
+  command(agent: AgentRecord, command: AgentCommand): void {
+    const { registry, term } = this.#leader;
+    const fence = {
+      cluster: registry.cluster?.uuid ?? '',
+      generation: registry.cluster?.generation ?? 0,
+      term,
+      index: registry.index,
+      epoch: agent.epoch,
+    };
+    this.send(agent.name, { ...fence, ...command } as Down);
+  }
+
+  /** Sends to whoever has that name, registered or not. */
+  send(name: string, message: Down): void {
+    const { bus, prefix, log } = this.#leader.world;
+    const payload = write(AGENT_DOWN, message, this.#encodings.get(name) ?? 'cbor');
+    bus.publish(topicOf(prefix, { kind: 'down', name }), payload, { qos: 1 }).catch((error: unknown) => {
+      log.debug('agent not reached', { agent: name, error: String(error) });
+    });
+  }
+
+  #now(): number {
+    return this.#leader.world.clock.monotonic();
+  }
+
+  #arm(): void {
+    this.#timer?.cancel();
+    const next = this.#contacts.nextMs();
+    if (next === undefined) return;
+    this.#timer = this.#leader.world.clock.after(Math.max(0, Math.ceil(next - this.#now())), () => this.#check());
+  }
+
+  #check(): void {
+    const { registry, world } = this.#leader;
+    for (const agent of registry.agents.values()) {
+      const packet = agent.state === 'active' ? world.lastPacketMs(agent.name) : undefined;
+      if (packet !== undefined) this.#contacts.renew(agent.agent, packet);
+    }
+    const { expired, unreachable } = this.#contacts.due(this.#now());
+    for (const id of expired) {
+      const agent = registry.agents.get(id);
+      if (agent !== undefined) this.lost(agent.name);
+    }
+    for (const id of unreachable) {
+      const agent = registry.agents.get(id);
+      this.#contacts.forget(id);
+      if (agent?.state === 'active') {
+        this.#leader.propose({ kind: 'AGENT_UNREACHABLE', agent: id, epoch: agent.epoch, nowMs: this.#leader.wallMs() });
+      }
+    }
+    this.#arm();
+  }
+}

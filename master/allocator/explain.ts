@@ -1,0 +1,63 @@
+import type { Attributes } from '../../protocol/attributes.ts';
+import { type Constraint, formatConstraint, matches } from '../../protocol/constraints.ts';
+import { amountOf } from '../../protocol/resource-arithmetic.ts';
+import type { AgentVerdict } from '../../protocol/operator.ts';
+import { formatResources, type Resources } from '../../protocol/resources.ts';
+
+/** One agent, as far as placement goes. `free` is what neither tasks nor other offers hold. */
+export interface Candidate {
+  readonly agent: string;
+  readonly state: string;
+  readonly hostname: string;
+  readonly attributes: Attributes;
+  readonly total: Resources;
+  readonly free: Resources;
+}
+
+export interface Explanation {
+  readonly verdict: 'now' | 'later' | 'never';
+  readonly agents: AgentVerdict[];
+}
+
+/**
+ * Why a task waits: for every agent what it is missing. `never` only where there are agents and none could hold it
+ * even when empty; with no agent at all, one may still join.
+ */
+export function explain(candidates: readonly Candidate[], needs: Resources, ports: number, constraints: readonly Constraint[]): Explanation {
+  const agents = candidates.map((candidate) => verdictOf(candidate, needs, ports, constraints));
+  const verdict = agents.some(({ fits }) => fits) ? 'now' : agents.length > 0 && agents.every(({ never }) => never) ? 'never' : 'later';
+  return { verdict, agents };
+}
+
+function verdictOf(candidate: Candidate, needs: Resources, ports: number, constraints: readonly Constraint[]): AgentVerdict {
+  const missing: string[] = [];
+  let never = false;
+  for (const constraint of constraints) {
+    if (matches(constraint, { attributes: candidate.attributes, hostname: candidate.hostname, agent: candidate.agent })) continue;
+    missing.push(`${formatConstraint(constraint)} does not hold`);
+    never = true;
+  }
+  const wanted: [string, number, string][] = needs.flatMap((need): [string, number, string][] =>
+    'scalar' in need ? [[need.name, need.scalar, formatResources([need])]] : [],
+  );
+  if (ports > 0) wanted.push(['ports', ports * 1000, `ports:${ports}`]);
+  for (const [name, amount, words] of wanted) {
+    const total = countOf(candidate.total, name);
+    const free = countOf(candidate.free, name);
+    if (total < amount) {
+      missing.push(`${words}: it has ${total / 1000} in all`);
+      never = true;
+    } else if (free < amount) {
+      missing.push(`${words}: ${free / 1000} of ${total / 1000} free`);
+    }
+  }
+  if (candidate.state !== 'active') missing.push(`it is ${candidate.state}`);
+  return { agent: candidate.agent, state: candidate.state, fits: missing.length === 0, never, missing };
+}
+
+/** How much there is of a name, whatever its role: thousandths for scalars, members times a thousand for the rest. */
+function countOf(resources: Resources, name: string): number {
+  let amount = 0;
+  for (const resource of resources) if (resource.name === name) amount += amountOf(resource);
+  return amount;
+}

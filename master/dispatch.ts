@@ -1,0 +1,125 @@
+import type { Timer } from '../io/clock.ts';
+import { cut } from '../protocol/envelope.ts';
+import { LIMITS } from '../protocol/limits.ts';
+import { isTerminal } from '../protocol/task.ts';
+import type { AgentSessions } from './agent-sessions.ts';
+import type { Leader } from './leader.ts';
+import { type AgentRecord, taskKey, type TaskRecord, tasksOfAgent } from './registry/registry.ts';
+
+/**
+ * Carries what is committed to the agents, again and again until it is answered: launches until ACCEPTED, kills until
+ * the task has ended, acknowledgements once an update (an update that comes again is acknowledged again).
+ */
+export class Dispatch {
+  readonly #leader: Leader;
+  readonly #sessions: AgentSessions;
+  /** Launches and kills that go out at the next flush, by agent. */
+  readonly #launches = new Map<string, TaskRecord[]>();
+  readonly #kills = new Map<string, TaskRecord[]>();
+  readonly #acknowledged = new Map<string, string[]>();
+  /** Agents with launches or kills that have not been answered. */
+  readonly #waiting = new Set<string>();
+  /** Launches the agent has made durable, in this term. */
+  readonly #answered = new Set<string>();
+  #timer: Timer | undefined;
+
+  constructor(leader: Leader, sessions: AgentSessions) {
+    this.#leader = leader;
+    this.#sessions = sessions;
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  launch(task: TaskRecord): void {
+    push(this.#launches, task.agent, task);
+  }
+
+  kill(task: TaskRecord): void {
+    push(this.#kills, task.agent, task);
+  }
+
+  acknowledge(agent: string, uuid: string): void {
+    push(this.#acknowledged, agent, uuid);
+  }
+
+  /** The agent has it, durably. */
+  answered(key: string): void {
+    this.#answered.add(key);
+  }
+
+  ended(key: string): void {
+    this.#answered.delete(key);
+  }
+
+  /** Everything an agent may have missed: at every (re)connection. `fresh`: a new registration, whose list was exact. */
+  catchUp(agent: AgentRecord): void {
+    for (const task of tasksOfAgent(this.#leader.registry, agent.agent)) {
+      if (isTerminal(task.state)) continue;
+      if (task.state === 'TASK_STAGING' && !this.#answered.has(keyOf(task))) this.launch(task);
+      if (task.kill !== undefined) this.kill(task);
+    }
+  }
+
+  /** Sends what has gathered; called once after each batch of committed commands. */
+  flush(): void {
+    this.#each(this.#launches, (agent, tasks) => {
+      const wanted = tasks.filter((task) => !this.#answered.has(keyOf(task))).map(({ framework, info }) => ({ framework, info }));
+      for (const part of cut(wanted, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
+        if (part.length > 0) this.#sessions.command(agent, { type: 'RUN', tasks: part });
+      }
+      this.#waiting.add(agent.agent);
+    });
+    this.#each(this.#kills, (agent, tasks) => {
+      const kills = tasks.map(({ framework, info, kill }) => ({
+        framework,
+        task: info.task,
+        attempt: info.attempt,
+        ...(kill?.graceMs === undefined ? {} : { graceMs: kill.graceMs }),
+      }));
+      for (const part of cut(kills, LIMITS.partBytes, LIMITS.tasksPerMessage)) this.#sessions.command(agent, { type: 'KILL', tasks: part });
+      this.#waiting.add(agent.agent);
+    });
+    this.#each(this.#acknowledged, (agent, uuids) => {
+      for (const updates of cut(uuids, LIMITS.partBytes, LIMITS.tasksPerMessage)) this.#sessions.command(agent, { type: 'ACKNOWLEDGE', updates });
+    });
+    this.#arm();
+  }
+
+  /** Hands over and clears what waits for agents in contact; the rest is dropped: `catchUp` finds it in the registry. */
+  #each<Item>(queue: Map<string, Item[]>, send: (agent: AgentRecord, items: Item[]) => void): void {
+    if (queue.size === 0) return;
+    const waiting = [...queue];
+    queue.clear();
+    for (const [id, items] of waiting) {
+      const agent = this.#leader.registry.agents.get(id);
+      if (agent !== undefined && this.#sessions.connected(id)) send(agent, items);
+    }
+  }
+
+  #arm(): void {
+    if (this.#waiting.size === 0 || this.#timer !== undefined) return;
+    const { clock, times } = this.#leader.world;
+    this.#timer = clock.after(times.launchRetryMs, () => {
+      this.#timer = undefined;
+      const waiting = [...this.#waiting];
+      this.#waiting.clear();
+      for (const id of waiting) {
+        const agent = this.#leader.registry.agents.get(id);
+        if (agent !== undefined && this.#sessions.connected(id)) this.catchUp(agent);
+      }
+      this.flush();
+    });
+  }
+}
+
+function keyOf({ framework, info }: TaskRecord): string {
+  return taskKey(framework, info.task, info.attempt);
+}
+
+function push<Item>(queue: Map<string, Item[]>, at: string, item: Item): void {
+  const items = queue.get(at);
+  if (items === undefined) queue.set(at, [item]);
+  else items.push(item);
+}

@@ -1,0 +1,164 @@
+import type { Timer } from '../io/clock.ts';
+import { cut, type Encoding, type Outgoing, write } from '../protocol/envelope.ts';
+import { LIMITS } from '../protocol/limits.ts';
+import { EVENTS, type StatusEvent } from '../protocol/scheduler.ts';
+import { topicOf } from '../protocol/topics.ts';
+import type { Leader } from './leader.ts';
+import type { OpenOffer } from './offers/offer-book.ts';
+import type { TaskRecord } from './registry/registry.ts';
+
+type Event = Outgoing<typeof EVENTS>;
+
+interface Session {
+  encoding: Encoding;
+  roles: readonly string[];
+  suppressed: readonly string[];
+  /** False between SUBSCRIBE and its commit, and after it has vanished. */
+  active: boolean;
+  /** Updates that go out at the next flush. */
+  updates: StatusEvent[];
+}
+
+/** The frameworks as this leader is in contact with them, and what is said to them. */
+export class FrameworkSessions {
+  readonly #leader: Leader;
+  readonly #sessions = new Map<string, Session>();
+  readonly #changed = new Set<Session>();
+  #retry: Timer | undefined;
+
+  constructor(leader: Leader) {
+    this.#leader = leader;
+  }
+
+  stop(): void {
+    this.#retry?.cancel();
+  }
+
+  begin(framework: string, encoding: Encoding, roles: readonly string[], suppressed: readonly string[]): void {
+    this.#sessions.set(framework, { encoding, roles, suppressed, active: false, updates: [] });
+  }
+
+  get(framework: string): Readonly<Session> | undefined {
+    return this.#sessions.get(framework);
+  }
+
+  active(framework: string): boolean {
+    return this.#sessions.get(framework)?.active ?? false;
+  }
+
+  end(framework: string): void {
+    this.#sessions.delete(framework);
+  }
+
+  /** Its subscription stands: it is told so, and everything it has not acknowledged. */
+  subscribed(framework: string): void {
+    const session = this.#sessions.get(framework);
+    if (session === undefined) return;
+    session.active = true;
+    const { registry, term, world } = this.#leader;
+    this.send(framework, { type: 'SUBSCRIBED', framework, cluster: registry.cluster?.uuid ?? '', term, offerMs: world.times.offerMs });
+    this.#repeat(framework);
+  }
+
+  offer(framework: string, offers: readonly OpenOffer[]): void {
+    const { registry } = this.#leader;
+    const shown = offers.flatMap(({ offer, role, agent, resources }) => {
+      const record = registry.agents.get(agent);
+      if (record === undefined) return [];
+      return [{ offer, framework, role, agent, name: record.name, hostname: record.hostname, resources, attributes: record.attributes }];
+    });
+    for (const part of cut(shown, LIMITS.partBytes, LIMITS.operations)) this.send(framework, { type: 'OFFERS', offers: part }, 'offers');
+  }
+
+  rescind(framework: string, offers: readonly string[]): void {
+    for (const part of cut(offers, LIMITS.partBytes)) this.send(framework, { type: 'RESCIND', offers: part }, 'offers');
+  }
+
+  /** Tells the state of a task; with a uuid it is told until acknowledged. */
+  update(framework: string, update: StatusEvent): void {
+    const session = this.#sessions.get(framework);
+    if (session?.active !== true) return;
+    session.updates.push(update);
+    this.#changed.add(session);
+    if (update.acknowledge) this.#armRetry();
+  }
+
+  /** The newest report about a task, as a framework hears it. */
+  statusOf(task: TaskRecord): StatusEvent {
+    const newest = task.pending.at(-1);
+    const { registry } = this.#leader;
+    const name = registry.agents.get(task.agent)?.name;
+    const about = { agent: task.agent, ...(name === undefined ? {} : { agentName: name }) };
+    if (newest !== undefined && newest.state === task.state) return { ...newest, ...about, acknowledge: true };
+    return {
+      framework: task.framework,
+      task: task.info.task,
+      attempt: task.info.attempt,
+      restart: task.restart,
+      uuid: 'none',
+      sequence: 0,
+      state: task.state,
+      ...(task.reason === undefined ? {} : { reason: task.reason }),
+      ...(task.message === undefined ? {} : { message: task.message }),
+      ...(task.exitCode === undefined ? {} : { exitCode: task.exitCode }),
+      ...(task.output === undefined ? {} : { output: task.output }),
+      ...about,
+      acknowledge: false,
+    };
+  }
+
+  flush(): void {
+    if (this.#changed.size === 0) return;
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    for (const [framework, session] of this.#sessions) {
+      if (!changed.includes(session)) continue;
+      const { updates } = session;
+      session.updates = [];
+      for (const part of cut(updates, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
+        if (part.length > 0) this.send(framework, { type: 'UPDATE', updates: part });
+      }
+    }
+  }
+
+  send(framework: string, event: Event, topic: 'event' | 'offers' = 'event'): void {
+    const { bus, prefix, log } = this.#leader.world;
+    const payload = write(EVENTS, event, this.#sessions.get(framework)?.encoding ?? 'cbor');
+    bus.publish(topicOf(prefix, { kind: topic, name: framework }), payload, { qos: 1 }).catch((error: unknown) => {
+      log.debug('framework not reached', { framework, error: String(error) });
+    });
+  }
+
+  /** Every unacknowledged report of its tasks, oldest first. */
+  #repeat(framework: string): void {
+    for (const task of this.#leader.registry.tasks.values()) {
+      if (task.framework !== framework) continue;
+      const { agent } = task;
+      const name = this.#leader.registry.agents.get(agent)?.name;
+      for (const status of task.pending) {
+        this.update(framework, { ...status, agent, ...(name === undefined ? {} : { agentName: name }), acknowledge: true });
+      }
+    }
+  }
+
+  /** While reports wait for acknowledgements, they are told again every `updateRetryMs`. */
+  #armRetry(): void {
+    if (this.#retry !== undefined) return;
+    const { clock, times } = this.#leader.world;
+    this.#retry = clock.after(times.updateRetryMs, () => {
+      this.#retry = undefined;
+      const overdue = this.#leader.wallMs() - times.updateRetryMs;
+      for (const task of this.#leader.registry.tasks.values()) {
+        const [oldest] = task.pending;
+        if (oldest === undefined || !this.active(task.framework)) continue;
+        this.#armRetry();
+        if (oldest.receivedMs > overdue) continue;
+        const name = this.#leader.registry.agents.get(task.agent)?.name;
+        for (const status of task.pending) {
+          this.update(task.framework, { ...status, agent: task.agent, ...(name === undefined ? {} : { agentName: name }), acknowledge: true });
+        }
+      }
+      this.flush();
+    });
+  }
+}

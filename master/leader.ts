@@ -1,0 +1,57 @@
+import type { Bus } from '../io/bus.ts';
+import type { Clock } from '../io/clock.ts';
+import type { Digest } from '../io/digest.ts';
+import type { Log } from '../io/log.ts';
+import type { Random } from '../io/random.ts';
+import type { Counters } from './counters.ts';
+import type { Command } from './registry/commands.ts';
+import type { Registry } from './registry/registry.ts';
+
+/** What a master is told about itself and its surroundings; the simulator hands in twins. */
+export interface World {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly digest: Digest;
+  readonly log: Log;
+  /** First level of every topic. */
+  readonly prefix: string;
+  /** This master's id, and the URLs peers reach it at. */
+  readonly id: string;
+  readonly urls: readonly string[];
+  readonly version: string;
+  readonly counters: Counters;
+  /** Monotonic milliseconds of the last packet of an agent's connection; undefined where packets are not seen. */
+  readonly lastPacketMs: (agentName: string) => number | undefined;
+  /** Cuts every connection of a name (its token was revoked, its agent is gone). */
+  readonly disconnect: (name: string) => void;
+  readonly times: Times;
+}
+
+/** What a framework shows to people under `state/`. */
+export type ShownThing = { readonly kind: 'jobs'; readonly id: string; readonly view: Record<string, unknown> | null };
+
+/** The settable times, in milliseconds (defaults: protocol/limits.ts TIMES). */
+export interface Times {
+  readonly leaseMs: number;
+  readonly unreachableMs: number;
+  readonly unreachableMeteredMs: number;
+  readonly lostAfterMs: number;
+  readonly offerMs: number;
+  readonly allocationMs: number;
+  readonly launchRetryMs: number;
+  readonly updateRetryMs: number;
+}
+
+/** One term of leadership, as its parts see it. */
+export interface Leader {
+  readonly world: World;
+  readonly registry: Registry;
+  readonly term: number;
+  /** Hands a command to Raft. Its outcome comes as events when it is applied; nobody waits for it in memory alone. */
+  propose(command: Command): void;
+  /** Publishes what a framework shows to people. */
+  show(things: readonly ShownThing[]): void;
+  /** Wall-clock milliseconds to stamp commands with. */
+  wallMs(): number;
+}

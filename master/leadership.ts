@@ -1,0 +1,143 @@
+import { AGENT_UP, BULK, PRESENCE, type KnownTask } from '../protocol/agent-link.ts';
+import { type Encoding, read, type MessageTable, type MessageOf } from '../protocol/envelope.ts';
+import { Fault } from '../protocol/faults.ts';
+import { REQUESTS } from '../protocol/operator.ts';
+import { CALLS } from '../protocol/scheduler.ts';
+import type { Address } from '../protocol/topics.ts';
+import { type AgentDesk, handleAgentMessage, handlePresence } from './agent-messages.ts';
+import { AgentSessions } from './agent-sessions.ts';
+import { ClientSessions } from './client-sessions.ts';
+import { Dispatch } from './dispatch.ts';
+import { EventFeed } from './event-feed.ts';
+import { FrameworkSessions } from './framework-sessions.ts';
+import type { Leader, ShownThing, World } from './leader.ts';
+import { LostTasks } from './lost-tasks.ts';
+import { Offering } from './offering.ts';
+import { handleRequest, type OperatorDesk } from './operator-requests.ts';
+import { OutputStreams } from './output-streams.ts';
+import { Reactions } from './reactions.ts';
+import type { Command } from './registry/commands.ts';
+import type { RegistryEvent } from './registry/events.ts';
+import type { Registry } from './registry/registry.ts';
+import { handleCall, type SchedulerDesk } from './scheduler-calls.ts';
+import { StateTree } from './state-tree.ts';
+
+/** What starts when a term is won, and stops when it is lost. Everything in here dies with the term. */
+export class Leadership {
+  readonly #world: World;
+  readonly #agents: AgentSessions;
+  readonly #frameworks: FrameworkSessions;
+  readonly #dispatch: Dispatch;
+  readonly #offering: Offering;
+  readonly #state: StateTree;
+  readonly #lost: LostTasks;
+  readonly #agentDesk: AgentDesk;
+  readonly #schedulerDesk: SchedulerDesk;
+  readonly #operatorDesk: OperatorDesk;
+  readonly #reactions: Reactions;
+  readonly #streams: OutputStreams;
+
+  constructor(world: World, registry: Registry, term: number, propose: (command: Command) => void) {
+    this.#world = world;
+    this.#state = new StateTree(world);
+    const leader: Leader = {
+      world,
+      registry,
+      term,
+      propose,
+      show: (things) => this.#show(things),
+      wallMs: () => world.clock.wall(),
+    };
+    const feed = new EventFeed(world);
+    const clients = new ClientSessions(leader);
+    this.#frameworks = new FrameworkSessions(leader);
+    this.#offering = new Offering(leader, this.#frameworks);
+    this.#agents = new AgentSessions(leader, {
+      connected: (agent) => this.#reactions.connected(agent),
+      disconnected: (agent) => this.#reactions.disconnected(agent),
+    });
+    this.#dispatch = new Dispatch(leader, this.#agents);
+    this.#streams = new OutputStreams(leader, this.#agents, clients);
+    this.#lost = new LostTasks(leader);
+    const sources = { leader, agents: this.#agents, frameworks: this.#frameworks, book: this.#offering.book };
+    this.#agentDesk = { leader, agents: this.#agents, dispatch: this.#dispatch, parts: new Map<string, { key: string; tasks: KnownTask[] }>() };
+    this.#schedulerDesk = { leader, agents: this.#agents, frameworks: this.#frameworks, clients, offering: this.#offering };
+    this.#operatorDesk = { ...sources, clients, offering: this.#offering, streams: this.#streams, feed, waiting: new Map() };
+    this.#reactions = new Reactions(this.#schedulerDesk, this.#operatorDesk, this.#dispatch, this.#state, this.#lost, feed);
+    this.#reactions.showAll();
+  }
+
+  stop(): void {
+    for (const part of [this.#agents, this.#frameworks, this.#dispatch, this.#offering, this.#state, this.#lost]) part.stop();
+  }
+
+  /** One batch of committed commands was applied. */
+  applied(events: readonly RegistryEvent[]): void {
+    for (const event of events) this.#reactions.react(event);
+    this.#dispatch.flush();
+    this.#frameworks.flush();
+    this.#offering.flush();
+  }
+
+  /** One message from outside; the speaker is who the topic says. What cannot be read is counted with its reason. */
+  message(address: Address, payload: Uint8Array): void {
+    const { kind, name = '', session = '' } = address;
+    if (payload.length === 0) return;
+    switch (kind) {
+      case 'up':
+        return this.#take(kind, name, AGENT_UP, payload, (message, encoding) => handleAgentMessage(this.#agentDesk, name, message, encoding));
+      case 'presence':
+        return this.#take(kind, name, PRESENCE, payload, (message) => handlePresence(this.#agentDesk, name, message));
+      case 'agentBulk':
+        return this.#take(kind, name, BULK, payload, (message) => this.#streams.chunk(name, message));
+      case 'call':
+        return this.#take(
+          kind,
+          name,
+          CALLS,
+          payload,
+          (message, encoding) => handleCall(this.#schedulerDesk, name, message, encoding),
+          (fault) => this.#frameworks.send(name, { type: 'ERROR', fault }),
+        );
+      case 'request':
+        return this.#take(kind, name, REQUESTS, payload, (message, encoding) => {
+          this.#operatorDesk.clients.speaks(name, session, encoding);
+          handleRequest(this.#operatorDesk, name, session, message);
+        });
+      default:
+        this.#world.counters.count(`message on ${kind}`);
+    }
+  }
+
+  /** The broker saw the connection of an agent or a framework end. */
+  connectionLost(role: string, name: string): void {
+    if (role !== 'framework') this.#agents.lost(name);
+    if (role !== 'agent' && this.#frameworks.active(name) && name !== 'batch') {
+      this.#frameworks.end(name);
+      this.#offering.allocator.setActive(name, false);
+      this.#offering.rescindFrom(name, false);
+    }
+  }
+
+  #take<Table extends MessageTable>(
+    kind: string,
+    name: string,
+    table: Table,
+    payload: Uint8Array,
+    handle: (message: MessageOf<Table>, encoding: Encoding) => void,
+    refused?: (fault: Fault) => void,
+  ): void {
+    const taken = read(table, payload);
+    if (taken instanceof Fault) {
+      this.#world.counters.count(`${kind}: ${taken.code}`);
+      this.#world.log.debug('message refused', { kind, name, code: taken.code, message: taken.message });
+      refused?.(taken);
+      return;
+    }
+    handle(taken.message, taken.encoding);
+  }
+
+  #show(things: readonly ShownThing[]): void {
+    for (const { kind, id, view } of things) this.#state.touch(`${kind}/${id}`, () => view);
+  }
+}

@@ -1,0 +1,180 @@
+import type { Bus } from '../io/bus.ts';
+import type { Clock } from '../io/clock.ts';
+import type { Digest } from '../io/digest.ts';
+import type { Log } from '../io/log.ts';
+import type { Random } from '../io/random.ts';
+import { randomWord } from '../io/random.ts';
+import type { Storage } from '../io/storage.ts';
+import { assert } from '../protocol/faults.ts';
+import { TIMES } from '../protocol/limits.ts';
+import type { CredentialRole } from '../protocol/operator.ts';
+import { parseTopic, topicOf, TOPICS } from '../protocol/topics.ts';
+import { Counters } from './counters.ts';
+import type { Times, World } from './leader.ts';
+import { Leadership } from './leadership.ts';
+import { type DurableLog, openLog } from './log.ts';
+import { apply } from './registry/apply.ts';
+import { type Command, decodeCommand, encodeCommand } from './registry/commands.ts';
+import type { RegistryEvent } from './registry/events.ts';
+import { emptyRegistry, type Registry } from './registry/registry.ts';
+import { registryOf, snapshotSlices } from './registry/snapshot.ts';
+
+/** Log bytes after which a snapshot is taken; a quiet cluster never takes one. */
+const SNAPSHOT_BYTES = 8 * 1_048_576;
+
+export interface MasterOptions {
+  readonly id: string;
+  readonly prefix: string;
+  /** Where peers reach this master, one URL a scheme or network. */
+  readonly urls: readonly string[];
+  readonly version: string;
+  readonly bus: Bus;
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly digest: Digest;
+  readonly log: Log;
+  readonly lastPacketMs?: (agentName: string) => number | undefined;
+  readonly disconnect?: (name: string) => void;
+  /** Default: protocol/limits.ts TIMES. */
+  readonly times?: Partial<Times>;
+  /** Called with each term won: the built-in frameworks start. Returns what stops them. */
+  readonly onLeading?: (term: number) => () => void;
+  /** The disk failed: the process must end; it recovers from what is durable. */
+  readonly onFatal: (error: Error) => void;
+}
+
+/** A running master. */
+export interface Master {
+  /** Whose secret it is, by name: its role, or undefined. Used by the broker at CONNECT. */
+  roleOf(name: string, secret: string): CredentialRole | undefined;
+  /** True where a name has a token: it may not connect without. */
+  hasToken(name: string): boolean;
+  /** The broker saw a connection of that principal end. */
+  connectionLost(role: string, name: string): void;
+  /** Rejections and oddities by reason. */
+  readonly counters: Counters;
+  stop(): Promise<void>;
+}
+
+/**
+ * One master: the registry behind its log, and in terms that it leads, a {@link Leadership}. Everything that
+ * changes the registry goes the same way: propose, commit (durable), apply, act.
+ */
+export async function startMaster(options: MasterOptions): Promise<Master> {
+  const { bus, prefix, clock, log } = options;
+  const counters = new Counters();
+  const world: World = {
+    bus,
+    clock,
+    random: options.random,
+    digest: options.digest,
+    log,
+    prefix,
+    id: options.id,
+    urls: options.urls,
+    version: options.version,
+    counters,
+    lastPacketMs: options.lastPacketMs ?? (() => undefined),
+    disconnect: options.disconnect ?? (() => undefined),
+    times: { ...TIMES, ...options.times },
+  };
+  let registry: Registry = emptyRegistry();
+  let leadership: Leadership | undefined;
+  let stopFrameworks: (() => void) | undefined;
+  let snapshotting = false;
+
+  const follow = (): void => {
+    stopFrameworks?.();
+    stopFrameworks = undefined;
+    leadership?.stop();
+    leadership = undefined;
+  };
+  const propose = (command: Command): void => {
+    durable.propose(encodeCommand(command));
+  };
+  const lead = (term: number): void => {
+    follow();
+    leadership = new Leadership(world, registry, term, propose);
+    announce(world, registry, term);
+    log.info('leading', { term, index: registry.index });
+    stopFrameworks = options.onLeading?.(term);
+  };
+
+  const durable: DurableLog = await openLog({
+    storage: options.storage,
+    folder: 'log',
+    id: options.id,
+    log,
+    onRecovered: ({ snapshot }) => {
+      if (snapshot !== undefined) registry = registryOf(snapshot);
+    },
+    onCommitted: (entries) => {
+      const events: RegistryEvent[] = [];
+      for (const { kind, index, term, payload } of entries) {
+        if (kind === 'command') events.push(...apply(registry, { index, term }, decodeCommand(payload)));
+        else {
+          registry.index = index;
+          registry.term = term;
+        }
+      }
+      leadership?.applied(events);
+      if (events.some(({ kind }) => kind === 'CLUSTER_CREATED')) announce(world, registry, registry.term);
+      maybeSnapshot();
+    },
+    onLeading: (term) => {
+      if (registry.cluster === undefined) {
+        propose({ kind: 'CREATE_CLUSTER', uuid: `c-${randomWord(options.random, 20)}`, generation: 1, nowMs: clock.wall() });
+      }
+      lead(term);
+    },
+    onFollowing: follow,
+    onFatal: options.onFatal,
+  });
+
+  function maybeSnapshot(): void {
+    if (snapshotting || durable.bytesSinceSnapshot < SNAPSHOT_BYTES) return;
+    snapshotting = true;
+    durable.snapshot(snapshotSlices(registry)).then(
+      () => {
+        snapshotting = false;
+      },
+      (error: unknown) => options.onFatal(error instanceof Error ? error : new Error(String(error))),
+    );
+  }
+
+  for (const kind of ['up', 'presence', 'agentBulk', 'call', 'request'] as const) {
+    await bus.subscribe(topicOf(prefix, { kind }), TOPICS[kind].qos, ({ topic, payload, retained }) => {
+      const address = parseTopic(prefix, topic);
+      if (address === undefined || retained) counters.count('message on an unknown topic');
+      else if (leadership === undefined) counters.count('message while not leading');
+      else leadership.message(address, payload);
+    });
+  }
+  durable.start();
+
+  return {
+    counters,
+    roleOf: (name, secret) => {
+      const hash = options.digest.sha256(new TextEncoder().encode(secret));
+      for (const token of registry.tokens.values()) if (token.name === name && token.hash === hash) return token.role;
+      return undefined;
+    },
+    hasToken: (name) => [...registry.tokens.values()].some((token) => token.name === name),
+    connectionLost: (role, name) => leadership?.connectionLost(role, name),
+    stop: async () => {
+      follow();
+      await durable.close();
+    },
+  };
+}
+
+/** Writes the retained `mesq/leader` (DESIGN §2.3), once there is a cluster to speak for. */
+function announce({ bus, prefix, id, urls, counters }: World, registry: Registry, term: number): void {
+  if (registry.cluster === undefined) return;
+  const { uuid, generation } = registry.cluster;
+  const document = { v: 1, cluster: uuid, generation, term, leader: id, urls, spreadMs: 0 };
+  const payload = new TextEncoder().encode(JSON.stringify(document));
+  bus.publish(topicOf(prefix, { kind: 'leader' }), payload, { qos: 1, retain: true }).catch(() => counters.count('leader not announced'));
+  assert(term > 0, 'a leader has a term');
+}

@@ -1,0 +1,180 @@
+import type { Timer } from '../io/clock.ts';
+import { randomWord } from '../io/random.ts';
+import type { Resources } from '../protocol/resources.ts';
+import { isTerminal } from '../protocol/task.ts';
+import { type Allocation, Allocator } from './allocator/allocator.ts';
+import type { FrameworkSessions } from './framework-sessions.ts';
+import type { Leader } from './leader.ts';
+import { OfferBook, type OpenOffer } from './offers/offer-book.ts';
+import { tasksOfAgent } from './registry/registry.ts';
+
+/**
+ * Turns allocations into offers, and takes them back. Passes that an event asks for run once per batch of committed
+ * commands; declined resources wait for the batch, which is armed only while it could change something.
+ */
+export class Offering {
+  readonly allocator = new Allocator();
+  readonly book = new OfferBook();
+  readonly #leader: Leader;
+  readonly #frameworks: FrameworkSessions;
+  #dirty: Set<string> | 'all' | undefined;
+  #batch: Timer | undefined;
+  #expiry: Timer | undefined;
+  #minted = 0;
+
+  constructor(leader: Leader, frameworks: FrameworkSessions) {
+    this.#leader = leader;
+    this.#frameworks = frameworks;
+    for (const agent of leader.registry.agents.values()) {
+      if (agent.state !== 'active') continue;
+      this.allocator.addAgent(agent.agent, agent.resources);
+      this.allocator.setOfferable(agent.agent, false);
+      this.#occupy(agent.agent);
+    }
+  }
+
+  stop(): void {
+    this.#batch?.cancel();
+    this.#expiry?.cancel();
+  }
+
+  /** A new session of an agent: its offers die, its tasks are counted anew. */
+  agentJoined(agent: string, total: Resources): void {
+    this.rescindOf(agent);
+    this.#vacate(agent);
+    this.allocator.addAgent(agent, total);
+    this.#occupy(agent);
+    this.touch(agent);
+  }
+
+  /** Unreachable or gone: out of shares and quotas. */
+  agentLeft(agent: string): void {
+    this.rescindOf(agent);
+    this.#vacate(agent);
+    this.allocator.removeAgent(agent);
+  }
+
+  offerable(agent: string, offerable: boolean): void {
+    this.allocator.setOfferable(agent, offerable);
+    if (offerable) this.touch(agent);
+    else this.rescindOf(agent);
+  }
+
+  /** What it has changed: its offers are made anew. */
+  agentChanged(agent: string, total: Resources): void {
+    this.rescindOf(agent);
+    this.allocator.updateAgent(agent, total);
+    this.touch(agent);
+  }
+
+  /** Asks for a pass over one agent at the next flush. */
+  touch(agent: string): void {
+    if (this.#dirty === 'all') return;
+    if (this.#dirty === undefined) this.#dirty = new Set();
+    this.#dirty.add(agent);
+  }
+
+  touchAll(): void {
+    this.#dirty = 'all';
+  }
+
+  /** Gives back, hidden from that framework for `refuseMs`; allocated again at the batch, or at the next event there. */
+  recover(allocation: Allocation, refuseMs: number): void {
+    this.allocator.recover(allocation, refuseMs, this.#now());
+    this.#armBatch();
+  }
+
+  /** Takes the offers of an agent back and tells their frameworks. */
+  rescindOf(agent: string): void {
+    this.#rescind(this.book.ofAgent(agent), true);
+  }
+
+  /** A framework that has vanished or begun anew holds no offers; `tell` it if it listens. */
+  rescindFrom(framework: string, tell: boolean): void {
+    this.#rescind(this.book.ofFramework(framework), tell);
+  }
+
+  /** Runs the passes that were asked for and sends their offers. */
+  flush(): void {
+    const dirty = this.#dirty;
+    if (dirty === undefined) return;
+    this.#dirty = undefined;
+    this.#offer(this.allocator.allocate(dirty === 'all' ? undefined : dirty, this.#now()));
+    this.#armBatch();
+  }
+
+  #offer(allocations: Allocation[]): void {
+    if (allocations.length === 0) return;
+    const { world } = this.#leader;
+    const expiresMs = this.#now() + world.times.offerMs;
+    const byFramework = new Map<string, OpenOffer[]>();
+    for (const allocation of allocations) {
+      const offer: OpenOffer = { ...allocation, offer: this.#mint(), expiresMs, createdMs: this.#leader.wallMs() };
+      this.book.add(offer);
+      const offers = byFramework.get(offer.framework);
+      if (offers === undefined) byFramework.set(offer.framework, [offer]);
+      else offers.push(offer);
+    }
+    for (const [framework, offers] of byFramework) this.#frameworks.offer(framework, offers);
+    this.#armExpiry();
+  }
+
+  /** Ids of other terms never come back: the term is part of them. */
+  #mint(): string {
+    this.#minted++;
+    return `o${this.#leader.term}-${this.#minted}-${randomWord(this.#leader.world.random, 4)}`;
+  }
+
+  #rescind(offers: OpenOffer[], tell: boolean): void {
+    const byFramework = new Map<string, string[]>();
+    for (const offer of offers) {
+      this.book.take(offer.offer);
+      this.allocator.recover(offer, 0, this.#now());
+      const ids = byFramework.get(offer.framework);
+      if (ids === undefined) byFramework.set(offer.framework, [offer.offer]);
+      else ids.push(offer.offer);
+    }
+    if (tell) for (const [framework, ids] of byFramework) this.#frameworks.rescind(framework, ids);
+  }
+
+  #occupy(agent: string): void {
+    for (const task of tasksOfAgent(this.#leader.registry, agent)) {
+      if (isTerminal(task.state)) continue;
+      this.allocator.occupy({ framework: task.framework, role: task.role, agent, resources: task.info.resources });
+    }
+  }
+
+  #vacate(agent: string): void {
+    for (const task of tasksOfAgent(this.#leader.registry, agent)) {
+      if (isTerminal(task.state)) continue;
+      this.allocator.recover({ framework: task.framework, role: task.role, agent, resources: task.info.resources }, 0, this.#now());
+    }
+  }
+
+  #armBatch(): void {
+    if (this.#batch !== undefined || !this.allocator.wantsBatch) return;
+    const { clock, times } = this.#leader.world;
+    this.#batch = clock.after(times.allocationMs, () => {
+      this.#batch = undefined;
+      this.touchAll();
+      this.flush();
+    });
+  }
+
+  #armExpiry(): void {
+    const next = this.book.nextExpiry();
+    if (this.#expiry !== undefined || next === undefined) return;
+    this.#expiry = this.#leader.world.clock.after(Math.max(1, Math.ceil(next - this.#now())), () => {
+      this.#expiry = undefined;
+      const due = this.book.expired(this.#now());
+      this.#rescind(due, true);
+      for (const { agent } of due) this.touch(agent);
+      this.flush();
+      this.#armExpiry();
+    });
+  }
+
+  #now(): number {
+    return this.#leader.world.clock.monotonic();
+  }
+}

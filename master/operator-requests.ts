@@ -1,0 +1,156 @@
+import { randomWord } from '../io/random.ts';
+import { parseConstraint } from '../protocol/constraints.ts';
+import { check, cut, type MessageOf } from '../protocol/envelope.ts';
+import { Fault } from '../protocol/faults.ts';
+import { OPERATIONS, type OperationName, type Principal, type REQUESTS } from '../protocol/operator.ts';
+import { subtract } from '../protocol/resource-arithmetic.ts';
+import { explain } from './allocator/explain.ts';
+import { type ClientSessions, mayAsk } from './client-sessions.ts';
+import type { EventFeed } from './event-feed.ts';
+import type { Offering } from './offering.ts';
+import type { OutputStreams } from './output-streams.ts';
+import { attemptsOf, freeOf } from './registry/apply-tasks.ts';
+import { type RequestOutcome, taskKey } from './registry/registry.ts';
+import { agentView, finishedView, frameworkView, masterView, offerView, taskView, type ViewSources } from './views.ts';
+import type * as v from 'valibot';
+
+type Request = MessageOf<typeof REQUESTS>;
+
+export interface OperatorDesk extends ViewSources {
+  readonly clients: ClientSessions;
+  readonly offering: Offering;
+  readonly streams: OutputStreams;
+  readonly feed: EventFeed;
+  /** Requests whose commands are on their way: who is to be answered when they are applied. */
+  readonly waiting: Map<string, { client: string; session: string; token?: string }>;
+}
+
+interface Asker {
+  readonly principal: Principal;
+  readonly session: string;
+  readonly request: string;
+}
+
+type Body<Name extends OperationName> = v.InferOutput<(typeof OPERATIONS)[Name]['body']>;
+type Part<Name extends OperationName> = v.InferInput<(typeof OPERATIONS)[Name]['part']>;
+/** Answers with parts or a fault; undefined where a command was proposed and its event will answer. */
+type Handler<Name extends OperationName> = (desk: OperatorDesk, body: Body<Name>, asker: Asker) => Part<Name>[] | Fault | undefined;
+
+/** Every operation has a handler, or this does not compile. */
+const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
+  agents: (desk) => cut([...desk.leader.registry.agents.values()].map((agent) => agentView(desk, agent))).map((agents) => ({ agents })),
+  masters: (desk) => [{ masters: [masterView(desk)] }],
+  frameworks: (desk) => [{ frameworks: [...desk.leader.registry.frameworks.keys()].map((framework) => frameworkView(desk, framework)) }],
+  offers: (desk) => cut(offerView(desk)).map((offers) => ({ offers })),
+  events: (desk) => cut(desk.feed.recent()).map((events) => ({ events })),
+  tasks: (desk, { job }) => {
+    const live = [...desk.leader.registry.tasks.values()].map((task) => taskView(desk, task));
+    const ended = [...desk.leader.registry.finished.values()].map((task) => finishedView(desk, task));
+    const wanted = [...ended, ...live].filter((task) => job === undefined || task.job === job);
+    return cut(wanted).map((tasks) => ({ tasks }));
+  },
+  explain: (desk, { resources, ports, constraints }) => {
+    const parsed = constraints.map((text) => parseConstraint(text));
+    const bad = parsed.find((constraint) => constraint instanceof Fault);
+    if (bad instanceof Fault) return bad;
+    const { registry } = desk.leader;
+    const candidates = [...registry.agents.values()]
+      .filter(({ state }) => state !== 'gone')
+      .map((agent) => {
+        const offered = desk.book.ofAgent(agent.agent);
+        // What is offered to the asker's own framework may yet be taken: only tasks hold resources for certain.
+        const free = offered.reduce((rest, offer) => (offer.framework === 'batch' ? rest : subtract(rest, offer.resources)), freeOf(registry, agent));
+        return { agent: agent.name, state: agentView(desk, agent).state, hostname: agent.hostname, attributes: agent.attributes, total: agent.resources, free };
+      });
+    return [explain(candidates, resources, ports, parsed.filter((constraint) => !(constraint instanceof Fault)))];
+  },
+  read: (desk, body, asker) => readOutput(desk, body, asker),
+  gone: (desk, { agent }, asker) => {
+    desk.leader.propose({ kind: 'AGENT_GONE', agent, request: wait(desk, asker), nowMs: desk.leader.wallMs() });
+    return undefined;
+  },
+  'token-create': (desk, { role, name }, asker) => {
+    const { random, digest } = desk.leader.world;
+    const secret = randomWord(random, 32);
+    const request = wait(desk, asker, `${name}:${secret}`);
+    const hash = digest.sha256(new TextEncoder().encode(secret));
+    desk.leader.propose({ kind: 'CREATE_TOKEN', token: randomWord(random, 8), name, role, hash, request, nowMs: desk.leader.wallMs() });
+    return undefined;
+  },
+  'token-list': (desk) =>
+    cut([...desk.leader.registry.tokens.values()].map(({ token, role, name, createdMs }) => ({ id: token, role, name, created: createdMs }))).map((tokens) => ({ tokens })),
+  'token-revoke': (desk, { token }, asker) => {
+    desk.leader.propose({ kind: 'REVOKE_TOKEN', token, request: wait(desk, asker) });
+    return undefined;
+  },
+};
+
+/** Request ids are the client's own: two clients may mint the same one. */
+function wait(desk: OperatorDesk, { principal, session, request }: Asker, token?: string): string {
+  const key = `${principal.name}/${request}`;
+  desk.waiting.set(key, { client: principal.name, session, ...(token === undefined ? {} : { token }) });
+  return key;
+}
+
+/** Answers one request of a client; who it is comes from the topic and its credential. */
+export function handleRequest(desk: OperatorDesk, client: string, session: string, message: Request): void {
+  const principal = desk.clients.principal(client);
+  const { request, op, framework, body } = message;
+  const answerWith = (fault: Fault): void => desk.clients.reply(client, session, { request, part: 0, last: true, fault });
+  if (framework !== undefined) {
+    if (!desk.frameworks.active(framework)) return answerWith(new Fault('NOT_FOUND', `framework ${framework} is not connected`, 'mesq frameworks lists them.'));
+    desk.frameworks.send(framework, { type: 'REQUEST', request, session, principal, op, body });
+    return;
+  }
+  if (!Object.hasOwn(OPERATIONS, op)) return answerWith(new Fault('UNKNOWN_TYPE', `the leader has no operation ${op}`));
+  const result = answer(desk, op as OperationName, body, { principal, session, request });
+  if (result instanceof Fault) return answerWith(result);
+  result?.forEach((part, at) => {
+    desk.clients.reply(client, session, { request, part: at, last: at === result.length - 1, body: part });
+  });
+}
+
+function answer<Name extends OperationName>(desk: OperatorDesk, name: Name, body: unknown, asker: Asker): object[] | Fault | undefined {
+  const operation = OPERATIONS[name];
+  if (!mayAsk(asker.principal, operation.role)) {
+    return new Fault('NOT_ALLOWED', `${name} needs the role ${operation.role}; ${asker.principal.name} has ${asker.principal.role}`);
+  }
+  const before = desk.leader.registry.requests.get(`${asker.principal.name}/${asker.request}`);
+  if (before !== undefined) return repeated(name, before);
+  const parsed = check(operation.body, body);
+  return parsed instanceof Fault ? parsed : HANDLERS[name](desk, parsed as Body<Name>, asker);
+}
+
+/** A request that was committed before is answered with its outcome; a secret is shown only once. */
+function repeated(name: OperationName, outcome: RequestOutcome): object[] | Fault {
+  if (name === 'gone') return [{ agent: outcome.detail }];
+  if (name === 'token-revoke') return [{ revoked: Number(outcome.detail) }];
+  return new Fault('EXISTS', `token ${outcome.detail} was created by this request, and its secret is shown only once`, 'Revoke it and create another.');
+}
+
+function readOutput(desk: OperatorDesk, body: Body<'read'>, asker: Asker): Part<'read'>[] | Fault {
+  const found = findTask(desk, body);
+  if (found instanceof Fault) return found;
+  const agent = desk.leader.registry.agents.get(found.agent);
+  if (agent === undefined || agent.state !== 'active' || !desk.agents.connected(agent.agent)) {
+    return new Fault('UNREACHABLE', `the output of ${body.task} is on agent ${agent?.name ?? found.agent}, which does not answer`, 'It is kept there; repeat when mesq agents shows it active.');
+  }
+  const { framework, task, stream, from, until, follow, reader } = body;
+  desk.streams.grant(agent.name, {
+    request: reader, client: asker.principal.name, session: asker.session, framework, task, attempt: found.attempt, stream, from, until, follow,
+  });
+  return [{ attempt: found.attempt, agent: agent.name }];
+}
+
+function findTask(desk: OperatorDesk, { framework, task, attempt }: Body<'read'>): { agent: string; attempt: number } | Fault {
+  const { registry } = desk.leader;
+  const live = attempt === undefined ? attemptsOf(registry, framework, task).at(-1) : taskKey(framework, task, attempt);
+  const record = live === undefined ? undefined : registry.tasks.get(live);
+  if (record !== undefined) return { agent: record.agent, attempt: record.info.attempt };
+  let newest: { agent: string; attempt: number } | undefined;
+  for (const ended of registry.finished.values()) {
+    if (ended.framework !== framework || ended.task !== task || (attempt !== undefined && ended.attempt !== attempt)) continue;
+    if (newest === undefined || ended.attempt > newest.attempt) newest = { agent: ended.agent, attempt: ended.attempt };
+  }
+  return newest ?? new Fault('NOT_FOUND', `task ${task} has not been placed yet, or is forgotten`, 'mesq ps shows the tasks there are.');
+}

@@ -1,0 +1,240 @@
+import { Fault } from '../protocol/faults.ts';
+import { isTerminal } from '../protocol/task.ts';
+import type { Dispatch } from './dispatch.ts';
+import type { EventFeed } from './event-feed.ts';
+import type { LostTasks } from './lost-tasks.ts';
+import type { OperatorDesk } from './operator-requests.ts';
+import type { RegistryEvent } from './registry/events.ts';
+import { type AgentRecord, taskKey, type TaskRecord } from './registry/registry.ts';
+import { confirm, dropped, type SchedulerDesk } from './scheduler-calls.ts';
+import type { StateTree } from './state-tree.ts';
+import { agentView, finishedView, frameworkView, masterView, taskView } from './views.ts';
+
+/** What a leader does about each thing that was committed: commit first, then act. */
+export class Reactions {
+  readonly #desk: SchedulerDesk;
+  readonly #operators: OperatorDesk;
+  readonly #dispatch: Dispatch;
+  readonly #state: StateTree;
+  readonly #lost: LostTasks;
+  readonly #feed: EventFeed;
+
+  constructor(desk: SchedulerDesk, operators: OperatorDesk, dispatch: Dispatch, state: StateTree, lost: LostTasks, feed: EventFeed) {
+    this.#desk = desk;
+    this.#operators = operators;
+    this.#dispatch = dispatch;
+    this.#state = state;
+    this.#lost = lost;
+    this.#feed = feed;
+  }
+
+  react(event: RegistryEvent): void {
+    switch (event.kind) {
+      case 'CLUSTER_CREATED':
+        return this.#showCluster();
+      case 'AGENT_REGISTERED':
+        return this.#registered(event.agent, event.counter, event.repeated);
+      case 'AGENT_REFUSED':
+        this.#feed.tell('agent-refused', event.name, event.fault.message);
+        return this.#desk.agents.send(event.name, { type: 'REFUSED', fault: event.fault, register: false });
+      case 'AGENT_CHANGED':
+        this.#desk.offering.agentChanged(event.agent.agent, event.agent.resources);
+        return this.#showAgent(event.agent);
+      case 'AGENT_UNREACHABLE':
+        this.#desk.offering.agentLeft(event.agent.agent);
+        this.#feed.tell('agent-unreachable', event.agent.name, `agent ${event.agent.name} is unreachable`);
+        return this.#agentFailed(event.agent, 'unreachable');
+      case 'AGENT_GONE':
+        return this.#gone(event.agent, event.request);
+      case 'FRAMEWORK_SUBSCRIBED':
+        if (event.fresh) this.#feed.tell('framework-subscribed', event.framework, `framework ${event.framework} is new`);
+        confirm(this.#desk, event.framework);
+        return this.#showFramework(event.framework);
+      case 'FRAMEWORK_REMOVED':
+        this.#desk.offering.rescindFrom(event.framework, true);
+        this.#desk.offering.allocator.removeFramework(event.framework);
+        this.#desk.frameworks.end(event.framework);
+        return this.#showFramework(event.framework);
+      case 'TASK_PLACED':
+        this.#dispatch.launch(event.task);
+        return this.#showTask(event.task);
+      case 'TASK_REFUSED': {
+        const { framework, role, agent, task, fault } = event;
+        this.#desk.offering.recover({ framework, role, agent, resources: task.info.resources }, 0);
+        this.#desk.offering.touch(agent);
+        return dropped(this.#desk, framework, task.info, fault);
+      }
+      case 'TASK_UPDATED':
+        return this.#updated(event.task, event.uuid, event.freed, event.tell);
+      case 'UPDATE_REPEATED':
+        return this.#dispatch.acknowledge(event.agent, event.uuid);
+      case 'TASK_ORPHANED':
+        this.#feed.tell('task-orphaned', event.task.info.task, `${event.task.info.task} runs on an agent and nobody here launched it`);
+        this.#occupyOrphan(event.task);
+        return this.#showTask(event.task);
+      case 'TASK_FORGOTTEN':
+        this.#dispatch.ended(event.key);
+        return this.#showFinished(event.key);
+      case 'KILL_WANTED':
+        return this.#dispatch.kill(event.task);
+      case 'STORED': {
+        const { framework, request, version, fault } = event;
+        return this.#desk.frameworks.send(framework, { type: 'STORED', request, version, ...(fault === undefined ? {} : { fault }) });
+      }
+      case 'TOKEN_CREATED':
+        return this.#answer(event.request, (token) => ({ id: event.token.token, token: token ?? '' }));
+      case 'TOKENS_REVOKED':
+        for (const name of new Set(event.names)) this.#desk.leader.world.disconnect(name);
+        return this.#answer(event.request, () => ({ revoked: event.names.length }));
+      case 'REQUEST_REFUSED':
+        return this.#answer(event.request, () => event.fault);
+    }
+  }
+
+  /** An agent of the registry is in contact (again). */
+  connected(agent: AgentRecord): void {
+    this.#desk.offering.offerable(agent.agent, true);
+    this.#feed.tell('agent-connected', agent.name, `agent ${agent.name} is in contact`);
+    this.#showAgent(agent);
+    this.#desk.offering.flush();
+  }
+
+  disconnected(agent: AgentRecord): void {
+    this.#desk.offering.offerable(agent.agent, false);
+    this.#feed.tell('agent-disconnected', agent.name, `agent ${agent.name} is out of contact`);
+    this.#showAgent(agent);
+  }
+
+  /** Everything a viewer sees at the start of a term. */
+  showAll(): void {
+    const { registry } = this.#desk.leader;
+    this.#showCluster();
+    for (const agent of registry.agents.values()) this.#showAgent(agent);
+    for (const framework of registry.frameworks.keys()) this.#showFramework(framework);
+    for (const key of [...registry.finished.keys()].slice(-1_000)) this.#showFinished(key);
+    for (const task of registry.tasks.values()) this.#showTask(task);
+  }
+
+  #registered(agent: AgentRecord, counter: number, repeated: boolean): void {
+    const { agents, offering } = this.#desk;
+    if (!repeated) {
+      offering.agentJoined(agent.agent, agent.resources);
+      this.#feed.tell('agent-registered', agent.name, `agent ${agent.name} registered, epoch ${agent.epoch}`);
+    }
+    agents.heard(agent);
+    agents.command(agent, { type: 'REGISTERED', agent: agent.agent, version: 1, incarnation: agent.incarnation, counter });
+    this.#dispatch.catchUp(agent);
+    this.#showAgent(agent);
+  }
+
+  #gone(agent: AgentRecord, request: string): void {
+    const { agents, offering, leader } = this.#desk;
+    offering.agentLeft(agent.agent);
+    agents.forget(agent.agent);
+    agents.command(agent, { type: 'SHUTDOWN', fault: new Fault('GONE', `agent ${agent.name} was declared gone`) });
+    this.#feed.tell('agent-gone', agent.name, `agent ${agent.name} was declared gone`);
+    leader.world.log.info('agent gone', { agent: agent.name });
+    this.#agentFailed(agent, 'gone');
+    this.#answer(request, () => ({ agent: agent.agent }));
+  }
+
+  #agentFailed(agent: AgentRecord, state: 'unreachable' | 'gone'): void {
+    const { leader, frameworks } = this.#desk;
+    for (const framework of leader.registry.frameworks.keys()) {
+      if (frameworks.active(framework)) frameworks.send(framework, { type: 'FAILURE', agent: agent.agent, state });
+    }
+    this.#showAgent(agent);
+  }
+
+  #updated(task: TaskRecord, uuid: string, freed: boolean, tell: boolean): void {
+    const { frameworks, offering } = this.#desk;
+    const key = taskKey(task.framework, task.info.task, task.info.attempt);
+    if (uuid !== '') this.#dispatch.acknowledge(task.agent, uuid);
+    if (task.state !== 'TASK_STAGING' && task.state !== 'TASK_UNREACHABLE') this.#dispatch.answered(key);
+    if (tell) frameworks.update(task.framework, frameworks.statusOf(task));
+    this.#lost.watch(key, task);
+    if (freed) {
+      offering.recover({ framework: task.framework, role: task.role, agent: task.agent, resources: task.info.resources }, 0);
+      offering.touch(task.agent);
+    }
+    this.#showTask(task);
+    if (isTerminal(task.state)) this.#feed.tell('task-ended', task.info.task, `${task.info.task} ${task.state}${task.message === undefined ? '' : `: ${task.message}`}`);
+  }
+
+  #occupyOrphan(task: TaskRecord): void {
+    this.#desk.offering.allocator.occupy({ framework: task.framework, role: task.role, agent: task.agent, resources: task.info.resources });
+  }
+
+  #answer(request: string, body: (token: string | undefined) => object | Fault): void {
+    const asker = this.#operators.waiting.get(request);
+    if (asker === undefined) return;
+    this.#operators.waiting.delete(request);
+    const result = body(asker.token);
+    const id = request.slice(request.indexOf('/') + 1);
+    const answer = result instanceof Fault ? { fault: result } : { body: result };
+    this.#operators.clients.reply(asker.client, asker.session, { request: id, part: 0, last: true, ...answer });
+  }
+
+  #showCluster(): void {
+    const { leader } = this.#desk;
+    const { world, registry } = leader;
+    this.#state.touch('cluster', () => ({
+      cluster: registry.cluster?.uuid ?? null,
+      generation: registry.cluster?.generation ?? 0,
+      leader: world.id,
+      term: leader.term,
+      agents: registry.names.size,
+      frameworks: registry.frameworks.size,
+      rejected: world.counters.all(),
+    }));
+    this.#state.touch(`masters/${world.id}`, () => {
+      const { id, role, term, version } = masterView(this.#operators);
+      return { id, role, version, term };
+    });
+  }
+
+  #showAgent(agent: AgentRecord): void {
+    const current = (): AgentRecord => this.#desk.leader.registry.agents.get(agent.agent) ?? agent;
+    const rest = `agents/${agent.name}`;
+    this.#state.touch(rest, () => {
+      const { id, state, hostname, attributes, resources, epoch } = agentView(this.#operators, current());
+      return { id, state, hostname, attributes, resources: { total: resources.total }, epoch };
+    });
+    this.#state.touch(`${rest}/load`, () => this.#load(current()));
+    this.#showCluster();
+  }
+
+  /** Plotted numbers, apart from the description and small, so that MQTT Explorer keeps a long history of them. */
+  #load(agent: AgentRecord): object {
+    const { tasks } = agentView(this.#operators, agent);
+    const used: Record<string, number> = {};
+    for (const task of this.#desk.leader.registry.tasksOf.get(agent.agent) ?? []) {
+      const record = this.#desk.leader.registry.tasks.get(task);
+      if (record === undefined || isTerminal(record.state)) continue;
+      for (const resource of record.info.resources) {
+        if ('scalar' in resource) used[resource.name] = (used[resource.name] ?? 0) + resource.scalar;
+      }
+    }
+    return { tasks, cpus: (used['cpus'] ?? 0) / 1000, mem: (used['mem'] ?? 0) / 1000, disk: (used['disk'] ?? 0) / 1000, gpus: (used['gpus'] ?? 0) / 1000 };
+  }
+
+  #showFramework(framework: string): void {
+    this.#state.touch(`frameworks/${framework}`, () => {
+      if (!this.#desk.leader.registry.frameworks.has(framework)) return null;
+      const { name, roles, state, tasks, allocated } = frameworkView(this.#operators, framework);
+      return { name, roles, state, tasks, allocated };
+    });
+  }
+
+  #showTask(task: TaskRecord): void {
+    const key = taskKey(task.framework, task.info.task, task.info.attempt);
+    this.#state.task(() => taskView(this.#operators, this.#desk.leader.registry.tasks.get(key) ?? task), isTerminal(task.state));
+    const agent = this.#desk.leader.registry.agents.get(task.agent);
+    if (agent !== undefined) this.#state.touch(`agents/${agent.name}/load`, () => this.#load(this.#desk.leader.registry.agents.get(agent.agent) ?? agent));
+  }
+
+  #showFinished(key: string): void {
+    const ended = this.#desk.leader.registry.finished.get(key);
+    if (ended !== undefined) this.#state.task(() => finishedView(this.#operators, ended), true);
+  }
+}

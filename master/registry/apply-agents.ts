@@ -1,0 +1,182 @@
+import { Fault } from '../../protocol/faults.ts';
+import { isTerminal } from '../../protocol/task.ts';
+import type { KnownTask } from '../../protocol/agent-link.ts';
+import { endTask, replaceTask } from './apply-tasks.ts';
+import type { Command, RegisterAgent } from './commands.ts';
+import type { RegistryEvent } from './events.ts';
+import { remember } from './requests.ts';
+import { type AgentRecord, type Registry, taskKey, type TaskRecord, tasksOfAgent } from './registry.ts';
+
+/**
+ * A registration gives a new epoch: the index of its commit. It is idempotent by (incarnation, counter), and an older
+ * counter is refused: a delayed duplicate must not end the session of a newer process (notes on fencing: without
+ * this, agents are over-allocated).
+ */
+export function applyRegister(registry: Registry, index: number, command: RegisterAgent): RegistryEvent[] {
+  const known = registry.agents.get(command.agent);
+  const fault = refusal(registry, known, command);
+  if (fault !== undefined) return [{ kind: 'AGENT_REFUSED', agent: command.agent, name: command.name, counter: command.counter, fault }];
+  if (known !== undefined && known.incarnation === command.incarnation && known.counter === command.counter && known.state === 'active') {
+    return [{ kind: 'AGENT_REGISTERED', agent: known, counter: command.counter, repeated: true }];
+  }
+  if (known !== undefined && known.name !== command.name) registry.names.delete(known.name);
+  const { agent, name, machine, serial, incarnation, counter, hostname, boot, resources, attributes, metered, nowMs } = command;
+  const record: AgentRecord = {
+    agent, name, machine, serial, epoch: index, incarnation, counter, hostname, boot, resources, attributes, metered,
+    state: 'active', registeredMs: nowMs, sinceMs: nowMs,
+  };
+  registry.agents.set(agent, record);
+  registry.names.set(name, agent);
+  return [
+    { kind: 'AGENT_REGISTERED', agent: record, counter, repeated: false },
+    ...reconcileTasks(registry, record, command.tasks, nowMs, true),
+  ];
+}
+
+/** The full list of an agent whose digest differed: launches still on their way to it are left alone. */
+export function applyReconcile(registry: Registry, command: Extract<Command, { kind: 'RECONCILE_AGENT' }>): RegistryEvent[] {
+  const agent = registry.agents.get(command.agent);
+  if (agent === undefined || agent.epoch !== command.epoch || agent.state !== 'active') return [];
+  return reconcileTasks(registry, agent, command.tasks, command.nowMs, false);
+}
+
+function refusal(registry: Registry, known: AgentRecord | undefined, command: RegisterAgent): Fault | undefined {
+  if (known?.state === 'gone') return new Fault('GONE', `agent ${command.agent} (${command.name}) was declared gone`);
+  if (known !== undefined && (known.machine !== command.machine || known.serial !== command.serial)) {
+    return new Fault('CLONED', `agent ${command.agent} belongs to the machine of ${known.name}; this one has another machine-id or serial number`);
+  }
+  if (known !== undefined && command.counter < known.counter) {
+    return new Fault('STALE', `registration ${command.counter} of agent ${command.agent} is older than ${known.counter}`);
+  }
+  const holder = registry.names.get(command.name);
+  if (holder !== undefined && holder !== command.agent) {
+    return new Fault(
+      'NAME_TAKEN',
+      `the name ${command.name} belongs to agent ${holder}`,
+      `Start this one with another --name (${freeName(registry, command.name)} is free), or declare the other one gone: mesq gone ${command.name}`,
+    );
+  }
+  return undefined;
+}
+
+function freeName(registry: Registry, name: string): string {
+  for (let number = 2; ; number++) {
+    const candidate = `${name.slice(0, 58)}-${number}`;
+    if (!registry.names.has(candidate)) return candidate;
+  }
+}
+
+/**
+ * The list of a registration is exact, since an agent refuses launches while it registers: what it does not list it
+ * does not run. A launch it never answered is TASK_DROPPED, one it had is TASK_GONE; what nobody here knows is an
+ * orphan, to be adopted or killed by a framework or an operator, never by itself.
+ */
+function reconcileTasks(registry: Registry, agent: AgentRecord, listed: readonly KnownTask[], nowMs: number, exact: boolean): RegistryEvent[] {
+  const events: RegistryEvent[] = [];
+  const has = new Map(listed.map((known) => [taskKey(known.framework, known.task, known.attempt), known]));
+  for (const task of tasksOfAgent(registry, agent.agent)) {
+    const key = taskKey(task.framework, task.info.task, task.info.attempt);
+    const known = has.get(key);
+    has.delete(key);
+    if (isTerminal(task.state) || (known === undefined && task.state === 'TASK_STAGING' && !exact)) continue;
+    if (known === undefined) {
+      const answered = task.state !== 'TASK_STAGING';
+      events.push(...endTask(registry, task, {
+        state: answered ? 'TASK_GONE' : 'TASK_DROPPED',
+        reason: 'AGENT_REREGISTERED',
+        message: answered ? `agent ${agent.name} came back without it` : `the launch never reached agent ${agent.name}`,
+        nowMs,
+      }));
+    } else {
+      const back: TaskRecord = {
+        ...task,
+        epoch: agent.epoch,
+        restart: known.restart,
+        sequence: Math.max(task.sequence, known.sequence),
+        unreachableMs: undefined,
+        state: task.state === 'TASK_UNREACHABLE' && !isTerminal(known.state) ? known.state : task.state,
+      };
+      replaceTask(registry, back);
+      events.push({ kind: 'TASK_UPDATED', task: back, uuid: '', freed: false, tell: back.state !== task.state });
+    }
+  }
+  for (const known of has.values()) {
+    if (isTerminal(known.state) || registry.finished.has(taskKey(known.framework, known.task, known.attempt))) continue;
+    const orphan = orphanOf(known, agent, nowMs);
+    replaceTask(registry, orphan);
+    events.push({ kind: 'TASK_ORPHANED', task: orphan });
+  }
+  return events;
+}
+
+function orphanOf(known: KnownTask, agent: AgentRecord, nowMs: number): TaskRecord {
+  return {
+    framework: known.framework,
+    info: { task: known.task, attempt: known.attempt, argv: ['unknown'], resources: known.resources, restart: 'never', killGraceMs: 3_000 },
+    role: '*',
+    agent: agent.agent,
+    epoch: agent.epoch,
+    state: known.state,
+    reason: undefined,
+    message: undefined,
+    restart: known.restart,
+    sequence: known.sequence,
+    exitCode: undefined,
+    output: undefined,
+    createdMs: nowMs,
+    startedMs: undefined,
+    finishedMs: undefined,
+    unreachableMs: undefined,
+    kill: undefined,
+    orphan: true,
+    pending: [],
+  };
+}
+
+export function applyReport(registry: Registry, command: Extract<Command, { kind: 'REPORT_AGENT' }>): RegistryEvent[] {
+  const known = registry.agents.get(command.agent);
+  if (known === undefined || known.epoch !== command.epoch || known.state !== 'active') return [];
+  const agent: AgentRecord = { ...known, resources: command.resources, attributes: command.attributes };
+  registry.agents.set(agent.agent, agent);
+  return [{ kind: 'AGENT_CHANGED', agent }];
+}
+
+/** Nothing is freed: an agent out of reach may carry on alone. It returns by registering again. */
+export function applyUnreachable(registry: Registry, command: Extract<Command, { kind: 'AGENT_UNREACHABLE' }>): RegistryEvent[] {
+  const known = registry.agents.get(command.agent);
+  if (known === undefined || known.epoch !== command.epoch || known.state !== 'active') return [];
+  const agent: AgentRecord = { ...known, state: 'unreachable', sinceMs: command.nowMs };
+  registry.agents.set(agent.agent, agent);
+  const events: RegistryEvent[] = [{ kind: 'AGENT_UNREACHABLE', agent }];
+  for (const task of tasksOfAgent(registry, agent.agent)) {
+    if (isTerminal(task.state)) continue;
+    const record: TaskRecord = { ...task, state: 'TASK_UNREACHABLE', reason: 'AGENT_DISCONNECTED', unreachableMs: command.nowMs };
+    replaceTask(registry, record);
+    events.push({ kind: 'TASK_UPDATED', task: record, uuid: '', freed: false, tell: true });
+  }
+  return events;
+}
+
+/** Frees everything and bars the identity for ever. `agent` is its id or its name. */
+export function applyGone(registry: Registry, command: Extract<Command, { kind: 'AGENT_GONE' }>): RegistryEvent[] {
+  const known = registry.agents.get(registry.names.get(command.agent) ?? command.agent);
+  if (known === undefined) {
+    const fault = new Fault('NOT_FOUND', `there is no agent ${command.agent}`, 'mesq agents lists them.');
+    return [{ kind: 'REQUEST_REFUSED', request: command.request, fault }];
+  }
+  remember(registry, { request: command.request, ok: true, detail: known.agent });
+  const agent: AgentRecord = { ...known, state: 'gone', sinceMs: command.nowMs };
+  registry.agents.set(agent.agent, agent);
+  if (registry.names.get(agent.name) === agent.agent) registry.names.delete(agent.name);
+  const events: RegistryEvent[] = [{ kind: 'AGENT_GONE', agent, request: command.request }];
+  for (const task of tasksOfAgent(registry, agent.agent)) {
+    if (isTerminal(task.state)) continue;
+    events.push(...endTask(registry, task, {
+      state: 'TASK_GONE_BY_OPERATOR',
+      reason: 'AGENT_REMOVED_BY_OPERATOR',
+      message: `agent ${agent.name} was declared gone`,
+      nowMs: command.nowMs,
+    }));
+  }
+  return events;
+}

@@ -1,0 +1,30 @@
+import { Fault } from '../../protocol/faults.ts';
+import { LIMITS } from '../../protocol/limits.ts';
+import type { Command } from './commands.ts';
+import type { RegistryEvent } from './events.ts';
+import { type Registry, storeKey } from './registry.ts';
+
+/**
+ * Compare-and-set: `version` is that of the value read before (0: there is none). Each success raises it by one.
+ * A repeated request whose effect stands already (same value, version + 1) succeeds again.
+ */
+export function applyStore(registry: Registry, command: Extract<Command, { kind: 'STORE' }>): RegistryEvent[] {
+  const { framework, key, value, version, request } = command;
+  const at = storeKey(framework, key);
+  const known = registry.store.get(at);
+  const current = known?.version ?? 0;
+  const answer = (result: number, fault?: Fault): RegistryEvent[] => [{ kind: 'STORED', framework, request, key, version: result, fault }];
+  if (current !== version) {
+    const stands = value === null ? known === undefined : known !== undefined && known.value === value && current === version + 1;
+    return stands ? answer(current) : answer(current, new Fault('CONFLICT', `key ${key} is at version ${current}, not ${version}`));
+  }
+  if (value === null) {
+    registry.store.delete(at);
+    return answer(0);
+  }
+  if (known === undefined && registry.store.size >= LIMITS.storeKeys) {
+    return answer(current, new Fault('LIMIT', `frameworks keep ${LIMITS.storeKeys} keys already`));
+  }
+  registry.store.set(at, { framework, key, value, version: version + 1 });
+  return answer(version + 1);
+}

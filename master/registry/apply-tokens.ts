@@ -1,0 +1,35 @@
+import { Fault } from '../../protocol/faults.ts';
+import { LIMITS } from '../../protocol/limits.ts';
+import type { Command } from './commands.ts';
+import type { RegistryEvent } from './events.ts';
+import { remember } from './requests.ts';
+import type { Registry } from './registry.ts';
+
+/** A name has one role, whatever the number of its tokens: topics carry the name alone. */
+export function applyCreateToken(registry: Registry, command: Extract<Command, { kind: 'CREATE_TOKEN' }>): RegistryEvent[] {
+  const { token, name, role, hash, request, nowMs } = command;
+  const other = [...registry.tokens.values()].find((known) => known.name === name && known.role !== role);
+  if (other !== undefined) {
+    const fault = new Fault('EXISTS', `the name ${name} has the role ${other.role}`, 'Take another name, or revoke the tokens of that one first.');
+    return [{ kind: 'REQUEST_REFUSED', request, fault }];
+  }
+  if (registry.tokens.size >= LIMITS.tokens) {
+    return [{ kind: 'REQUEST_REFUSED', request, fault: new Fault('LIMIT', `there are ${LIMITS.tokens} tokens already`) }];
+  }
+  const record = { token, name, role, hash, createdMs: nowMs };
+  registry.tokens.set(token, record);
+  remember(registry, { request, ok: true, detail: token });
+  return [{ kind: 'TOKEN_CREATED', token: record, request }];
+}
+
+/** `token` is a token's id, or a name: then all of its tokens go. */
+export function applyRevokeToken(registry: Registry, command: Extract<Command, { kind: 'REVOKE_TOKEN' }>): RegistryEvent[] {
+  const revoked = [...registry.tokens.values()].filter(({ token, name }) => token === command.token || name === command.token);
+  if (revoked.length === 0) {
+    const fault = new Fault('NOT_FOUND', `there is no token and no name ${command.token}`, 'mesq token list shows them.');
+    return [{ kind: 'REQUEST_REFUSED', request: command.request, fault }];
+  }
+  for (const { token } of revoked) registry.tokens.delete(token);
+  remember(registry, { request: command.request, ok: true, detail: String(revoked.length) });
+  return [{ kind: 'TOKENS_REVOKED', names: revoked.map(({ name }) => name), request: command.request }];
+}

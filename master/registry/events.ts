@@ -1,0 +1,27 @@
+import type { Fault } from '../../protocol/faults.ts';
+import type { AgentRecord, TaskRecord, TokenRecord } from './registry.ts';
+
+/** What applying a command did: facts for the leader to act on, in order. Followers ignore them. */
+export type RegistryEvent =
+  | { kind: 'CLUSTER_CREATED' }
+  | { kind: 'AGENT_REGISTERED'; agent: AgentRecord; counter: number; repeated: boolean }
+  | { kind: 'AGENT_REFUSED'; agent: string; name: string; counter: number; fault: Fault }
+  | { kind: 'AGENT_CHANGED'; agent: AgentRecord }
+  | { kind: 'AGENT_UNREACHABLE'; agent: AgentRecord }
+  | { kind: 'AGENT_GONE'; agent: AgentRecord; request: string }
+  | { kind: 'FRAMEWORK_SUBSCRIBED'; framework: string; fresh: boolean }
+  | { kind: 'FRAMEWORK_REMOVED'; framework: string }
+  | { kind: 'TASK_PLACED'; task: TaskRecord }
+  /** A launch that apply refused; nothing was recorded, its resources are free again. */
+  | { kind: 'TASK_REFUSED'; framework: string; role: string; agent: string; task: TaskRecord; fault: Fault; known: TaskRecord | undefined }
+  /** `freed`: it ended with this, and its resources are free again. */
+  | { kind: 'TASK_UPDATED'; task: TaskRecord; uuid: string; freed: boolean; tell: boolean }
+  /** Seen before, or after the end: to be acknowledged, and nothing else. */
+  | { kind: 'UPDATE_REPEATED'; agent: string; uuid: string }
+  | { kind: 'TASK_ORPHANED'; task: TaskRecord }
+  | { kind: 'TASK_FORGOTTEN'; key: string; task: TaskRecord }
+  | { kind: 'KILL_WANTED'; task: TaskRecord }
+  | { kind: 'STORED'; framework: string; request: string; key: string; version: number; fault: Fault | undefined }
+  | { kind: 'TOKEN_CREATED'; token: TokenRecord; request: string }
+  | { kind: 'TOKENS_REVOKED'; names: string[]; request: string }
+  | { kind: 'REQUEST_REFUSED'; request: string; fault: Fault };

@@ -1,0 +1,169 @@
+import type { CredentialRole } from '../../protocol/operator.ts';
+import type { Attributes } from '../../protocol/attributes.ts';
+import type { Resources } from '../../protocol/resources.ts';
+import type { Reason, TaskInfo, TaskState, TaskStatus } from '../../protocol/task.ts';
+
+/**
+ * The replicated state. Changed only by `apply` (apply.ts), one committed command at a time; records are replaced,
+ * never mutated, so that a snapshot can be encoded in slices while new commands apply.
+ */
+export interface Registry {
+  cluster: Cluster | undefined;
+  /** Log index and term of the last command applied. */
+  index: number;
+  term: number;
+  readonly agents: Map<string, AgentRecord>;
+  /** Name → agent id, of agents that are not gone. */
+  readonly names: Map<string, string>;
+  readonly frameworks: Map<string, FrameworkRecord>;
+  /** `taskKey` → live tasks, and ended ones whose framework has not acknowledged the end. */
+  readonly tasks: Map<string, TaskRecord>;
+  /** Agent id → keys of its tasks in `tasks`. */
+  readonly tasksOf: Map<string, Set<string>>;
+  /** `framework/task` → keys of its live attempts. */
+  readonly attempts: Map<string, Set<string>>;
+  /** `taskKey` → ended tasks, oldest first; bounded (limits.ts). */
+  readonly finished: Map<string, FinishedTask>;
+  /** `storeKey` → small durable state of frameworks. */
+  readonly store: Map<string, StoreRecord>;
+  readonly tokens: Map<string, TokenRecord>;
+  /** Request id → outcome, oldest first; bounded. */
+  readonly requests: Map<string, RequestOutcome>;
+}
+
+/** `generation` rises when a lost master is recreated or a backup restored: agents follow the higher one. */
+export interface Cluster {
+  readonly uuid: string;
+  readonly generation: number;
+  readonly createdMs: number;
+}
+
+export interface AgentRecord {
+  readonly agent: string;
+  readonly name: string;
+  readonly machine: string;
+  readonly serial: string;
+  /** Log index of the registration: the agent's session. Commands of another epoch are refused on both sides. */
+  readonly epoch: number;
+  readonly incarnation: string;
+  readonly counter: number;
+  readonly hostname: string;
+  readonly boot: string;
+  readonly resources: Resources;
+  readonly attributes: Attributes;
+  readonly metered: boolean;
+  readonly state: 'active' | 'unreachable' | 'gone';
+  readonly registeredMs: number;
+  /** When it became unreachable or gone. */
+  readonly sinceMs: number;
+}
+
+export interface FrameworkRecord {
+  readonly framework: string;
+  readonly roles: readonly string[];
+  readonly registeredMs: number;
+}
+
+export interface TaskRecord {
+  readonly framework: string;
+  readonly info: TaskInfo;
+  /** Under which role its resources were offered. */
+  readonly role: string;
+  readonly agent: string;
+  readonly epoch: number;
+  readonly state: TaskState;
+  readonly reason: Reason | undefined;
+  readonly message: string | undefined;
+  readonly restart: number;
+  /** Highest sequence of its agent's updates applied so far. */
+  readonly sequence: number;
+  readonly exitCode: number | undefined;
+  readonly output: { readonly stdout: number; readonly stderr: number } | undefined;
+  readonly createdMs: number;
+  readonly startedMs: number | undefined;
+  readonly finishedMs: number | undefined;
+  /** Wall-clock milliseconds since which it is unreachable. */
+  readonly unreachableMs: number | undefined;
+  readonly kill: { readonly graceMs: number | undefined } | undefined;
+  /** Found running on an agent without having been launched by this registry: to be adopted or killed. */
+  readonly orphan: boolean;
+  /** Updates the framework has not acknowledged, oldest first; bounded. */
+  readonly pending: readonly (TaskStatus & { readonly receivedMs: number })[];
+}
+
+/** What is kept of a task that has ended: at most 200 bytes. */
+export interface FinishedTask {
+  readonly framework: string;
+  readonly task: string;
+  readonly attempt: number;
+  readonly restart: number;
+  readonly agent: string;
+  readonly state: TaskState;
+  readonly reason: Reason | undefined;
+  readonly message: string | undefined;
+  readonly exitCode: number | undefined;
+  readonly stdout: number;
+  readonly stderr: number;
+  readonly createdMs: number;
+  readonly startedMs: number | undefined;
+  readonly finishedMs: number;
+}
+
+export interface StoreRecord {
+  readonly framework: string;
+  readonly key: string;
+  readonly value: string;
+  readonly version: number;
+}
+
+export interface TokenRecord {
+  readonly token: string;
+  readonly name: string;
+  readonly role: CredentialRole;
+  /** SHA-256 of the secret, in hexadecimal. */
+  readonly hash: string;
+  readonly createdMs: number;
+}
+
+export interface RequestOutcome {
+  readonly request: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+export function emptyRegistry(): Registry {
+  return {
+    cluster: undefined,
+    index: 0,
+    term: 0,
+    agents: new Map(),
+    names: new Map(),
+    frameworks: new Map(),
+    tasks: new Map(),
+    tasksOf: new Map(),
+    attempts: new Map(),
+    finished: new Map(),
+    store: new Map(),
+    tokens: new Map(),
+    requests: new Map(),
+  };
+}
+
+/** The key of one attempt: no id holds a `/`. */
+export function taskKey(framework: string, task: string, attempt: number): string {
+  return `${framework}/${task}/${attempt}`;
+}
+
+export function storeKey(framework: string, key: string): string {
+  return `${framework} ${key}`;
+}
+
+/** The tasks of an agent, in the order they were placed. */
+export function tasksOfAgent(registry: Registry, agent: string): TaskRecord[] {
+  const tasks: TaskRecord[] = [];
+  for (const key of registry.tasksOf.get(agent) ?? []) {
+    const task = registry.tasks.get(key);
+    if (task !== undefined) tasks.push(task);
+  }
+  return tasks;
+}

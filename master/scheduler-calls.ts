@@ -1,0 +1,205 @@
+import { cut, type MessageOf } from '../protocol/envelope.ts';
+import { Fault } from '../protocol/faults.ts';
+import { LIMITS } from '../protocol/limits.ts';
+import type { CALLS, StatusEvent } from '../protocol/scheduler.ts';
+import type { Encoding } from '../protocol/envelope.ts';
+import type { TaskInfo } from '../protocol/task.ts';
+import type { ClientSessions } from './client-sessions.ts';
+import type { FrameworkSessions } from './framework-sessions.ts';
+import type { AgentSessions } from './agent-sessions.ts';
+import type { Leader } from './leader.ts';
+import type { Offering } from './offering.ts';
+import { accept } from './offers/accept.ts';
+import { refuseFor } from './offers/filters.ts';
+import { attemptsOf } from './registry/apply-tasks.ts';
+import { taskKey } from './registry/registry.ts';
+import { answerUnknown, type TaskFacts } from './tasks/reconcile.ts';
+
+type Call = MessageOf<typeof CALLS>;
+type CallOf<Type extends Call['type']> = Extract<Call, { type: Type }>;
+
+/** What a call works with: the parts of one term. */
+export interface SchedulerDesk {
+  readonly leader: Leader;
+  readonly agents: AgentSessions;
+  readonly frameworks: FrameworkSessions;
+  readonly clients: ClientSessions;
+  readonly offering: Offering;
+}
+
+/** Answers one call of a framework; who it is comes from the topic. */
+export function handleCall(desk: SchedulerDesk, framework: string, call: Call, encoding: Encoding): void {
+  if (call.type !== 'SUBSCRIBE' && !desk.frameworks.active(framework)) {
+    desk.frameworks.send(framework, { type: 'ERROR', fault: new Fault('NOT_REGISTERED', `framework ${framework} is not subscribed`) });
+    return;
+  }
+  dispatch(desk, framework, call, encoding);
+  desk.frameworks.flush();
+  desk.offering.flush();
+}
+
+function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: Encoding): void {
+  const { leader, offering, frameworks, clients } = desk;
+  switch (call.type) {
+    case 'SUBSCRIBE':
+      return subscribe(desk, framework, call, encoding);
+    case 'UPDATE_FRAMEWORK':
+      frameworks.begin(framework, encoding, call.roles, call.suppressed);
+      return register(desk, framework, call.roles);
+    case 'ACCEPT':
+      return acceptOffers(desk, framework, call);
+    case 'DECLINE':
+      return decline(desk, framework, call.offers, refuseFor(call.refuseMs));
+    case 'REVIVE':
+      offering.allocator.revive(framework, call.roles);
+      return offering.touchAll();
+    case 'SUPPRESS':
+      return offering.allocator.suppress(framework, call.roles);
+    case 'KILL':
+      return kill(desk, framework, call);
+    case 'ACKNOWLEDGE':
+      return leader.propose({ kind: 'ACKNOWLEDGE', framework, updates: call.updates, nowMs: leader.wallMs() });
+    case 'RECONCILE':
+      return reconcile(desk, framework, call);
+    case 'STORE':
+      return leader.propose({ kind: 'STORE', framework, key: call.key, value: call.value, version: call.version, request: call.request });
+    case 'LOAD':
+      return load(desk, framework, call);
+    case 'REPLY': {
+      const { client, session, request, part, last, body, fault } = call;
+      const answer = { request, part, last, ...(body === undefined ? {} : { body }), ...(fault === undefined ? {} : { fault }) };
+      return clients.reply(client, session, answer);
+    }
+    case 'SHOW':
+      return leader.show(call.things);
+    case 'TEARDOWN':
+      return leader.propose({ kind: 'REMOVE_FRAMEWORK', framework, nowMs: leader.wallMs() });
+  }
+}
+
+/** Offers of an older session die. A framework whose roles stand in the registry already commits nothing. */
+function subscribe(desk: SchedulerDesk, framework: string, call: CallOf<'SUBSCRIBE'>, encoding: Encoding): void {
+  desk.offering.rescindFrom(framework, false);
+  desk.frameworks.begin(framework, encoding, call.roles, call.suppressed);
+  register(desk, framework, call.roles);
+}
+
+function register(desk: SchedulerDesk, framework: string, roles: readonly string[]): void {
+  const known = desk.leader.registry.frameworks.get(framework);
+  const same = known !== undefined && known.roles.length === roles.length && roles.every((role) => known.roles.includes(role));
+  if (same) confirm(desk, framework);
+  else desk.leader.propose({ kind: 'SUBSCRIBE_FRAMEWORK', framework, roles, nowMs: desk.leader.wallMs() });
+}
+
+/** Its subscription is committed (or was): it is told, and takes part in the sharing. */
+export function confirm(desk: SchedulerDesk, framework: string): void {
+  const session = desk.frameworks.get(framework);
+  if (session === undefined) return;
+  desk.frameworks.subscribed(framework);
+  desk.offering.allocator.setFramework(framework, session.roles, session.suppressed);
+  desk.offering.allocator.setActive(framework, true);
+  desk.offering.touchAll();
+}
+
+function acceptOffers(desk: SchedulerDesk, framework: string, call: CallOf<'ACCEPT'>): void {
+  const { leader, offering } = desk;
+  const tasks = call.operations.flatMap((operation) => operation.tasks);
+  const acceptance = accept(offering.book, framework, call.offers, tasks);
+  if (acceptance instanceof Fault) {
+    for (const task of tasks) dropped(desk, framework, task, acceptance);
+    return;
+  }
+  const { role, agent, launches, refused, rest } = acceptance;
+  for (const { task, fault } of refused) dropped(desk, framework, task, fault);
+  offering.recover({ framework, role, agent, resources: rest }, refuseFor(call.refuseMs));
+  // Mesos waits for its next batch here; a scheduler that says "no filter" has more to launch.
+  if (call.refuseMs === 0) offering.touch(agent);
+  const epoch = leader.registry.agents.get(agent)?.epoch ?? 0;
+  for (const part of cut(launches, LIMITS.commandBytes - 1_024)) {
+    if (part.length > 0) leader.propose({ kind: 'LAUNCH', framework, role, agent, epoch, tasks: part, nowMs: leader.wallMs() });
+  }
+}
+
+/** A launch that came to nothing is answered task by task; one that was committed before, with its recorded outcome. */
+export function dropped(desk: SchedulerDesk, framework: string, task: TaskInfo, fault: Fault): void {
+  const key = taskKey(framework, task.task, task.attempt);
+  const live = desk.leader.registry.tasks.get(key);
+  const ended = desk.leader.registry.finished.get(key);
+  const about = { framework, task: task.task, attempt: task.attempt, uuid: 'none', sequence: 0, acknowledge: false };
+  if (live !== undefined) desk.frameworks.update(framework, desk.frameworks.statusOf(live));
+  else if (ended !== undefined) {
+    const code = ended.exitCode === undefined ? {} : { exitCode: ended.exitCode };
+    desk.frameworks.update(framework, { ...about, restart: ended.restart, state: ended.state, ...code });
+  } else {
+    const state = fault.code === 'BAD_SHAPE' ? 'TASK_ERROR' : 'TASK_DROPPED';
+    const reason = state === 'TASK_ERROR' ? 'TASK_INVALID' : 'INVALID_OFFERS';
+    desk.frameworks.update(framework, { ...about, restart: 0, state, reason, message: fault.message.slice(0, LIMITS.messageLength) });
+  }
+}
+
+function decline({ offering }: SchedulerDesk, framework: string, offers: readonly string[], refuseMs: number): void {
+  for (const id of offers) {
+    const offer = offering.book.get(id);
+    if (offer?.framework !== framework) continue;
+    offering.book.take(id);
+    offering.recover(offer, refuseMs);
+  }
+}
+
+/** A task nobody knows is answered as a reconcile is. */
+function kill(desk: SchedulerDesk, framework: string, call: CallOf<'KILL'>): void {
+  const { leader } = desk;
+  const known = call.tasks.filter(({ task }) => attemptsOf(leader.registry, framework, task).length > 0);
+  const unknown = call.tasks.filter(({ task }) => attemptsOf(leader.registry, framework, task).length === 0);
+  if (known.length > 0) {
+    leader.propose({ kind: 'KILL', framework, tasks: known.map(({ task, graceMs }) => ({ task, graceMs })) });
+  }
+  for (const { task } of unknown) desk.frameworks.update(framework, answer(desk, framework, { task }));
+}
+
+function reconcile(desk: SchedulerDesk, framework: string, call: CallOf<'RECONCILE'>): void {
+  const { leader, frameworks } = desk;
+  if (call.tasks.length === 0) {
+    for (const task of leader.registry.tasks.values()) {
+      if (task.framework === framework) frameworks.update(framework, frameworks.statusOf(task));
+    }
+    return;
+  }
+  for (const asked of call.tasks) frameworks.update(framework, answer(desk, framework, asked));
+}
+
+function answer(desk: SchedulerDesk, framework: string, asked: { task: string; attempt?: number | undefined; agent?: string | undefined }): StatusEvent {
+  const { registry } = desk.leader;
+  const keys = attemptsOf(registry, framework, asked.task);
+  const wanted = asked.attempt === undefined ? keys.at(-1) : taskKey(framework, asked.task, asked.attempt);
+  const live = wanted === undefined ? undefined : registry.tasks.get(wanted);
+  if (live !== undefined) return { ...desk.frameworks.statusOf(live), acknowledge: false };
+  const ended = wanted === undefined ? undefined : registry.finished.get(wanted);
+  const about = { framework, task: asked.task, attempt: asked.attempt ?? ended?.attempt ?? 0, uuid: 'none', sequence: 0, acknowledge: false };
+  if (ended !== undefined) {
+    const code = ended.exitCode === undefined ? {} : { exitCode: ended.exitCode };
+    const reason = ended.reason === undefined ? {} : { reason: ended.reason };
+    return { ...about, restart: ended.restart, state: ended.state, ...reason, ...code, output: { stdout: ended.stdout, stderr: ended.stderr }, agent: ended.agent };
+  }
+  const unknown = answerUnknown({ known: undefined, agent: agentFacts(desk, asked.agent) });
+  return { ...about, restart: 0, state: unknown?.state ?? 'TASK_UNKNOWN', reason: 'RECONCILIATION', message: unknown?.message ?? '' };
+}
+
+function agentFacts(desk: SchedulerDesk, agent: string | undefined): TaskFacts['agent'] {
+  if (agent === undefined) return undefined;
+  const record = desk.leader.registry.agents.get(agent);
+  if (record === undefined) return 'unknown';
+  if (record.state !== 'active') return record.state;
+  return desk.agents.connected(agent) ? 'registered' : 'disconnected';
+}
+
+function load(desk: SchedulerDesk, framework: string, call: CallOf<'LOAD'>): void {
+  const entries: { key: string; value: string; version: number }[] = [];
+  for (const record of desk.leader.registry.store.values()) {
+    if (record.framework === framework && record.key.startsWith(call.prefix)) entries.push({ key: record.key, value: record.value, version: record.version });
+  }
+  const parts = cut(entries);
+  parts.forEach((part, at) => {
+    desk.frameworks.send(framework, { type: 'LOADED', request: call.request, part: at, last: at === parts.length - 1, entries: part });
+  });
+}

@@ -1,0 +1,236 @@
+import * as v from 'valibot';
+import { Id } from './ids.ts';
+import { LIMITS } from './limits.ts';
+import { AttributesSchema } from './attributes.ts';
+import { ResourcesSchema } from './resources.ts';
+import { TASK_STATES, TaskInfo, TaskKey, TaskStatus } from './task.ts';
+import { FaultSchema } from './fault-schema.ts';
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+const Word = v.pipe(v.string(), v.maxLength(128));
+const V = v.object({ v: v.number() });
+
+/** What binds an agent's id to its hardware; empty strings where the machine has none. */
+export const Identity = v.object({ machine: Word, serial: Word });
+export type Identity = v.InferOutput<typeof Identity>;
+
+export const Versions = v.object({ min: Count, max: Count, features: v.pipe(v.array(Id), v.maxLength(64)) });
+
+/** A run as the agent has it. */
+export const KnownTask = v.object({
+  framework: Id,
+  task: Id,
+  attempt: Count,
+  restart: Count,
+  state: v.picklist(TASK_STATES),
+  /** Highest sequence of its updates that a master has acknowledged. */
+  sequence: Count,
+  /** What it occupies, so that a master that never heard of it counts it. */
+  resources: v.optional(ResourcesSchema, []),
+});
+export type KnownTask = v.InferOutput<typeof KnownTask>;
+
+const KnownTasks = v.pipe(v.array(KnownTask), v.maxLength(LIMITS.tasksPerAgent));
+
+/** A sequence of parts: `part` counts from 0, the one with `last` ends it. */
+const Part = { part: Count, last: v.boolean() };
+
+/**
+ * New process on rebooted hardware, lost state, or after having been unreachable. Commits, and gives an epoch;
+ * idempotent by (incarnation, counter): both are minted by the agent, the incarnation at random once a process,
+ * and fsynced before they are sent.
+ */
+const Register = v.object({
+  ...V.entries,
+  type: v.literal('REGISTER'),
+  agent: Id,
+  name: Id,
+  identity: Identity,
+  incarnation: Id,
+  counter: Count,
+  versions: Versions,
+  hostname: Word,
+  boot: Word,
+  resources: ResourcesSchema,
+  attributes: AttributesSchema,
+  metered: v.optional(v.boolean(), false),
+  /** The cluster it belongs to; absent when it never joined one. */
+  cluster: v.optional(v.object({ uuid: Id, generation: Count })),
+  tasks: KnownTasks,
+  ...Part,
+});
+
+/** Reconnected, restarted, or a new leader: commits nothing unless `digest` or the resources differ. */
+const Resume = v.object({
+  ...V.entries,
+  type: v.literal('RESUME'),
+  agent: Id,
+  epoch: Count,
+  identity: Identity,
+  incarnation: Id,
+  cluster: v.object({ uuid: Id, generation: Count }),
+  boot: Word,
+  resources: ResourcesSchema,
+  attributes: AttributesSchema,
+  /** {@link taskDigest} of the tasks it has whose end the master has not acknowledged. */
+  digest: Word,
+});
+
+/** Resources or attributes changed significantly. */
+const Report = v.object({
+  ...V.entries,
+  type: v.literal('REPORT'),
+  epoch: Count,
+  resources: ResourcesSchema,
+  attributes: AttributesSchema,
+});
+
+/** The launches it has made durable, and those it refused. Answers RUN. */
+const Accepted = v.object({
+  ...V.entries,
+  type: v.literal('ACCEPTED'),
+  epoch: Count,
+  tasks: v.pipe(v.array(TaskKey), v.maxLength(LIMITS.tasksPerMessage)),
+  refused: v.optional(v.pipe(v.array(v.object({ ...TaskKey.entries, fault: FaultSchema })), v.maxLength(LIMITS.tasksPerMessage)), []),
+});
+
+const Update = v.object({
+  ...V.entries,
+  type: v.literal('UPDATE'),
+  epoch: Count,
+  updates: v.pipe(v.array(TaskStatus), v.maxLength(LIMITS.tasksPerMessage)),
+});
+
+/** Every task it has; answers RECONCILE. */
+const Tasks = v.object({ ...V.entries, type: v.literal('TASKS'), epoch: Count, request: Id, tasks: KnownTasks, ...Part });
+
+/** Keeps the lease where the master cannot see packets (a broker of somebody else's). */
+const Renew = v.object({ ...V.entries, type: v.literal('RENEW'), epoch: Count });
+
+/** agent → master, on `agents/<name>/up`. */
+export const AGENT_UP = {
+  REGISTER: Register,
+  RESUME: Resume,
+  REPORT: Report,
+  ACCEPTED: Accepted,
+  UPDATE: Update,
+  TASKS: Tasks,
+  RENEW: Renew,
+} as const;
+
+/** What every command to an agent carries; an agent refuses what is older than what it has persisted (DESIGN §3, Fencing). */
+const Fence = {
+  ...V.entries,
+  cluster: Id,
+  generation: Count,
+  term: Count,
+  index: Count,
+  epoch: Count,
+};
+export const FenceSchema = v.object(Fence);
+export type Fence = v.InferOutput<typeof FenceSchema>;
+
+/** `agent` and `epoch` as committed; `version` is the protocol both speak. `renewMs` asks for RENEW (absent: any packet renews). */
+const Registered = v.object({ ...Fence, type: v.literal('REGISTERED'), agent: Id, version: Count, incarnation: Id, counter: Count, renewMs: v.optional(Count) });
+const Resumed = v.object({ ...Fence, type: v.literal('RESUMED'), agent: Id, renewMs: v.optional(Count) });
+
+/** Registration or resumption refused. `register: true` asks for a REGISTER; otherwise a person must act. */
+const Refused = v.object({ ...V.entries, type: v.literal('REFUSED'), fault: FaultSchema, register: v.boolean() });
+
+const Run = v.object({
+  ...Fence,
+  type: v.literal('RUN'),
+  tasks: v.pipe(v.array(v.object({ framework: Id, info: TaskInfo })), v.maxLength(LIMITS.tasksPerMessage)),
+});
+const Kill = v.object({
+  ...Fence,
+  type: v.literal('KILL'),
+  /** `graceMs` overrides the task's own; a later kill can only shorten it. */
+  tasks: v.pipe(v.array(v.object({ ...TaskKey.entries, graceMs: v.optional(Count) })), v.maxLength(LIMITS.tasksPerMessage)),
+});
+/** Updates the master has committed; the outbox forgets them. */
+const Acknowledge = v.object({ ...Fence, type: v.literal('ACKNOWLEDGE'), updates: v.pipe(v.array(Id), v.maxLength(LIMITS.tasksPerMessage)) });
+const Reconcile = v.object({ ...Fence, type: v.literal('RECONCILE'), request: Id });
+
+export const STREAMS = ['stdout', 'stderr'] as const;
+export type Stream = (typeof STREAMS)[number];
+
+/**
+ * Grants a reader bytes of an output stream: from `from` up to `until` (absolute offsets), now and, with `follow`,
+ * as they are written. A later READ of the same request replaces the grant; `until` equal to `from` ends it.
+ */
+const Read = v.object({
+  ...V.entries,
+  type: v.literal('READ'),
+  request: Id,
+  client: Id,
+  session: Id,
+  framework: Id,
+  task: Id,
+  attempt: Count,
+  stream: v.picklist(STREAMS),
+  /** Negative: that many bytes before the end. */
+  from: v.pipe(v.number(), v.integer()),
+  until: Count,
+  follow: v.boolean(),
+});
+export type Read = v.InferOutput<typeof Read>;
+
+/** Declared gone, or never to register again: kill everything and stop. */
+const Shutdown = v.object({ ...Fence, type: v.literal('SHUTDOWN'), fault: FaultSchema });
+
+/** master → agent, on `agents/<name>/down`. */
+export const AGENT_DOWN = {
+  REGISTERED: Registered,
+  RESUMED: Resumed,
+  REFUSED: Refused,
+  RUN: Run,
+  KILL: Kill,
+  ACKNOWLEDGE: Acknowledge,
+  RECONCILE: Reconcile,
+  READ: Read,
+  SHUTDOWN: Shutdown,
+} as const;
+
+/** One piece of an output stream, on `agents/<name>/bulk`, and handed on to `clients/<name>/<session>/bulk`. */
+export const Chunk = v.object({
+  ...V.entries,
+  type: v.literal('CHUNK'),
+  request: Id,
+  client: Id,
+  session: Id,
+  /** Absolute offset of the first byte of `data`; greater than asked for where older bytes were dropped. */
+  offset: Count,
+  data: v.union([
+    v.pipe(v.instance(Uint8Array), v.check((bytes) => bytes.length <= LIMITS.chunkBytes, 'a chunk is too long')),
+    v.pipe(v.string(), v.base64(), v.transform((text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)))),
+  ]),
+  /** No more will ever be written after this piece. */
+  end: v.boolean(),
+  fault: v.optional(FaultSchema),
+});
+export type Chunk = v.InferOutput<typeof Chunk>;
+export const BULK = { CHUNK: Chunk } as const;
+
+/** The will, and its opposite: what `agents/<name>/presence` carries. A will of an older incarnation ends no newer session. */
+export const Presence = v.object({ ...V.entries, type: v.literal('PRESENCE'), incarnation: Id, session: Count, online: v.boolean() });
+export const PRESENCE = { PRESENCE: Presence } as const;
+
+/**
+ * A digest of a set of tasks that does not depend on their order: the count, and two sums of FNV-1a hashes.
+ * Two sides with the same tasks have the same digest.
+ */
+export function taskDigest(tasks: Iterable<TaskKey>): string {
+  let count = 0;
+  let sum = 0;
+  let mix = 0;
+  for (const { framework, task, attempt } of tasks) {
+    let hash = 0x811c9dc5;
+    const text = `${framework}/${task}/${attempt}`;
+    for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+    count++;
+    sum = (sum + (hash >>> 0)) >>> 0;
+    mix = (mix + Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)) >>> 0;
+  }
+  return `${count}-${sum.toString(16)}-${mix.toString(16)}`;
+}

@@ -1,0 +1,140 @@
+import * as v from 'valibot';
+import { FaultSchema } from './fault-schema.ts';
+import { Id } from './ids.ts';
+import { TaskView } from './job.ts';
+import { ResourcesSchema } from './resources.ts';
+
+/** What a credential allows (docs/security.md). A user speaks for their own jobs, a viewer only reads. */
+export const ROLES = ['agent', 'framework', 'user', 'operator', 'viewer'] as const;
+export type CredentialRole = (typeof ROLES)[number];
+
+export const PrincipalSchema = v.object({ name: Id, role: v.picklist(ROLES) });
+/** Who speaks: from the credential and the topic, never from the payload. */
+export type Principal = v.InferOutput<typeof PrincipalSchema>;
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+const V = v.object({ v: v.number() });
+
+/**
+ * Asks the leader (`framework` absent) or a framework something. `request` is minted by the client and commits with
+ * its effect: repeating it is safe. Shapes of `body` by `op`: {@link OPERATIONS} for the leader, protocol/job.ts for batch.
+ */
+const Request = v.object({
+  ...V.entries,
+  type: v.literal('REQUEST'),
+  request: Id,
+  framework: v.optional(Id),
+  op: Id,
+  body: v.optional(v.unknown(), {}),
+});
+
+/** client → master, on `clients/<name>/<session>/request`. */
+export const REQUESTS = { REQUEST: Request } as const;
+
+/** One part of an answer; exactly the last has `last`. A fault ends it. */
+const Reply = v.object({
+  ...V.entries,
+  type: v.literal('REPLY'),
+  request: Id,
+  part: Count,
+  last: v.boolean(),
+  body: v.optional(v.unknown()),
+  fault: v.optional(FaultSchema),
+});
+
+/** master → client, on `clients/<name>/<session>/reply`. */
+export const REPLIES = { REPLY: Reply } as const;
+
+const Text = v.pipe(v.string(), v.maxLength(256));
+
+export const AgentView = v.object({
+  id: Id,
+  name: Id,
+  state: v.picklist(['active', 'disconnected', 'unreachable', 'draining', 'drained', 'gone']),
+  hostname: Text,
+  attributes: v.record(Text, v.string()),
+  /** Mesos's syntax. */
+  resources: v.object({ total: v.string(), allocated: v.string(), offered: v.string() }),
+  tasks: Count,
+  epoch: Count,
+  /** Wall-clock milliseconds of the leader; null if not seen in this term. */
+  lastSeen: v.nullable(Count),
+});
+export type AgentView = v.InferOutput<typeof AgentView>;
+
+export const MasterView = v.object({
+  id: Id,
+  url: v.string(),
+  role: v.picklist(['leader', 'follower', 'candidate', 'unreachable']),
+  term: Count,
+  commitIndex: Count,
+  version: v.string(),
+});
+export type MasterView = v.InferOutput<typeof MasterView>;
+
+export const FrameworkView = v.object({
+  id: Id,
+  name: Id,
+  role: v.string(),
+  roles: v.array(v.string()),
+  state: v.picklist(['active', 'disconnected']),
+  tasks: Count,
+  allocated: v.string(),
+  offered: v.string(),
+});
+export type FrameworkView = v.InferOutput<typeof FrameworkView>;
+
+export const OfferView = v.object({ id: Id, framework: Id, role: v.string(), agent: v.string(), resources: v.string(), created: Count });
+export type OfferView = v.InferOutput<typeof OfferView>;
+
+/** What keeps one agent from holding one task now; `never` where waiting cannot help. */
+export const AgentVerdict = v.object({ agent: Text, state: Text, fits: v.boolean(), never: v.boolean(), missing: v.array(v.string()) });
+export type AgentVerdict = v.InferOutput<typeof AgentVerdict>;
+
+export const EventView = v.object({ at: Count, kind: Id, subject: v.string(), text: v.string() });
+export type EventView = v.InferOutput<typeof EventView>;
+
+/** What the leader itself answers, by `op`: who may ask (and every role above), the body, and each part of the reply. */
+export const OPERATIONS = {
+  agents: { role: 'viewer', body: v.object({}), part: v.object({ agents: v.array(AgentView) }) },
+  masters: { role: 'viewer', body: v.object({}), part: v.object({ masters: v.array(MasterView) }) },
+  frameworks: { role: 'viewer', body: v.object({}), part: v.object({ frameworks: v.array(FrameworkView) }) },
+  offers: { role: 'viewer', body: v.object({}), part: v.object({ offers: v.array(OfferView) }) },
+  /** The last 1,000 events of this leader, oldest first; later ones are on `mesq/events/…`. */
+  events: { role: 'viewer', body: v.object({}), part: v.object({ events: v.array(EventView) }) },
+  /** Tasks of every framework that have been placed, live and finished; of one job, or of all. */
+  tasks: { role: 'viewer', body: v.object({ job: v.optional(Id) }), part: v.object({ tasks: v.array(TaskView) }) },
+  /** Would a task of these needs fit, and where not, why. */
+  explain: {
+    role: 'viewer',
+    body: v.object({ resources: ResourcesSchema, ports: v.optional(Count, 0), constraints: v.optional(v.array(v.string()), []) }),
+    part: v.object({ verdict: v.picklist(['now', 'later', 'never']), agents: v.array(AgentVerdict) }),
+  },
+  /** Grants the reader bytes of a task's output (protocol/agent-link.ts READ); they come as CHUNK on the client's bulk topic. */
+  read: {
+    role: 'viewer',
+    body: v.object({
+      framework: Id,
+      task: Id,
+      attempt: v.optional(Count),
+      stream: v.picklist(['stdout', 'stderr']),
+      from: v.pipe(v.number(), v.integer()),
+      until: Count,
+      follow: v.boolean(),
+      /** The stream's own id: the same in every later grant of it. */
+      reader: Id,
+    }),
+    part: v.object({ attempt: Count, agent: v.string() }),
+  },
+  gone: { role: 'operator', body: v.object({ agent: Id }), part: v.object({ agent: Id }) },
+  /** The token is shown once; the registry keeps its hash. A name has one role. */
+  'token-create': { role: 'operator', body: v.object({ role: v.picklist(ROLES), name: Id }), part: v.object({ id: Id, token: v.string() }) },
+  'token-list': {
+    role: 'operator',
+    body: v.object({}),
+    part: v.object({ tokens: v.array(v.object({ id: Id, role: v.picklist(ROLES), name: Id, created: Count })) }),
+  },
+  /** By token id, or every token of a name. Live connections of that name are cut. */
+  'token-revoke': { role: 'operator', body: v.object({ token: Id }), part: v.object({ revoked: Count }) },
+} as const;
+export type OperationName = keyof typeof OPERATIONS;

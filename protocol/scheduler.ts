@@ -1,0 +1,142 @@
+import * as v from 'valibot';
+import { FaultSchema } from './fault-schema.ts';
+import { Id } from './ids.ts';
+import { LIMITS } from './limits.ts';
+import { Offer } from './offer.ts';
+import { TaskInfo, TaskStatus } from './task.ts';
+import { PrincipalSchema } from './operator.ts';
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+const V = v.object({ v: v.number() });
+export const RoleName = v.pipe(
+  v.string(),
+  v.regex(/^(\*|[^\s/*.-][^\s/*]*(\/[^\s/*.-][^\s/*]*)*)$/, 'a role is a path of names without white space, not starting with . or -'),
+  v.maxLength(256),
+);
+const Roles = v.pipe(v.array(RoleName), v.maxLength(1_000));
+const Offers = v.pipe(v.array(Id), v.maxLength(LIMITS.operations));
+/** How long the refused resources stay hidden; negative or absent: 5 s (Mesos: Filters.refuse_seconds). */
+const RefuseMs = v.optional(v.pipe(v.number(), v.integer()));
+
+/** Begins, or takes up again, a framework: its id is the name of its credential. Offers of an older session die. */
+const Subscribe = v.object({ ...V.entries, type: v.literal('SUBSCRIBE'), roles: Roles, suppressed: v.optional(Roles, []) });
+/** Changes the roles. */
+const UpdateFramework = v.object({ ...V.entries, type: v.literal('UPDATE_FRAMEWORK'), roles: Roles, suppressed: v.optional(Roles, []) });
+const Launch = v.object({ type: v.literal('LAUNCH'), tasks: v.pipe(v.array(TaskInfo), v.maxLength(LIMITS.tasksPerMessage)) });
+/** Spends the offers (all of one agent and one role); what the operations leave is declined with `refuseMs`. */
+const Accept = v.object({
+  ...V.entries,
+  type: v.literal('ACCEPT'),
+  offers: Offers,
+  operations: v.pipe(v.array(Launch), v.maxLength(LIMITS.operations)),
+  refuseMs: RefuseMs,
+});
+const Decline = v.object({ ...V.entries, type: v.literal('DECLINE'), offers: Offers, refuseMs: RefuseMs });
+/** Unsuppresses and clears the filters of `roles` (empty: all). */
+const Revive = v.object({ ...V.entries, type: v.literal('REVIVE'), roles: v.optional(Roles, []) });
+const Suppress = v.object({ ...V.entries, type: v.literal('SUPPRESS'), roles: v.optional(Roles, []) });
+const Kill = v.object({
+  ...V.entries,
+  type: v.literal('KILL'),
+  tasks: v.pipe(v.array(v.object({ task: Id, graceMs: v.optional(Count) })), v.maxLength(LIMITS.tasksPerMessage)),
+});
+const Acknowledge = v.object({
+  ...V.entries,
+  type: v.literal('ACKNOWLEDGE'),
+  updates: v.pipe(v.array(v.object({ task: Id, uuid: Id })), v.maxLength(LIMITS.tasksPerMessage)),
+});
+/** Explicit: every task named is answered. Implicit (`tasks` empty): every task of this framework is told. */
+const Reconcile = v.object({
+  ...V.entries,
+  type: v.literal('RECONCILE'),
+  tasks: v.pipe(v.array(v.object({ task: Id, attempt: v.optional(Count), agent: v.optional(Id) })), v.maxLength(LIMITS.tasksPerMessage)),
+});
+const StoreKey = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/));
+const StoreValue = v.pipe(v.string(), v.maxLength(LIMITS.storeValueBytes));
+/** Compare-and-set of small durable state: `version` 0 creates; `value` null removes. Answered by STORED. */
+const Store = v.object({ ...V.entries, type: v.literal('STORE'), request: Id, key: StoreKey, value: v.nullable(StoreValue), version: Count });
+/** Reads every key that begins with `prefix`. Answered by LOADED, in parts. */
+const Load = v.object({ ...V.entries, type: v.literal('LOAD'), request: Id, prefix: v.pipe(v.string(), v.maxLength(128)) });
+/** Answers a REQUEST event; `part` counts from 0, the one with `last` ends it. */
+const Reply = v.object({
+  ...V.entries,
+  type: v.literal('REPLY'),
+  request: Id,
+  client: Id,
+  session: Id,
+  part: Count,
+  last: v.boolean(),
+  body: v.optional(v.unknown()),
+  fault: v.optional(FaultSchema),
+});
+/**
+ * Shows small things to people under `state/<kind>/<id>`; `view` null removes one. A framework may show what it
+ * calls jobs; what it shows is JSON, at most 20 kB each.
+ */
+const Show = v.object({
+  ...V.entries,
+  type: v.literal('SHOW'),
+  things: v.pipe(v.array(v.object({ kind: v.picklist(['jobs']), id: Id, view: v.nullable(v.record(v.string(), v.unknown())) })), v.maxLength(LIMITS.operations)),
+});
+const Teardown = v.object({ ...V.entries, type: v.literal('TEARDOWN') });
+
+/** scheduler → master, on `frameworks/<name>/call`. */
+export const CALLS = {
+  SUBSCRIBE: Subscribe,
+  UPDATE_FRAMEWORK: UpdateFramework,
+  ACCEPT: Accept,
+  DECLINE: Decline,
+  REVIVE: Revive,
+  SUPPRESS: Suppress,
+  KILL: Kill,
+  ACKNOWLEDGE: Acknowledge,
+  RECONCILE: Reconcile,
+  STORE: Store,
+  LOAD: Load,
+  REPLY: Reply,
+  SHOW: Show,
+  TEARDOWN: Teardown,
+} as const;
+
+const Subscribed = v.object({ ...V.entries, type: v.literal('SUBSCRIBED'), framework: Id, cluster: Id, term: Count, offerMs: Count });
+const OffersEvent = v.object({ ...V.entries, type: v.literal('OFFERS'), offers: v.pipe(v.array(Offer), v.maxLength(LIMITS.operations)) });
+const Rescind = v.object({ ...V.entries, type: v.literal('RESCIND'), offers: v.array(Id) });
+/** `agent` is known from the launch on. A status without a sequence (0) needs no acknowledgement: an answer to RECONCILE, or from the master itself. */
+export const StatusEvent = v.object({ ...TaskStatus.entries, agent: v.optional(Id), agentName: v.optional(Id), acknowledge: v.boolean(), receivedMs: v.optional(Count) });
+export type StatusEvent = v.InferOutput<typeof StatusEvent>;
+const UpdateEvent = v.object({ ...V.entries, type: v.literal('UPDATE'), updates: v.pipe(v.array(StatusEvent), v.maxLength(LIMITS.tasksPerMessage)) });
+/** An agent was lost or came back; for information. */
+const Failure = v.object({ ...V.entries, type: v.literal('FAILURE'), agent: Id, state: v.picklist(['unreachable', 'gone']) });
+const ErrorEvent = v.object({ ...V.entries, type: v.literal('ERROR'), fault: FaultSchema });
+const Stored = v.object({ ...V.entries, type: v.literal('STORED'), request: Id, version: Count, fault: v.optional(FaultSchema) });
+const Loaded = v.object({
+  ...V.entries,
+  type: v.literal('LOADED'),
+  request: Id,
+  part: Count,
+  last: v.boolean(),
+  entries: v.array(v.object({ key: StoreKey, value: StoreValue, version: Count })),
+});
+/** A client's request to this framework; its principal comes from the credential, never from the payload. */
+const Request = v.object({
+  ...V.entries,
+  type: v.literal('REQUEST'),
+  request: Id,
+  session: Id,
+  principal: PrincipalSchema,
+  op: Id,
+  body: v.unknown(),
+});
+
+/** master → scheduler, on `frameworks/<name>/event`; OFFERS and RESCIND on `frameworks/<name>/offers`. */
+export const EVENTS = {
+  SUBSCRIBED: Subscribed,
+  OFFERS: OffersEvent,
+  RESCIND: Rescind,
+  UPDATE: UpdateEvent,
+  FAILURE: Failure,
+  ERROR: ErrorEvent,
+  STORED: Stored,
+  LOADED: Loaded,
+  REQUEST: Request,
+} as const;

@@ -1,0 +1,163 @@
+import * as v from 'valibot';
+import { Id } from './ids.ts';
+import { LIMITS, TIMES } from './limits.ts';
+import { ResourcesSchema } from './resources.ts';
+
+/**
+ * The fourteen states of a task (Mesos: include/mesos/v1/mesos.proto TaskState) and the only moves between them.
+ * UNREACHABLE can come back, since an agent carries on alone; GONE_BY_OPERATOR cannot.
+ */
+const MOVES = {
+  TASK_STAGING: ['TASK_STARTING', 'TASK_RUNNING', 'TASK_KILLING', 'TASK_FINISHED', 'TASK_FAILED', 'TASK_KILLED', 'TASK_ERROR', 'TASK_LOST', 'TASK_DROPPED', 'TASK_UNREACHABLE', 'TASK_GONE', 'TASK_GONE_BY_OPERATOR'],
+  TASK_STARTING: ['TASK_RUNNING', 'TASK_KILLING', 'TASK_FINISHED', 'TASK_FAILED', 'TASK_KILLED', 'TASK_ERROR', 'TASK_LOST', 'TASK_DROPPED', 'TASK_UNREACHABLE', 'TASK_GONE', 'TASK_GONE_BY_OPERATOR'],
+  TASK_RUNNING: ['TASK_STARTING', 'TASK_KILLING', 'TASK_FINISHED', 'TASK_FAILED', 'TASK_KILLED', 'TASK_LOST', 'TASK_UNREACHABLE', 'TASK_GONE', 'TASK_GONE_BY_OPERATOR'],
+  TASK_KILLING: ['TASK_FINISHED', 'TASK_FAILED', 'TASK_KILLED', 'TASK_LOST', 'TASK_DROPPED', 'TASK_UNREACHABLE', 'TASK_GONE', 'TASK_GONE_BY_OPERATOR'],
+  TASK_UNREACHABLE: ['TASK_STARTING', 'TASK_RUNNING', 'TASK_KILLING', 'TASK_FINISHED', 'TASK_FAILED', 'TASK_KILLED', 'TASK_LOST', 'TASK_DROPPED', 'TASK_GONE', 'TASK_GONE_BY_OPERATOR'],
+  TASK_UNKNOWN: ['TASK_STAGING', 'TASK_STARTING', 'TASK_RUNNING', 'TASK_KILLING', 'TASK_FINISHED', 'TASK_FAILED', 'TASK_KILLED', 'TASK_LOST', 'TASK_UNREACHABLE', 'TASK_GONE', 'TASK_GONE_BY_OPERATOR'],
+  TASK_FINISHED: [],
+  TASK_FAILED: [],
+  TASK_KILLED: [],
+  TASK_ERROR: [],
+  TASK_LOST: [],
+  TASK_DROPPED: [],
+  TASK_GONE: [],
+  TASK_GONE_BY_OPERATOR: [],
+} as const satisfies Record<string, readonly string[]>;
+
+export type TaskState = keyof typeof MOVES;
+
+export const TASK_STATES = Object.keys(MOVES) as readonly TaskState[];
+
+/** True where nothing follows; resources return at the terminal state (DESIGN: status updates). */
+export function isTerminal(state: TaskState): boolean {
+  return MOVES[state].length === 0;
+}
+
+export type Transition = 'moved' | 'repeated' | 'refused';
+
+/** A repeated update is not an error: agents send again until acknowledged. */
+export function transition(from: TaskState, to: TaskState): Transition {
+  if (from === to) return 'repeated';
+  return (MOVES[from] as readonly string[]).includes(to) ? 'moved' : 'refused';
+}
+
+/** Why a task is in its state (Mesos: TaskStatus.Reason, where Mesos has the word). */
+export const REASONS = [
+  'COMMAND_FAILED',
+  'COMMAND_NOT_FOUND',
+  'LAUNCH_FAILED',
+  'MAX_COMPLETION_TIME_REACHED',
+  'KILLED_DURING_LAUNCH',
+  'KILLED_BY_REQUEST',
+  'INVALID_OFFERS',
+  'TASK_INVALID',
+  'AGENT_DISCONNECTED',
+  'AGENT_REMOVED_BY_OPERATOR',
+  'AGENT_REBOOTED',
+  'AGENT_RESTARTED',
+  'AGENT_REREGISTERED',
+  'AGENT_DISK_FULL',
+  'LAUNCHER_LOST',
+  'LOST_AFTER',
+  'RECONCILIATION',
+  'FRAMEWORK_REMOVED',
+] as const;
+
+export type Reason = (typeof REASONS)[number];
+
+/**
+ * Reasons that are not the task's own failure: a new attempt for them does not count as a retry
+ * (DESIGN §3, Retries).
+ */
+export const NOT_THE_TASKS_FAULT: ReadonlySet<Reason> = new Set([
+  'KILLED_DURING_LAUNCH',
+  'LAUNCH_FAILED',
+  'INVALID_OFFERS',
+  'AGENT_REMOVED_BY_OPERATOR',
+  'AGENT_REBOOTED',
+  'AGENT_RESTARTED',
+  'AGENT_REREGISTERED',
+  'AGENT_DISK_FULL',
+  'LAUNCHER_LOST',
+  'LOST_AFTER',
+]);
+
+export const RESTART_POLICIES = ['never', 'on-failure', 'always'] as const;
+export type RestartPolicy = (typeof RESTART_POLICIES)[number];
+
+const Milliseconds = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(365 * 24 * 3_600_000));
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+
+/** `{NAME: value}`; names are what a shell can export. At most 200, values up to 16,384 characters without NUL. */
+export const Environment = v.pipe(
+  v.record(
+    v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'an environment name is letters, digits and _, not starting with a digit')),
+    v.pipe(v.string(), v.maxLength(LIMITS.environmentLength), v.regex(/^[^\0]*$/, 'a value cannot hold NUL')),
+  ),
+  v.check((values) => Object.keys(values).length <= LIMITS.environmentNames, 'too many environment variables'),
+);
+
+/** Program and arguments, never seen by a shell. */
+export const Arguments = v.pipe(
+  v.array(v.pipe(v.string(), v.maxLength(LIMITS.argumentLength), v.regex(/^[^\0]*$/, 'an argument cannot hold NUL'))),
+  v.minLength(1, 'a command needs a program'),
+  v.maxLength(LIMITS.arguments),
+  v.check((argv) => argv[0] !== '', 'the program is empty'),
+);
+
+/** What becomes of a task while its agent is out of reach, in Nomad's words (DESIGN §3, Contact). */
+export const Disconnect = v.object({
+  /** From unreachable to TASK_LOST; default one hour. */
+  lostAfterMs: v.optional(Milliseconds),
+  /** The agent itself stops the task after this long without a master; default never. */
+  stopOnClientAfterMs: v.optional(Milliseconds),
+  /** Start another attempt elsewhere at once; the first terminal status committed wins. Default false. */
+  replace: v.optional(v.boolean()),
+});
+
+/** What a framework asks an agent to run. `task` is unique within the framework while it lives. */
+export const TaskInfo = v.object({
+  task: Id,
+  /** Minted by the framework at each placement, from 0. */
+  attempt: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000)),
+  argv: Arguments,
+  environment: v.optional(Environment),
+  resources: ResourcesSchema,
+  restart: v.optional(v.picklist(RESTART_POLICIES), 'never'),
+  /** Between SIGTERM and SIGKILL. */
+  killGraceMs: v.optional(Milliseconds, TIMES.killGraceMs),
+  /** Running longer ends it as TASK_FAILED, MAX_COMPLETION_TIME_REACHED. */
+  maxCompletionMs: v.optional(Milliseconds),
+  disconnect: v.optional(Disconnect),
+});
+export type TaskInfo = v.InferOutput<typeof TaskInfo>;
+
+/** When something happened on an agent: its boot, its monotonic clock, its wall clock (null if never synchronised). */
+const AgentTime = v.object({
+  boot: v.pipe(v.string(), v.maxLength(64)),
+  monotonicMs: Count,
+  wallMs: v.nullable(Count),
+});
+
+/** One report about one run. Sent at least once, in the order of `sequence` (from 1, per task and attempt). */
+export const TaskStatus = v.object({
+  framework: Id,
+  task: Id,
+  attempt: Count,
+  restart: Count,
+  uuid: Id,
+  sequence: Count,
+  state: v.picklist(TASK_STATES),
+  reason: v.optional(v.picklist(REASONS)),
+  message: v.optional(v.pipe(v.string(), v.maxLength(LIMITS.messageLength))),
+  /** As a shell gives it: 0 to 255, 128+n for signal n. */
+  exitCode: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255))),
+  /** Absolute bytes written to each stream until then; only at the end of a run. */
+  output: v.optional(v.object({ stdout: Count, stderr: Count })),
+  at: v.optional(AgentTime),
+});
+export type TaskStatus = v.InferOutput<typeof TaskStatus>;
+
+/** (framework, task, attempt): what a launch, a kill and a report are about. */
+export const TaskKey = v.object({ framework: Id, task: Id, attempt: Count });
+export type TaskKey = v.InferOutput<typeof TaskKey>;

@@ -1,0 +1,351 @@
+import type { InferInput, InferOutput } from 'valibot';
+import { type Bus, BusError } from '../io/bus.ts';
+import type { Clock, Timer } from '../io/clock.ts';
+import { type Random, randomWord } from '../io/random.ts';
+import { check, type Encoding, type MessageOf, read, write } from '../protocol/envelope.ts';
+import { Fault } from '../protocol/faults.ts';
+import { BATCH_OPERATIONS } from '../protocol/job.ts';
+import { OPERATIONS, REPLIES, REQUESTS } from '../protocol/operator.ts';
+import { topicOf } from '../protocol/topics.ts';
+import { ChunkRouter } from './chunk-router.ts';
+import { readLeader } from './leader-document.ts';
+import { type OutputPiece, type ReadOutputOptions, readOutput } from './output-reader.ts';
+import { PartStream } from './part-stream.ts';
+
+type LeaderOps = typeof OPERATIONS;
+type BatchOps = typeof BATCH_OPERATIONS;
+
+export interface ClientOptions {
+  readonly bus: Bus;
+  /** Default `mesq`. */
+  readonly prefix?: string;
+  /** The name of the credential. */
+  readonly name: string;
+  /** Sets this process apart from others of the same name. */
+  readonly session: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Default `cbor`. */
+  readonly encoding?: Encoding;
+}
+
+export interface RequestOptions {
+  /** Longest wait for the whole answer, or for the first part of a stream; default 10,000 ms. */
+  readonly timeoutMs?: number;
+  /** The request's id, where it must be the same over several processes; default a random one. */
+  readonly request?: string;
+}
+
+interface OpenRequest {
+  readonly request: string;
+  readonly framework: string | undefined;
+  readonly op: string;
+  readonly body: unknown;
+  /** What it has, if it is a stream: the parts of an answer that begins anew are told again. */
+  readonly stream: boolean;
+  readonly part: (body: unknown, part: number, last: boolean) => void;
+  readonly fault: (fault: Fault) => void;
+  expected: number;
+  sentAgain: boolean;
+  deadline: Timer | undefined;
+  again: Timer | undefined;
+}
+
+const TIMEOUT_MS = 10_000;
+/** A leader that was just elected may not have its frameworks yet. */
+const AGAIN_MS = 500;
+/** Without an answer: what was sent may have been lost with a leader. */
+const SLOW_AGAIN_MS = 5_000;
+
+/** A client of the operator API: what `mesq` asks the leader and the frameworks. */
+export interface Client {
+  /**
+   * Asks the leader. Resolves with the answer, lists of several parts joined, or a fault: the one it was answered,
+   * TIMED_OUT, NO_LEADER or UNREACHABLE. Sent again under the same id after a reconnect and by a new leader.
+   */
+  request<Op extends keyof LeaderOps>(
+    op: Op,
+    body: InferInput<LeaderOps[Op]['body']>,
+    options?: RequestOptions & { framework?: undefined },
+  ): Promise<InferOutput<LeaderOps[Op]['part']> | Fault>;
+  /** Asks the batch framework, by its name. */
+  request<Op extends keyof BatchOps>(
+    op: Op,
+    body: InferInput<BatchOps[Op]['body']>,
+    options: RequestOptions & { framework: string },
+  ): Promise<InferOutput<BatchOps[Op]['part']> | Fault>;
+  /**
+   * Follows a job: each part as it comes, to the last. A fault ends it. After a reconnect it begins anew with a part
+   * that tells the job as it is. Leave the loop to stop.
+   */
+  watch(
+    job: string,
+    options: RequestOptions & { framework: string },
+  ): AsyncIterable<InferOutput<BatchOps['watch']['part']> | Fault>;
+  /** Reads a task's output; see {@link ReadOutputOptions}. A fault ends it. */
+  readOutput(options: ReadOutputOptions): AsyncIterable<OutputPiece | Fault>;
+  /** The leader as the broker tells it: undefined until it has, null while nobody leads. */
+  leader(): string | null | undefined;
+  /** Ends every open request with a fault and stops listening. The bus stays. */
+  close(): void;
+}
+
+/** Makes a client and begins to listen for its answers. */
+export function createClient(options: ClientOptions): Client {
+  return new BusClient(options);
+}
+
+class BusClient implements Client {
+  readonly #options: ClientOptions;
+  readonly #prefix: string;
+  readonly #open = new Map<string, OpenRequest>();
+  readonly #chunks = new ChunkRouter();
+  readonly #listening: Promise<void>;
+  readonly #unsubscribe: (() => void)[] = [];
+  #term = { generation: 0, term: 0 };
+  #leader: string | null | undefined;
+  #closed = false;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    this.#prefix = options.prefix ?? 'mesq';
+    this.#listening = this.#listen();
+    // Whoever asks learns of it; nobody may be asking yet.
+    this.#listening.catch(() => {});
+    options.bus.onConnected(() => this.#sendAgain());
+  }
+
+  request(
+    op: string,
+    body: unknown,
+    options: RequestOptions & { framework?: string | undefined } = {},
+  ): Promise<never> {
+    const parts: unknown[] = [];
+    return new Promise<unknown>((resolve) => {
+      this.#ask(op, body, options, {
+        stream: false,
+        part: (part, at, last) => {
+          parts[at] = part;
+          if (last) resolve(joined(op, options.framework, parts.slice(0, at + 1)));
+        },
+        fault: resolve,
+      });
+    }) as Promise<never>;
+  }
+
+  async *watch(
+    job: string,
+    options: RequestOptions & { framework: string },
+  ): AsyncGenerator<InferOutput<BatchOps['watch']['part']> | Fault> {
+    const stream = new PartStream<InferOutput<BatchOps['watch']['part']> | Fault>();
+    const close = this.#ask('watch', { job }, options, {
+      stream: true,
+      part: (part, _at, last) => {
+        const checked = check(BATCH_OPERATIONS.watch.part, part);
+        stream.push(checked);
+        if (last || checked instanceof Fault) stream.end();
+      },
+      fault: (fault) => {
+        stream.push(fault);
+        stream.end();
+      },
+    });
+    try {
+      yield* stream;
+    } finally {
+      close();
+    }
+  }
+
+  readOutput(options: ReadOutputOptions): AsyncIterable<OutputPiece | Fault> {
+    const { bus, clock, random } = this.#options;
+    return readOutput(options, {
+      clock,
+      reader: randomWord(random, 16),
+      grant: (body) => this.request('read', body) as Promise<{ attempt: number; agent: string } | Fault>,
+      listen: (reader, handler) => this.#chunks.listen(reader, handler),
+      onConnected: (listener) => bus.onConnected(listener),
+    });
+  }
+
+  leader(): string | null | undefined {
+    return this.#leader;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { request } of [...this.#open.values()])
+      this.#fail(request, new Fault('UNREACHABLE', 'the client was closed'));
+    for (const remove of this.#unsubscribe) remove();
+    this.#chunks.close();
+  }
+
+  async #listen(): Promise<void> {
+    const { bus, name, session } = this.#options;
+    const listen = async (topic: string, handler: (payload: Uint8Array) => void): Promise<void> => {
+      this.#unsubscribe.push(await bus.subscribe(topic, 1, ({ payload }) => !this.#closed && handler(payload)));
+    };
+    await Promise.all([
+      listen(topicOf(this.#prefix, { kind: 'reply', name, session }), (payload) => this.#replied(payload)),
+      listen(topicOf(this.#prefix, { kind: 'clientBulk', name, session }), (payload) => this.#chunks.received(payload)),
+      listen(topicOf(this.#prefix, { kind: 'leader' }), (payload) => this.#leaderSaid(payload)),
+    ]);
+  }
+
+  /** Returns how to stop caring about the answer. */
+  #ask(
+    op: string,
+    body: unknown,
+    options: RequestOptions & { framework?: string | undefined },
+    answer: Pick<OpenRequest, 'stream' | 'part' | 'fault'>,
+  ): () => void {
+    const request = options.request ?? randomWord(this.#options.random, 16);
+    const { framework } = options;
+    const open: OpenRequest = {
+      ...answer,
+      request,
+      framework,
+      op,
+      body,
+      expected: 0,
+      sentAgain: false,
+      deadline: undefined,
+      again: undefined,
+    };
+    this.#open.set(request, open);
+    open.deadline = this.#options.clock.after(options.timeoutMs ?? TIMEOUT_MS, () =>
+      this.#fail(request, this.#silence(op)),
+    );
+    this.#listening.then(
+      () => this.#send(open),
+      (error: unknown) => this.#fail(request, faultOf(error)),
+    );
+    return () => this.#done(request);
+  }
+
+  #silence(op: string): Fault {
+    if (!this.#options.bus.connected) return new Fault('UNREACHABLE', 'there is no connection to the cluster');
+    if (this.#leader === null || this.#leader === undefined) return new Fault('NO_LEADER');
+    return new Fault('TIMED_OUT', `${op} was not answered in time`);
+  }
+
+  #send(open: OpenRequest): void {
+    if (this.#open.get(open.request) !== open) return;
+    const { bus, clock, name, session, encoding } = this.#options;
+    const { request, framework, op, body } = open;
+    open.again?.cancel();
+    // A stream that has begun is kept up by events alone.
+    if (!open.stream || open.expected === 0) open.again = clock.after(SLOW_AGAIN_MS, () => this.#repeat(open));
+    if (!bus.connected) return;
+    const message = { type: 'REQUEST', request, op, body, ...(framework === undefined ? {} : { framework }) } as const;
+    bus
+      .publish(topicOf(this.#prefix, { kind: 'request', name, session }), write(REQUESTS, message, encoding), {
+        qos: 1,
+      })
+      .catch((error: unknown) => {
+        // A lost connection comes back, and the request goes out again.
+        if (!(error instanceof BusError) || error.code !== 'DISCONNECTED') this.#fail(request, faultOf(error));
+      });
+  }
+
+  #repeat(open: OpenRequest): void {
+    open.sentAgain = true;
+    this.#send(open);
+  }
+
+  #sendAgain(): void {
+    for (const open of this.#open.values()) this.#repeat(open);
+  }
+
+  #leaderSaid(payload: Uint8Array): void {
+    const document = readLeader(payload);
+    if (document === undefined) return;
+    const { generation, term, leader } = document;
+    const known = this.#term;
+    if (generation < known.generation || (generation === known.generation && term < known.term)) return;
+    const first = this.#leader === undefined;
+    const changed = generation > known.generation || term > known.term || leader !== this.#leader;
+    this.#term = { generation, term };
+    this.#leader = leader;
+    if (changed && !first && leader !== null) this.#sendAgain();
+  }
+
+  #replied(payload: Uint8Array): void {
+    const received = payload.length === 0 ? undefined : read(REPLIES, payload);
+    if (received === undefined || received instanceof Fault) return;
+    const open = this.#open.get(received.message.request);
+    if (open !== undefined) this.#answered(open, received.message);
+  }
+
+  #answered(open: OpenRequest, reply: MessageOf<typeof REPLIES>): void {
+    if (reply.fault !== undefined) {
+      if (isPassing(reply.fault, open)) {
+        open.again?.cancel();
+        open.again = this.#options.clock.after(AGAIN_MS, () => this.#repeat(open));
+      } else this.#fail(open.request, reply.fault);
+      return;
+    }
+    // Asked again, it may be answered again from its beginning; otherwise an old part is a repeat of the network's.
+    if (reply.part === 0 && open.sentAgain) {
+      open.expected = 0;
+      open.sentAgain = false;
+    }
+    if (reply.part < open.expected) return;
+    if (reply.part > open.expected) {
+      if (!open.sentAgain) this.#repeat(open);
+      return;
+    }
+    open.expected++;
+    if (open.stream) {
+      open.deadline?.cancel();
+      open.again?.cancel();
+    }
+    if (reply.last) this.#done(open.request);
+    open.part(reply.body, reply.part, reply.last);
+  }
+
+  #fail(request: string, fault: Fault): void {
+    const open = this.#open.get(request);
+    if (open === undefined) return;
+    this.#done(request);
+    open.fault(fault);
+  }
+
+  #done(request: string): void {
+    const open = this.#open.get(request);
+    open?.deadline?.cancel();
+    open?.again?.cancel();
+    this.#open.delete(request);
+  }
+}
+
+/** Faults that the next moments may cure: no leader, or a framework that has not registered with the new one. */
+function isPassing(fault: Fault, { framework }: OpenRequest): boolean {
+  return fault.code === 'NO_LEADER' || (fault.code === 'NOT_REGISTERED' && framework !== undefined);
+}
+
+/** The parts of an answer as one: lists are joined, the rest is the last part's. */
+function joined(op: string, framework: string | undefined, parts: readonly unknown[]): unknown {
+  const operations: Readonly<
+    Record<string, { readonly part: LeaderOps['agents']['part'] | BatchOps['jobs']['part'] }>
+  > = framework === undefined ? (OPERATIONS as never) : (BATCH_OPERATIONS as never);
+  const schema = operations[op]?.part;
+  const whole: Record<string, unknown> = {};
+  for (const part of parts) {
+    const checked = schema === undefined ? part : check(schema, part);
+    if (checked instanceof Fault) return checked;
+    if (typeof checked !== 'object' || checked === null) return new Fault('BAD_SHAPE', `the answer to ${op} is no map`);
+    for (const [key, value] of Object.entries(checked)) {
+      const before = whole[key];
+      whole[key] = Array.isArray(before) && Array.isArray(value) ? [...before, ...value] : value;
+    }
+  }
+  return whole;
+}
+
+function faultOf(error: unknown): Fault {
+  if (!(error instanceof BusError)) throw error;
+  const { code, message } = error;
+  if (code === 'NOT_ALLOWED' || code === 'BAD_CREDENTIALS' || code === 'TOO_LARGE') return new Fault(code, message);
+  return new Fault('UNREACHABLE', message);
+}

@@ -1,0 +1,30 @@
+/** The public SDK: write a framework (Scheduler, SchedulerDriver), or a client of the operator API. */
+export type { Bus, BusMessage, PublishOptions, QoS } from '../io/bus.ts';
+export { BusError } from '../io/bus.ts';
+export type { Clock, Timer } from '../io/clock.ts';
+export type { Log, LogFields } from '../io/log.ts';
+export type { Random } from '../io/random.ts';
+export type { Encoding } from '../protocol/envelope.ts';
+export { FAULTS, Fault, type FaultCode } from '../protocol/faults.ts';
+export type { JobSpec, JobState, JobView, TaskView } from '../protocol/job.ts';
+export type { Offer } from '../protocol/offer.ts';
+export type { Principal } from '../protocol/operator.ts';
+export type { Resource, Resources } from '../protocol/resources.ts';
+export { formatResources, parseResources } from '../protocol/resources.ts';
+export type { StatusEvent } from '../protocol/scheduler.ts';
+export { isTerminal, type Reason, type TaskInfo, type TaskState } from '../protocol/task.ts';
+export { type Client, type ClientOptions, createClient } from './client.ts';
+export { fits, type Needs, type Packed, pack } from './offers.ts';
+export type { OutputPiece, ReadOutputOptions } from './output-reader.ts';
+export type { ClientRequest, Registration, Scheduler } from './scheduler.ts';
+export {
+  createSchedulerDriver,
+  type DriverStatus,
+  type Filters,
+  type Launch,
+  type ReplyPart,
+  SchedulerDriver,
+  type SchedulerDriverOptions,
+  type TaskLaunch,
+} from './scheduler-driver.ts';
+export type { StoreEntry } from './store-requests.ts';

@@ -1,0 +1,498 @@
+import type { InferInput } from 'valibot';
+import { type Bus, BusError, type BusMessage } from '../io/bus.ts';
+import type { Clock, Timer } from '../io/clock.ts';
+import type { Log } from '../io/log.ts';
+import { type Random, randomWord } from '../io/random.ts';
+import { cut, type Encoding, type MessageOf, type Outgoing, read, write } from '../protocol/envelope.ts';
+import { Fault } from '../protocol/faults.ts';
+import { LIMITS } from '../protocol/limits.ts';
+import type { Offer } from '../protocol/offer.ts';
+import type { Resources } from '../protocol/resources.ts';
+import { CALLS, EVENTS } from '../protocol/scheduler.ts';
+import type { TaskInfo } from '../protocol/task.ts';
+import { topicOf } from '../protocol/topics.ts';
+import { DeclineBackOff } from './decline-back-off.ts';
+import { readLeader } from './leader-document.ts';
+import type { ClientRequest, Scheduler } from './scheduler.ts';
+import { type StoreEntry, StoreRequests } from './store-requests.ts';
+
+/** Mesos: mesos.proto Status. Calls on a driver that is not RUNNING do nothing. */
+export type DriverStatus = 'DRIVER_NOT_STARTED' | 'DRIVER_RUNNING' | 'DRIVER_STOPPED';
+
+/** A task to launch; fields with a default may be left out. */
+export type TaskLaunch = Omit<InferInput<typeof TaskInfo>, 'resources' | 'argv'> & {
+  readonly argv: readonly string[];
+  readonly resources: Resources;
+};
+
+/** What is done with offers that are accepted. */
+export interface Launch {
+  readonly type: 'LAUNCH';
+  readonly tasks: readonly TaskLaunch[];
+}
+
+export interface Filters {
+  /** How long refused resources stay hidden, in milliseconds. Default: 5 s, growing with each decline of the agent. */
+  readonly refuseMs?: number;
+}
+
+/** One part of an answer to a client; `part` counts from 0 (default 0), the one with `last` (default true) ends it. */
+export interface ReplyPart {
+  readonly body: unknown;
+  readonly part?: number;
+  readonly last?: boolean;
+}
+
+export interface SchedulerDriverOptions {
+  readonly bus: Bus;
+  /** Default `mesq`. */
+  readonly prefix?: string;
+  /** The framework's id: the name of its credential. */
+  readonly name: string;
+  /** What it takes offers under. */
+  readonly roles: readonly string[];
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log?: Log;
+  /** True: the scheduler calls {@link SchedulerDriver.acknowledgeStatusUpdate} itself. Default: after each callback. */
+  readonly explicitAcknowledgements?: boolean;
+  /** Default `cbor`. */
+  readonly encoding?: Encoding;
+}
+
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 10_000;
+/** Offers that came before SUBSCRIBED overtook them, or that are still open; older ones have timed out. */
+const MOST_OFFERS = 20_000;
+
+/** Makes a driver; {@link SchedulerDriver.start} connects it. */
+export function createSchedulerDriver(options: SchedulerDriverOptions): SchedulerDriver {
+  return new SchedulerDriver(options);
+}
+
+/**
+ * Connects a {@link Scheduler} to the masters over a bus: registers it and keeps it registered, cuts calls to the
+ * limits of a message, sends acknowledgements and declines once per turn of the loop
+ * (Mesos: include/mesos/scheduler.hpp SchedulerDriver).
+ */
+export class SchedulerDriver {
+  readonly name: string;
+  readonly #options: SchedulerDriverOptions;
+  readonly #prefix: string;
+  readonly #store: StoreRequests;
+  readonly #backOff = new DeclineBackOff();
+  readonly #offers = new Map<string, Offer>();
+  #status: DriverStatus = 'DRIVER_NOT_STARTED';
+  #roles: readonly string[];
+  #suppressed: readonly string[] = [];
+  #registeredBefore = false;
+  #subscribed = false;
+  #leader = { generation: 0, term: 0 };
+  /** Offers that overtook the SUBSCRIBED of their session. */
+  #early: Offer[] = [];
+  #acknowledgements: { task: string; uuid: string }[] = [];
+  readonly #declines = new Map<number, string[]>();
+  #flush: Timer | undefined;
+  #retry: Timer | undefined;
+  #retryMs = FIRST_RETRY_MS;
+  #unsubscribe: (() => void)[] = [];
+
+  constructor(options: SchedulerDriverOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#prefix = options.prefix ?? 'mesq';
+    this.#roles = options.roles;
+    this.#store = new StoreRequests(
+      options.clock,
+      () => this.#mint(),
+      (message) => {
+        if (this.#subscribed) this.#send(message);
+      },
+    );
+  }
+
+  get status(): DriverStatus {
+    return this.#status;
+  }
+
+  /** Subscribes, and goes on trying until {@link stop}. */
+  start(): DriverStatus {
+    if (this.#status !== 'DRIVER_NOT_STARTED') return this.#status;
+    this.#status = 'DRIVER_RUNNING';
+    const { bus } = this.#options;
+    const listen = (kind: 'event' | 'offers' | 'leader', handler: (message: BusMessage) => void): void => {
+      const topic = topicOf(this.#prefix, kind === 'leader' ? { kind } : { kind, name: this.name });
+      bus
+        .subscribe(topic, 1, (message) => this.#running() && handler(message))
+        .then(
+          (remove) => {
+            if (this.#running()) this.#unsubscribe.push(remove);
+            else remove();
+          },
+          (error: unknown) => this.#busFailed(error),
+        );
+    };
+    listen('event', (message) => this.#received(message));
+    listen('offers', (message) => this.#received(message));
+    listen('leader', (message) => this.#leaderSaid(message));
+    bus.onConnected(() => this.#running() && this.#subscribe());
+    bus.onDisconnected(() => this.#running() && this.#lost());
+    return this.#status;
+  }
+
+  /**
+   * Stops. The framework's tasks go on and it may come back under its name, unless `failover` is false: then the
+   * master removes it and kills them.
+   */
+  stop(failover = true): DriverStatus {
+    if (this.#status !== 'DRIVER_RUNNING') return this.#status;
+    this.#flushNow();
+    if (!failover) this.#send({ type: 'TEARDOWN' });
+    this.#status = 'DRIVER_STOPPED';
+    this.#subscribed = false;
+    this.#flush?.cancel();
+    this.#retry?.cancel();
+    this.#store.stop();
+    for (const remove of this.#unsubscribe) remove();
+    this.#unsubscribe = [];
+    return this.#status;
+  }
+
+  /**
+   * Spends offers of one agent and one role. What the tasks leave is declined with `refuseMs` (default 5 s).
+   * Tasks that cannot be sent (not registered, or over the size of one message) come back as TASK_DROPPED.
+   */
+  acceptOffers(offers: readonly string[], operations: readonly Launch[], filters: Filters = {}): DriverStatus {
+    if (!this.#running()) return this.#status;
+    const tasks = operations.flatMap((operation) => operation.tasks);
+    if (!this.#subscribed) {
+      this.#dropped(tasks, 'no master is connected');
+      return this.#status;
+    }
+    for (const id of offers) {
+      const offer = this.#offers.get(id);
+      if (offer !== undefined) this.#backOff.accepted(offer);
+      this.#offers.delete(id);
+    }
+    const [fitting = [], ...rest] = cut(tasks, LIMITS.partBytes - 4_096, LIMITS.tasksPerMessage * LIMITS.operations);
+    const launches: { type: 'LAUNCH'; tasks: InferInput<typeof TaskInfo>[] }[] = [];
+    for (let at = 0; at < fitting.length; at += LIMITS.tasksPerMessage) {
+      launches.push({ type: 'LAUNCH', tasks: asSchemaInput(fitting.slice(at, at + LIMITS.tasksPerMessage)) });
+    }
+    this.#send({
+      type: 'ACCEPT',
+      offers: [...offers],
+      operations: launches,
+      ...(filters.refuseMs === undefined ? {} : { refuseMs: filters.refuseMs }),
+    });
+    this.#dropped(rest.flat(), `the tasks of one accept are limited to ${LIMITS.partBytes} bytes`);
+    return this.#status;
+  }
+
+  /** {@link acceptOffers} with one LAUNCH. */
+  launchTasks(offers: readonly string[], tasks: readonly TaskLaunch[], filters: Filters = {}): DriverStatus {
+    return this.acceptOffers(offers, [{ type: 'LAUNCH', tasks }], filters);
+  }
+
+  declineOffer(offer: string, filters: Filters = {}): DriverStatus {
+    if (!this.#running() || !this.#subscribed) return this.#status;
+    const known = this.#offers.get(offer);
+    this.#offers.delete(offer);
+    const refuseMs = filters.refuseMs ?? (known === undefined ? -1 : this.#backOff.declined(known));
+    const together = this.#declines.get(refuseMs);
+    if (together === undefined) this.#declines.set(refuseMs, [offer]);
+    else together.push(offer);
+    this.#flushSoon();
+    return this.#status;
+  }
+
+  /** Clears the filters of `roles` (default: all) and takes offers under them again. */
+  reviveOffers(roles: readonly string[] = []): DriverStatus {
+    if (!this.#running()) return this.#status;
+    this.#backOff.revived();
+    this.#suppressed = roles.length === 0 ? [] : this.#suppressed.filter((role) => !roles.includes(role));
+    // Declines of this turn would set the filters again that the revive clears.
+    this.#flushNow();
+    return this.#call({ type: 'REVIVE', roles: [...roles] });
+  }
+
+  /** No more offers under `roles` (default: all) until revived. */
+  suppressOffers(roles: readonly string[] = []): DriverStatus {
+    if (!this.#running()) return this.#status;
+    this.#suppressed = roles.length === 0 ? this.#roles : [...new Set([...this.#suppressed, ...roles])];
+    return this.#call({ type: 'SUPPRESS', roles: [...roles] });
+  }
+
+  /** Replaces the roles; `suppressed` are those that take no offers for now. */
+  updateFramework(roles: readonly string[], suppressed: readonly string[] = []): DriverStatus {
+    this.#roles = roles;
+    this.#suppressed = suppressed;
+    return this.#call({ type: 'UPDATE_FRAMEWORK', roles: [...roles], suppressed: [...suppressed] });
+  }
+
+  killTask(task: string, graceMs?: number): DriverStatus {
+    return this.killTasks([{ task, ...(graceMs === undefined ? {} : { graceMs }) }]);
+  }
+
+  /** At most once each: a kill that may have been lost shows in the reconciliation, and is asked for again. */
+  killTasks(tasks: readonly { task: string; graceMs?: number }[]): DriverStatus {
+    if (tasks.length === 0) return this.#status;
+    for (const part of cut(tasks, LIMITS.partBytes, LIMITS.tasksPerMessage)) this.#call({ type: 'KILL', tasks: part });
+    return this.#status;
+  }
+
+  /** Only with `explicitAcknowledgements`: call it once the status' effect is durable. The master repeats it until then. */
+  acknowledgeStatusUpdate(status: {
+    readonly task: string;
+    readonly uuid: string;
+    readonly acknowledge: boolean;
+  }): DriverStatus {
+    if (!this.#running() || !status.acknowledge) return this.#status;
+    this.#acknowledgements.push({ task: status.task, uuid: status.uuid });
+    this.#flushSoon();
+    return this.#status;
+  }
+
+  /** Asks for the state of these tasks; each is answered. None named: every task of this framework is told. */
+  reconcileTasks(tasks: readonly { task: string; attempt?: number; agent?: string }[] = []): DriverStatus {
+    for (const part of cut(tasks, LIMITS.partBytes, LIMITS.tasksPerMessage))
+      this.#call({ type: 'RECONCILE', tasks: part });
+    return this.#status;
+  }
+
+  /**
+   * Writes a value of the framework's store (at most 32 kB) if its version is still `version` (0: there is none yet);
+   * null removes it. Resolves with the new version, or a fault: CONFLICT where somebody else wrote it, LIMIT,
+   * TIMED_OUT after {@link stop}. Sent until it is answered.
+   */
+  store(key: string, value: string | null, version: number): Promise<number | Fault> {
+    if (!this.#running()) return Promise.resolve(new Fault('NOT_REGISTERED', 'the driver does not run'));
+    return this.#store.store(key, value, version);
+  }
+
+  /** Every entry of the store whose key begins with `prefix`. Sent until it is answered. */
+  load(prefix = ''): Promise<StoreEntry[] | Fault> {
+    if (!this.#running()) return Promise.resolve(new Fault('NOT_REGISTERED', 'the driver does not run'));
+    return this.#store.load(prefix);
+  }
+
+  /** Answers a client's request, with a fault or one part. A reply may be lost: the client asks again. */
+  reply(to: Pick<ClientRequest, 'request' | 'session' | 'principal'>, answer: ReplyPart | Fault): DriverStatus {
+    const address = { type: 'REPLY', request: to.request, client: to.principal.name, session: to.session } as const;
+    if (answer instanceof Fault) {
+      const { code, message, hint } = answer;
+      return this.#call({ ...address, part: 0, last: true, fault: { code, message: message.slice(0, 2_000), hint } });
+    }
+    return this.#call({ ...address, part: answer.part ?? 0, last: answer.last ?? true, body: answer.body });
+  }
+
+  #running(): boolean {
+    return this.#status === 'DRIVER_RUNNING';
+  }
+
+  #mint(): string {
+    return randomWord(this.#options.random, 16);
+  }
+
+  #call(message: Outgoing<typeof CALLS>): DriverStatus {
+    // Not registered: the call would be refused, and whoever registers again has to say it again anyway.
+    if (this.#running() && this.#subscribed) this.#send(message);
+    return this.#status;
+  }
+
+  #send(message: Outgoing<typeof CALLS>): void {
+    const { bus, encoding } = this.#options;
+    const topic = topicOf(this.#prefix, { kind: 'call', name: this.name });
+    bus.publish(topic, write(CALLS, message, encoding), { qos: 1 }).catch((error: unknown) => this.#busFailed(error));
+  }
+
+  #busFailed(error: unknown): void {
+    // A lost connection mends itself: registering again brings a reconciliation.
+    if (error instanceof BusError && (error.code === 'DISCONNECTED' || error.code === 'CLOSED')) return;
+    const message = error instanceof Error ? error.message : String(error);
+    this.#options.log?.error('scheduler-bus-failed', { framework: this.name, message });
+    if (!this.#running() || !(error instanceof BusError)) return;
+    const code =
+      error.code === 'NOT_ALLOWED' ? 'NOT_ALLOWED' : error.code === 'TOO_LARGE' ? 'TOO_LARGE' : 'UNREACHABLE';
+    this.#options.scheduler.error?.(this, new Fault(code, message));
+  }
+
+  #subscribe(): void {
+    this.#lost();
+    this.#early = [];
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#sendSubscribe();
+  }
+
+  #sendSubscribe(): void {
+    this.#retry?.cancel();
+    if (!this.#options.bus.connected) return;
+    this.#send({
+      type: 'SUBSCRIBE',
+      roles: [...this.#roles],
+      suppressed: this.#suppressed.filter((role) => this.#roles.includes(role)),
+    });
+    const waitMs = Math.round(this.#retryMs * (0.5 + this.#options.random.next() / 2));
+    this.#retryMs = Math.min(LAST_RETRY_MS, this.#retryMs * 2);
+    this.#retry = this.#options.clock.after(waitMs, () => {
+      if (this.#running() && !this.#subscribed) this.#sendSubscribe();
+    });
+  }
+
+  #lost(): void {
+    this.#retry?.cancel();
+    this.#offers.clear();
+    this.#declines.clear();
+    // The master repeats what was not acknowledged.
+    this.#acknowledgements = [];
+    if (!this.#subscribed) return;
+    this.#subscribed = false;
+    this.#options.scheduler.disconnected?.(this);
+  }
+
+  #leaderSaid({ payload }: BusMessage): void {
+    const document = readLeader(payload);
+    if (document === undefined) return;
+    const { generation, term } = document;
+    const known = this.#leader;
+    if (generation < known.generation || (generation === known.generation && term < known.term)) return;
+    const newer = generation > known.generation || term > known.term;
+    this.#leader = { generation, term };
+    if (newer && this.#subscribed) this.#subscribe();
+    // Somebody leads again: no need to sit out a long back-off. A call that was just sent is left to be answered.
+    else if (!this.#subscribed && document.leader !== null && this.#retryMs > 2 * FIRST_RETRY_MS) this.#subscribe();
+  }
+
+  #received({ payload }: BusMessage): void {
+    if (payload.length === 0) return;
+    const received = read(EVENTS, payload);
+    if (received instanceof Fault) {
+      this.#options.log?.warn('event-unreadable', {
+        framework: this.name,
+        code: received.code,
+        message: received.message,
+      });
+      return;
+    }
+    this.#event(received.message);
+  }
+
+  #event(event: MessageOf<typeof EVENTS>): void {
+    const { scheduler } = this.#options;
+    switch (event.type) {
+      case 'SUBSCRIBED':
+        this.#taken(event);
+        break;
+      case 'OFFERS':
+        if (this.#subscribed) this.#offered(event.offers);
+        else if (this.#early.length < MOST_OFFERS) this.#early.push(...event.offers);
+        break;
+      case 'RESCIND':
+        this.#early = this.#early.filter(({ offer }) => !event.offers.includes(offer));
+        for (const offer of event.offers) {
+          if (this.#offers.delete(offer)) scheduler.offerRescinded?.(this, offer);
+        }
+        break;
+      case 'UPDATE':
+        for (const status of event.updates) {
+          scheduler.statusUpdate(this, status);
+          if (this.#options.explicitAcknowledgements !== true) this.acknowledgeStatusUpdate(status);
+        }
+        break;
+      case 'FAILURE':
+        scheduler.agentLost?.(this, event.agent, event.state);
+        break;
+      case 'ERROR':
+        if (event.fault.code === 'NOT_REGISTERED') {
+          if (this.#subscribed) this.#subscribe();
+        } else scheduler.error?.(this, event.fault);
+        break;
+      case 'STORED':
+        this.#store.stored(event.request, event.version, event.fault);
+        break;
+      case 'LOADED':
+        this.#store.loaded(event.request, event.part, event.last, event.entries);
+        break;
+      case 'REQUEST':
+        if (scheduler.request === undefined)
+          this.reply(event, new Fault('NOT_FOUND', `${this.name} answers no requests`));
+        else scheduler.request(this, event);
+        break;
+    }
+  }
+
+  #taken(registration: { framework: string; cluster: string; term: number; offerMs: number }): void {
+    // A leader of an older term that has not heard yet, or the answer to a SUBSCRIBE that was sent twice.
+    if (registration.term < this.#leader.term || this.#subscribed) return;
+    this.#leader = { ...this.#leader, term: registration.term };
+    this.#subscribed = true;
+    this.#retry?.cancel();
+    const { framework, cluster, term, offerMs } = registration;
+    const again = this.#registeredBefore;
+    this.#registeredBefore = true;
+    const { scheduler } = this.#options;
+    this.#store.sendAgain();
+    if (again) scheduler.reregistered(this, { framework, cluster, term, offerMs });
+    else scheduler.registered(this, { framework, cluster, term, offerMs });
+    const early = this.#early;
+    this.#early = [];
+    if (early.length > 0) this.#offered(early);
+  }
+
+  #offered(offers: readonly Offer[]): void {
+    if (this.#offers.size > MOST_OFFERS) this.#offers.clear();
+    // An offer that comes twice is one offer.
+    const fresh = offers.filter(({ offer }) => !this.#offers.has(offer));
+    for (const offer of fresh) this.#offers.set(offer.offer, offer);
+    if (fresh.length > 0) this.#options.scheduler.resourceOffers(this, fresh);
+  }
+
+  /** Tells the scheduler what the master would have said, in a later turn as the master would. */
+  #dropped(tasks: readonly TaskLaunch[], message: string): void {
+    if (tasks.length === 0) return;
+    this.#options.clock.after(0, () => {
+      for (const { task, attempt } of tasks) {
+        if (!this.#running()) return;
+        this.#options.scheduler.statusUpdate(this, {
+          framework: this.name,
+          task,
+          attempt,
+          restart: 0,
+          uuid: this.#mint(),
+          sequence: 0,
+          state: 'TASK_DROPPED',
+          reason: 'INVALID_OFFERS',
+          message,
+          acknowledge: false,
+        });
+      }
+    });
+  }
+
+  #flushSoon(): void {
+    this.#flush ??= this.#options.clock.after(0, () => this.#flushNow());
+  }
+
+  #flushNow(): void {
+    this.#flush?.cancel();
+    this.#flush = undefined;
+    const acknowledgements = this.#acknowledgements;
+    this.#acknowledgements = [];
+    if (acknowledgements.length > 0) {
+      for (const updates of cut(acknowledgements, LIMITS.partBytes, LIMITS.tasksPerMessage))
+        this.#call({ type: 'ACKNOWLEDGE', updates });
+    }
+    for (const [refuseMs, offers] of this.#declines) {
+      for (const part of cut(offers, LIMITS.partBytes, LIMITS.operations)) {
+        this.#call({ type: 'DECLINE', offers: part, ...(refuseMs < 0 ? {} : { refuseMs }) });
+      }
+    }
+    this.#declines.clear();
+  }
+}
+
+/** The schema's input type has no read-only arrays; nobody writes to these. */
+function asSchemaInput(tasks: readonly TaskLaunch[]): InferInput<typeof TaskInfo>[] {
+  return tasks as unknown as InferInput<typeof TaskInfo>[];
+}

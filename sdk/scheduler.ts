@@ -1,0 +1,52 @@
+import type { Fault } from '../protocol/faults.ts';
+import type { Offer } from '../protocol/offer.ts';
+import type { Principal } from '../protocol/operator.ts';
+import type { StatusEvent } from '../protocol/scheduler.ts';
+import type { SchedulerDriver } from './scheduler-driver.ts';
+
+/** What the master said when it took the framework in. */
+export interface Registration {
+  readonly framework: string;
+  readonly cluster: string;
+  /** The leader's term; offers die with it. */
+  readonly term: number;
+  /** How long an offer stands, in milliseconds. */
+  readonly offerMs: number;
+}
+
+/** Something a client of the operator API asks this framework; answer it with {@link SchedulerDriver.reply}. */
+export interface ClientRequest {
+  /** Minted by the client; it repeats it until it is answered, so answers must be repeatable. */
+  readonly request: string;
+  readonly session: string;
+  /** From the client's credential, never from what it sent. */
+  readonly principal: Principal;
+  readonly op: string;
+  /** Unchecked: validate it. */
+  readonly body: unknown;
+}
+
+/**
+ * A framework's own half: what it does about offers and statuses. The driver calls it, one call at a time
+ * (Mesos: include/mesos/scheduler.hpp). Every callback may call the driver.
+ */
+export interface Scheduler {
+  /** The first time that a master takes this driver in. */
+  registered(driver: SchedulerDriver, registration: Registration): void;
+  /** Taken in again, after a lost connection or by another leader. All offers are gone; reconcile. */
+  reregistered(driver: SchedulerDriver, registration: Registration): void;
+  /** Every offer must be accepted or declined; one that is ignored times out. */
+  resourceOffers(driver: SchedulerDriver, offers: readonly Offer[]): void;
+  /** The offer must not be used any more; using it ends the tasks as TASK_DROPPED. */
+  offerRescinded?(driver: SchedulerDriver, offer: string): void;
+  /** At least once per update: repeats are the same `uuid`. */
+  statusUpdate(driver: SchedulerDriver, status: StatusEvent): void;
+  /** No master hears this driver; it tries again by itself. All offers are gone. */
+  disconnected?(driver: SchedulerDriver): void;
+  /** For information: the tasks have statuses of their own. */
+  agentLost?(driver: SchedulerDriver, agent: string, state: 'unreachable' | 'gone'): void;
+  /** A call was refused. */
+  error?(driver: SchedulerDriver, fault: Fault): void;
+  /** A client's request to this framework; without this callback it is answered NOT_FOUND. */
+  request?(driver: SchedulerDriver, request: ClientRequest): void;
+}

@@ -1,0 +1,314 @@
+import type { ExecutionContext, TestFn } from 'ava';
+import type { Launcher, TaskExit, TaskStart, TaskState } from '../../io/launcher.ts';
+
+/** What a task of these tests does; every world says it in its own words. */
+export interface Errand {
+  /** Written when all else that is asked of it is in place. */
+  readonly output?: string;
+  /** It ends only by a signal. */
+  readonly stays?: boolean;
+  readonly code?: number;
+  readonly ignoresTerm?: boolean;
+  /** Leaves a child in the group that ends only by a signal. */
+  readonly forks?: boolean;
+}
+
+/** A machine with a launcher, and an agent attached to it. */
+export interface LauncherWorld {
+  attach(): Promise<Launcher>;
+  argv(errand: Errand): TaskStart['argv'];
+  /** Waits for `promise` while the world's time passes. */
+  wait<T>(promise: Promise<T>): Promise<T>;
+  /** The agent attached last is gone without a word; waits for nothing. */
+  killAgent(): Promise<void>;
+  /** kill -9 of the launcher process's main loop. */
+  killLauncher(): Promise<void>;
+  /** The launcher process reads nothing more until `thaw`. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  stdout(folder: string): Promise<string>;
+  /** Resolves when the task has exactly `count` processes. */
+  processes(folder: string, count: number): Promise<void>;
+  /** Ends everything and removes every trace. */
+  end(): Promise<void>;
+}
+
+/** Registers with `test`, under the name of the implementation, what every {@link Launcher} must do. */
+export function launcherConformance(test: TestFn, name: string, makeWorld: () => Promise<LauncherWorld>): void {
+  /** One test, in a world of its own. */
+  const scene = (
+    title: string,
+    act: (t: ExecutionContext, world: LauncherWorld, launcher: Launcher) => Promise<void>,
+  ) => {
+    test.serial(`${name}: ${title}`, async (t) => {
+      const world = await makeWorld();
+      try {
+        await act(t, world, await world.attach());
+      } finally {
+        await world.end();
+      }
+    });
+  };
+
+  scene('a task starts, writes into its file, ends, and both are told in order', async (t, world, launcher) => {
+    const told: string[] = [];
+    launcher.onStarted(({ folder, pid }) => told.push(`${folder} started ${pid > 0}`));
+    const end = exits(launcher, 1);
+    launcher.onExit(({ folder, code }) => told.push(`${folder} ended ${code}`));
+    await launcher.launch({ folder: 'tasks/one', argv: world.argv({ output: 'hello\n', code: 3 }), environment: {} });
+    await world.wait(end);
+    t.deepEqual(told, ['tasks/one started true', 'tasks/one ended 3']);
+    t.is(await world.stdout('tasks/one'), 'hello\n');
+    t.deepEqual(await launcher.adopt('tasks/one'), { state: 'exited', code: 3 });
+  });
+
+  scene('a folder that is sent again and again starts once', async (t, world, launcher) => {
+    let starts = 0;
+    launcher.onStarted(() => starts++);
+    const end = exits(launcher, 2);
+    const task = { folder: 'tasks/one', argv: world.argv({ output: 'once\n' }), environment: {} };
+    await launcher.launch(task);
+    await launcher.launch(task);
+    for (let time = 0; time < 5; time++) await launcher.resend('tasks/one');
+    // What was sent later is read later: when this one has ended, the repetitions are behind us.
+    await launcher.launch({ folder: 'tasks/last', argv: world.argv({}), environment: {} });
+    await world.wait(end);
+    await launcher.resend('tasks/one');
+    const again = exits(launcher, 1);
+    await launcher.launch({ folder: 'tasks/very-last', argv: world.argv({}), environment: {} });
+    await world.wait(again);
+    t.is(starts, 3);
+    t.is(await world.stdout('tasks/one'), 'once\n');
+  });
+
+  scene('every exit status arrives as it is', async (t, world, launcher) => {
+    const end = exits(launcher, 256);
+    const codes = Array.from({ length: 256 }, (_, code) => code);
+    await Promise.all(
+      codes.map((code) => launcher.launch({ folder: `tasks/t${code}`, argv: world.argv({ code }), environment: {} })),
+    );
+    const told = await world.wait(end);
+    t.deepEqual(
+      [...told].map(([folder, code]) => `${folder}=${code}`).toSorted(),
+      codes.map((code) => `tasks/t${code}=${code}`).toSorted(),
+    );
+    for (const code of [0, 1, 125, 126, 127, 143, 255])
+      t.deepEqual(await launcher.adopt(`tasks/t${code}`), { state: 'exited', code });
+  });
+
+  scene('SIGTERM ends a task, and its children with it', async (t, world, launcher) => {
+    const end = exits(launcher, 1);
+    await started(world, launcher, {
+      folder: 'one',
+      argv: world.argv({ stays: true, forks: true, output: 'ready' }),
+      environment: {},
+    });
+    await world.processes('one', 2);
+    t.true(await launcher.signal('one', 'SIGTERM'));
+    t.is((await world.wait(end)).get('one'), 143);
+    await world.processes('one', 0);
+    t.false(await launcher.signal('one', 'SIGTERM'));
+  });
+
+  scene('a task that ignores SIGTERM goes on until SIGKILL', async (t, world, launcher) => {
+    const end = exits(launcher, 2);
+    await started(world, launcher, {
+      folder: 'one',
+      argv: world.argv({ stays: true, ignoresTerm: true, output: 'ready' }),
+      environment: {},
+    });
+    await printed(world, 'one', 'ready');
+    t.true(await launcher.signal('one', 'SIGTERM'));
+    const other = exits(launcher, 1);
+    await launcher.launch({ folder: 'two', argv: world.argv({}), environment: {} });
+    t.deepEqual([...(await world.wait(other))], [['two', 0]]);
+    t.true(await launcher.signal('one', 'SIGKILL'));
+    t.is((await world.wait(end)).get('one'), 137);
+  });
+
+  scene('what a main process leaves behind can still be signalled', async (t, world, launcher) => {
+    const end = exits(launcher, 1);
+    await launcher.launch({ folder: 'one', argv: world.argv({ forks: true }), environment: {} });
+    await world.wait(end);
+    await world.processes('one', 1);
+    t.true(await launcher.signal('one', 'SIGKILL'));
+    await world.processes('one', 0);
+    t.false(await launcher.signal('one', 'SIGKILL'));
+  });
+
+  scene('a stopped task has not ended, and goes on when continued', async (t, world, launcher) => {
+    const told: TaskExit[] = [];
+    launcher.onExit((exit) => told.push(exit));
+    await started(world, launcher, { folder: 'one', argv: world.argv({ stays: true }), environment: {} });
+    await world.processes('one', 1);
+    t.true(await launcher.signal('one', 'SIGSTOP'));
+    const other = exits(launcher, 1);
+    await launcher.launch({ folder: 'two', argv: world.argv({}), environment: {} });
+    await world.wait(other);
+    t.is((await launcher.adopt('one')).state, 'running');
+    t.true(await launcher.signal('one', 'SIGCONT'));
+    const end = exits(launcher, 1);
+    t.true(await launcher.signal('one', 'SIGTERM'));
+    await world.wait(end);
+    t.deepEqual(told, [
+      { folder: 'two', code: 0 },
+      { folder: 'one', code: 143 },
+    ]);
+  });
+
+  scene('nothing is signalled where nothing started', async (t, world, launcher) => {
+    t.false(await launcher.signal('none', 'SIGKILL'));
+    await world.freeze();
+    await launcher.launch({ folder: 'one', argv: world.argv({}), environment: {} });
+    t.false(await launcher.signal('one', 'SIGKILL'));
+  });
+
+  scene('a claim decides, once, whether a task starts', async (t, world, launcher) => {
+    t.deepEqual(await launcher.adopt('one'), { state: 'missing' });
+    await world.freeze();
+    await launcher.launch({ folder: 'one', argv: world.argv({ output: 'ran' }), environment: {} });
+    t.deepEqual(await launcher.adopt('one'), { state: 'unclaimed' });
+    t.true(await launcher.claim('one'));
+    t.false(await launcher.claim('one'));
+    t.deepEqual(await launcher.adopt('one'), { state: 'withdrawn' });
+    const end = exits(launcher, 1);
+    await launcher.launch({ folder: 'two', argv: world.argv({ stays: true }), environment: {} });
+    await world.thaw();
+    await until(world, launcher, 'two', 'running');
+    t.false(await launcher.claim('two'));
+    await launcher.signal('two', 'SIGKILL');
+    t.deepEqual([...(await world.wait(end))], [['two', 137]]);
+    t.is(await world.stdout('one'), '');
+    t.deepEqual(await launcher.adopt('one'), { state: 'withdrawn' });
+  });
+
+  scene('of an agent and the launcher process that claim at once, one wins', async (t, world, launcher) => {
+    const folders = Array.from({ length: 60 }, (_, index) => `tasks/t${index}`);
+    const ran = new Set<string>();
+    launcher.onExit(({ folder }) => ran.add(folder));
+    const sent = folders.map(async (folder) => {
+      await launcher.launch({ folder, argv: world.argv({ output: 'ran' }), environment: {} });
+      return { folder, won: await launcher.claim(folder) };
+    });
+    const claims = await Promise.all(sent);
+    const last = new Promise<void>((resolve) => launcher.onExit(({ folder }) => folder === 'last' && resolve()));
+    await launcher.launch({ folder: 'last', argv: world.argv({}), environment: {} });
+    await world.wait(last);
+    for (const { folder, won } of claims) {
+      if (!won) await until(world, launcher, folder, 'exited');
+      t.is(await world.stdout(folder), won ? '' : 'ran', folder);
+      t.is((await launcher.adopt(folder)).state, won ? 'withdrawn' : 'exited', folder);
+    }
+  });
+
+  scene('an agent that comes back finds what ended, and hears what ends', async (t, world, first) => {
+    for (const folder of ['ended', 'running']) {
+      await started(world, first, { folder, argv: world.argv({ stays: true, output: folder }), environment: {} });
+      await printed(world, folder, folder);
+    }
+    await world.freeze();
+    await first.launch({ folder: 'unclaimed', argv: world.argv({ code: 5 }), environment: {} });
+    await world.killAgent();
+    const second = await world.attach();
+    const end = exits(second, 1);
+    t.true(await second.signal('ended', 'SIGTERM'));
+    await world.wait(end);
+    await second.close();
+
+    const third = await world.attach();
+    t.deepEqual(await third.adopt('ended'), { state: 'exited', code: 143 });
+    t.like(await third.adopt('running'), { state: 'running', supervised: true });
+    t.deepEqual(await third.adopt('unclaimed'), { state: 'unclaimed' });
+    const rest = exits(third, 2);
+    await third.resend('unclaimed');
+    await world.thaw();
+    t.true(await third.signal('running', 'SIGTERM'));
+    const told = await world.wait(rest);
+    t.is(told.get('running'), 143);
+    t.is(told.get('unclaimed'), 5);
+  });
+
+  scene(
+    'a killed launcher process is replaced; tasks go on, and what was not started yet starts once',
+    async (t, world, launcher) => {
+      const starts: string[] = [];
+      launcher.onStarted(({ folder }) => starts.push(folder));
+      await started(world, launcher, { folder: 'before', argv: world.argv({ stays: true }), environment: {} });
+      await world.freeze();
+      await launcher.launch({ folder: 'waiting', argv: world.argv({ code: 7 }), environment: {} });
+      const restarted = new Promise<void>((resolve) => launcher.onRestarted(resolve));
+      const waiting = exits(launcher, 1);
+      await world.killLauncher();
+      await world.wait(restarted);
+      t.is((await world.wait(waiting)).get('waiting'), 7);
+      const end = exits(launcher, 1);
+      t.true(await launcher.signal('before', 'SIGTERM'));
+      t.is((await world.wait(end)).get('before'), 143);
+      const after = exits(launcher, 1);
+      await launcher.launch({ folder: 'after', argv: world.argv({ code: 9 }), environment: {} });
+      t.is((await world.wait(after)).get('after'), 9);
+      t.deepEqual(starts, ['before', 'waiting', 'after']);
+    },
+  );
+
+  scene('a removed folder is missing, and its name is free again', async (t, world, launcher) => {
+    for (const code of [1, 2]) {
+      const end = exits(launcher, 1);
+      await launcher.launch({ folder: 'one', argv: world.argv({ code }), environment: {} });
+      t.is((await world.wait(end)).get('one'), code);
+      await launcher.remove('one');
+      t.deepEqual(await launcher.adopt('one'), { state: 'missing' });
+    }
+    await launcher.remove('one');
+  });
+
+  scene('after stop, tasks go on and the next agent hears of them', async (t, world, first) => {
+    await started(world, first, { folder: 'one', argv: world.argv({ stays: true }), environment: {} });
+    await world.processes('one', 1);
+    await first.stop();
+    await t.throwsAsync(first.launch({ folder: 'two', argv: world.argv({}), environment: {} }), { code: 'CLOSED' });
+    const second = await world.attach();
+    t.like(await second.adopt('one'), { state: 'running' });
+    const end = exits(second, 1);
+    t.true(await second.signal('one', 'SIGKILL'));
+    t.is((await world.wait(end)).get('one'), 137);
+  });
+}
+
+/** The exit codes of the next `count` tasks to end. */
+function exits(launcher: Launcher, count: number): Promise<Map<string, number>> {
+  const told = new Map<string, number>();
+  return new Promise((resolve) => {
+    launcher.onExit(({ folder, code }) => {
+      if (told.size === count) return;
+      told.set(folder, code);
+      if (told.size === count) resolve(told);
+    });
+  });
+}
+
+/** Launches, and waits until it is told that it runs. */
+async function started(world: LauncherWorld, launcher: Launcher, task: TaskStart): Promise<void> {
+  const told = new Promise<void>((resolve) => launcher.onStarted(({ folder }) => folder === task.folder && resolve()));
+  await launcher.launch(task);
+  await world.wait(told);
+}
+
+/** Waits until the task has written that. */
+async function printed(world: LauncherWorld, folder: string, text: string): Promise<void> {
+  while ((await world.stdout(folder)) !== text) await pause(world);
+}
+
+/** Asks until the folder is in that state: for what no listener is told. */
+async function until(
+  world: LauncherWorld,
+  launcher: Launcher,
+  folder: string,
+  state: TaskState['state'],
+): Promise<void> {
+  while ((await launcher.adopt(folder)).state !== state) await pause(world);
+}
+
+function pause(world: LauncherWorld): Promise<void> {
+  return world.wait(new Promise((resolve) => setTimeout(resolve, 5)));
+}

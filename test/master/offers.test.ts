@@ -1,0 +1,93 @@
+import test from 'ava';
+import { Fault } from '../../protocol/faults.ts';
+import { formatResources } from '../../protocol/resources.ts';
+import type { TaskInfo } from '../../protocol/task.ts';
+import { Contacts } from '../../master/liveness/contacts.ts';
+import { accept } from '../../master/offers/accept.ts';
+import { refuseFor } from '../../master/offers/filters.ts';
+import { OfferBook, type OpenOffer } from '../../master/offers/offer-book.ts';
+import { answerUnknown } from '../../master/tasks/reconcile.ts';
+import { resourcesOf } from '../resources-of.ts';
+
+function offer(id: string, over: Partial<OpenOffer> = {}): OpenOffer {
+  return { offer: id, framework: 'f', role: 'r', agent: 'a', resources: resourcesOf('cpus:2;mem:64'), expiresMs: 30_000, createdMs: 0, ...over };
+}
+
+function task(id: string, resources = 'cpus:1;mem:32'): TaskInfo {
+  return { task: id, attempt: 0, argv: ['true'], resources: resourcesOf(resources), restart: 'never', killGraceMs: 0 };
+}
+
+test('an offer is spent by its acceptance, and what the tasks leave is declined', (t) => {
+  const book = new OfferBook();
+  book.add(offer('o1'));
+  const result = accept(book, 'f', ['o1'], [task('x'), task('y', 'cpus:2'), task('x')]);
+  if (result instanceof Fault) return t.fail(result.message);
+  t.deepEqual(result.launches.map((launch) => launch.task), ['x']);
+  t.deepEqual(result.refused.map(({ fault }) => fault.code), ['OVER_OFFER', 'EXISTS']);
+  t.is(formatResources(result.rest), 'cpus:1;mem:32');
+  t.is(book.size, 0);
+  const again = accept(book, 'f', ['o1'], [task('z')]);
+  t.is(again instanceof Fault ? again.code : '', 'OFFER_GONE');
+});
+
+test('offers of one agent and role combine; others do not, and a stranger has none', (t) => {
+  const book = new OfferBook();
+  book.add(offer('o1'));
+  book.add(offer('o2'));
+  const both = accept(book, 'f', ['o1', 'o2', 'o2'], [task('big', 'cpus:4')]);
+  t.is(both instanceof Fault ? 0 : both.launches.length, 1);
+  book.add(offer('o3'));
+  book.add(offer('o4', { agent: 'b' }));
+  const mixed = accept(book, 'f', ['o3', 'o4'], [task('x')]);
+  t.is(mixed instanceof Fault ? '' : mixed.refused[0]?.fault.code, 'BAD_SHAPE');
+  book.add(offer('o5'));
+  const stranger = accept(book, 'g', ['o5'], [task('x')]);
+  t.is(stranger instanceof Fault ? stranger.code : '', 'OFFER_GONE');
+  t.is(book.size, 1, 'and it takes nothing away');
+});
+
+test('offers time out in the order of their deadlines', (t) => {
+  const book = new OfferBook();
+  book.add(offer('o1', { expiresMs: 10 }));
+  book.add(offer('o2', { expiresMs: 20 }));
+  t.deepEqual(book.expired(9), []);
+  t.deepEqual(book.expired(10).map((open) => open.offer), ['o1']);
+  book.take('o1');
+  t.is(book.nextExpiry(), 20);
+  t.deepEqual(book.ofAgent('a').map((open) => open.offer), ['o2']);
+});
+
+test('refusals are clamped as Mesos clamps them', (t) => {
+  t.is(refuseFor(undefined), 5_000);
+  t.is(refuseFor(-1), 5_000);
+  t.is(refuseFor(0), 0);
+  t.is(refuseFor(10), 1_000);
+  t.is(refuseFor(99_999_999_000), 31_536_000_000);
+});
+
+test('silence makes an agent disconnected, then unreachable; a new leader gives a full period', (t) => {
+  const contacts = new Contacts({ leaseMs: 90, unreachableMs: 60, unreachableMeteredMs: 600 });
+  contacts.expect('old', false, 0);
+  contacts.heard('a', false, 0);
+  contacts.heard('m', true, 0);
+  t.deepEqual(contacts.due(89), { expired: [], unreachable: [] });
+  contacts.renew('a', 50);
+  t.deepEqual(contacts.due(139), { expired: [], unreachable: [] });
+  t.deepEqual(contacts.due(140).expired, ['a']);
+  contacts.lost('a', 140);
+  t.deepEqual(contacts.due(199).unreachable, ['old']);
+  t.deepEqual(contacts.due(200).unreachable, ['old', 'a']);
+  t.true(contacts.connected('m'));
+  contacts.forget('a');
+  contacts.forget('old');
+  t.is(contacts.nextMs(), 360, 'a metered link is given four times as long');
+});
+
+test('a reconcile is always answered', (t) => {
+  t.is(answerUnknown({ known: undefined, agent: 'registered' })?.state, 'TASK_GONE');
+  t.is(answerUnknown({ known: undefined, agent: 'disconnected' })?.state, 'TASK_UNKNOWN');
+  t.is(answerUnknown({ known: undefined, agent: 'unreachable' })?.state, 'TASK_UNREACHABLE');
+  t.is(answerUnknown({ known: undefined, agent: 'gone' })?.state, 'TASK_GONE_BY_OPERATOR');
+  t.is(answerUnknown({ known: undefined, agent: undefined })?.state, 'TASK_UNKNOWN');
+  t.is(answerUnknown({ known: { state: 'TASK_RUNNING', attempt: 0 }, agent: undefined }), undefined);
+});

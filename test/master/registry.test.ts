@@ -1,0 +1,196 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { contains } from '../../protocol/resource-arithmetic.ts';
+import { isTerminal, type TaskStatus } from '../../protocol/task.ts';
+import { apply } from '../../master/registry/apply.ts';
+import { type Command, decodeCommand, encodeCommand, type RegisterAgent } from '../../master/registry/commands.ts';
+import type { RegistryEvent } from '../../master/registry/events.ts';
+import { emptyRegistry, type Registry, tasksOfAgent } from '../../master/registry/registry.ts';
+import { registryOf, snapshotSlices } from '../../master/registry/snapshot.ts';
+import { resourcesOf } from '../resources-of.ts';
+
+/** A registry and its log: every command goes through the encoding that the log has. */
+class Replica {
+  registry: Registry = emptyRegistry();
+  index = 0;
+
+  apply(command: Command): RegistryEvent[] {
+    this.index++;
+    return apply(this.registry, { index: this.index, term: 1 }, decodeCommand(encodeCommand(command)));
+  }
+
+  kinds(command: Command): string[] {
+    return this.apply(command).map(({ kind }) => kind);
+  }
+}
+
+function registration(over: Partial<RegisterAgent> = {}): RegisterAgent {
+  return {
+    kind: 'REGISTER_AGENT', agent: 'id-1', name: 'pi', machine: 'm1', serial: 's1', incarnation: 'i1', counter: 1, hostname: 'pi', boot: 'b1',
+    resources: resourcesOf('cpus:4;mem:1024'), attributes: [], metered: false, tasks: [], nowMs: 1_000, ...over,
+  };
+}
+
+function launch(epoch: number, tasks: string[], cpus = '1', attempt = 0): Command {
+  return {
+    kind: 'LAUNCH', framework: 'batch', role: 'ann', agent: 'id-1', epoch, nowMs: 2_000,
+    tasks: tasks.map((task) => ({ task, attempt, argv: ['true'], resources: resourcesOf(`cpus:${cpus};mem:32`), restart: 'never', killGraceMs: 3_000 })),
+  };
+}
+
+function update(task: string, sequence: number, state: TaskStatus['state'], attempt = 0): Command {
+  const status = { framework: 'batch', task, attempt, restart: 0, uuid: `${task}-${sequence}`, sequence, state };
+  return { kind: 'UPDATE_TASKS', agent: 'id-1', epoch: 1, updates: [status], nowMs: 3_000 };
+}
+
+function replica(): Replica {
+  const one = new Replica();
+  one.apply(registration());
+  one.apply({ kind: 'SUBSCRIBE_FRAMEWORK', framework: 'batch', roles: ['ann'], nowMs: 1_000 });
+  return one;
+}
+
+test('a registration gives an epoch, once for a nonce', (t) => {
+  const one = new Replica();
+  const [first] = one.apply(registration());
+  t.like(first, { kind: 'AGENT_REGISTERED', repeated: false, agent: { epoch: 1 } });
+  const [again] = one.apply(registration());
+  t.like(again, { kind: 'AGENT_REGISTERED', repeated: true, agent: { epoch: 1 } });
+  const [next] = one.apply(registration({ counter: 2 }));
+  t.like(next, { kind: 'AGENT_REGISTERED', repeated: false, agent: { epoch: 3 } });
+  const [late] = one.apply(registration());
+  t.like(late, { kind: 'AGENT_REFUSED', fault: { code: 'STALE' } });
+});
+
+test('clones, taken names and agents that are gone are refused in words', (t) => {
+  const one = replica();
+  t.like(one.apply(registration({ counter: 2, machine: 'other' }))[0], { kind: 'AGENT_REFUSED', fault: { code: 'CLONED' } });
+  const [taken] = one.apply(registration({ agent: 'id-2', machine: 'm2' }));
+  t.like(taken, { kind: 'AGENT_REFUSED', fault: { code: 'NAME_TAKEN' } });
+  t.regex(taken?.kind === 'AGENT_REFUSED' ? taken.fault.hint : '', /pi-2 is free/);
+  one.apply({ kind: 'AGENT_GONE', agent: 'pi', request: 'r', nowMs: 4_000 });
+  t.like(one.apply(registration({ counter: 3 }))[0], { kind: 'AGENT_REFUSED', fault: { code: 'GONE' } });
+  t.like(one.apply(registration({ agent: 'id-2', machine: 'm2' }))[0], { kind: 'AGENT_REGISTERED' }, 'the name is free again');
+});
+
+test('a launch is checked against replicated facts', (t) => {
+  const one = replica();
+  t.deepEqual(one.kinds(launch(1, ['j.0', 'j.1'])), ['TASK_PLACED', 'TASK_PLACED']);
+  t.like(one.apply(launch(1, ['j.0']))[0], { kind: 'TASK_REFUSED', fault: { code: 'EXISTS' } });
+  t.like(one.apply(launch(9, ['j.2']))[0], { kind: 'TASK_REFUSED', fault: { code: 'OFFER_GONE' } });
+  t.like(one.apply(launch(1, ['j.3'], '3'))[0], { kind: 'TASK_REFUSED', fault: { code: 'OVER_OFFER' } });
+  t.deepEqual(one.kinds(launch(1, ['j.4'], '2')), ['TASK_PLACED'], 'the rest still fits');
+});
+
+test('updates apply in the order of their sequence, repeated ones are only acknowledged', (t) => {
+  const one = replica();
+  one.apply(launch(1, ['j.0']));
+  t.deepEqual(one.kinds(update('j.0', 2, 'TASK_FINISHED')), [], 'a hole waits');
+  t.deepEqual(one.kinds(update('j.0', 1, 'TASK_RUNNING')), ['TASK_UPDATED']);
+  t.deepEqual(one.kinds(update('j.0', 1, 'TASK_RUNNING')), ['UPDATE_REPEATED']);
+  t.like(one.apply(update('j.0', 2, 'TASK_FINISHED'))[0], { kind: 'TASK_UPDATED', freed: true });
+  t.deepEqual(one.kinds(update('j.0', 3, 'TASK_FAILED')), ['UPDATE_REPEATED'], 'nothing follows an end');
+  t.is(one.registry.tasks.get('batch/j.0/0')?.state, 'TASK_FINISHED');
+});
+
+test('what the framework has acknowledged moves to the history', (t) => {
+  const one = replica();
+  one.apply(launch(1, ['j.0']));
+  one.apply(update('j.0', 1, 'TASK_RUNNING'));
+  one.apply(update('j.0', 2, 'TASK_FINISHED'));
+  const acknowledge = (uuid: string): string[] => one.kinds({ kind: 'ACKNOWLEDGE', framework: 'batch', updates: [{ task: 'j.0', uuid }], nowMs: 5_000 });
+  t.deepEqual(acknowledge('j.0-1'), []);
+  t.deepEqual(acknowledge('j.0-2'), ['TASK_FORGOTTEN']);
+  t.is(one.registry.tasks.size, 0);
+  t.is(one.registry.finished.get('batch/j.0/0')?.state, 'TASK_FINISHED');
+  t.like(one.apply(launch(1, ['j.0']))[0], { kind: 'TASK_REFUSED', fault: { code: 'EXISTS' } }, 'an attempt never runs twice');
+});
+
+test('unreachable frees nothing; the next registration tells what still runs', (t) => {
+  const one = replica();
+  one.apply(launch(1, ['j.0', 'j.1', 'j.2']));
+  one.apply(update('j.0', 1, 'TASK_RUNNING'));
+  one.apply(update('j.1', 1, 'TASK_RUNNING'));
+  one.apply({ kind: 'AGENT_UNREACHABLE', agent: 'id-1', epoch: 1, nowMs: 4_000 });
+  t.true(tasksOfAgent(one.registry, 'id-1').every(({ state }) => state === 'TASK_UNREACHABLE'));
+  const known = { framework: 'batch', task: 'j.0', attempt: 0, restart: 0, state: 'TASK_RUNNING', sequence: 1, resources: [] } as const;
+  const orphan = { ...known, task: 'x.0' };
+  const events = one.apply(registration({ counter: 2, tasks: [known, orphan] }));
+  t.is(one.registry.tasks.get('batch/j.0/0')?.state, 'TASK_RUNNING');
+  t.is(one.registry.tasks.get('batch/j.1/0')?.state, 'TASK_GONE');
+  t.true(events.some((event) => event.kind === 'TASK_ORPHANED' && event.task.info.task === 'x.0'));
+});
+
+test('a launch that never reached its agent is dropped by the next registration, not by a reconcile', (t) => {
+  const one = replica();
+  one.apply(launch(1, ['j.0']));
+  one.apply({ kind: 'RECONCILE_AGENT', agent: 'id-1', epoch: 1, tasks: [], nowMs: 3_000 });
+  t.is(one.registry.tasks.get('batch/j.0/0')?.state, 'TASK_STAGING');
+  one.apply(registration({ counter: 2 }));
+  t.is(one.registry.tasks.get('batch/j.0/0')?.state, 'TASK_DROPPED');
+});
+
+test('an agent that came back in time is not lost', (t) => {
+  const one = replica();
+  one.apply(launch(1, ['j.0']));
+  one.apply(update('j.0', 1, 'TASK_RUNNING'));
+  const lost: Command = { kind: 'END_TASKS', tasks: [{ framework: 'batch', task: 'j.0', attempt: 0 }], state: 'TASK_LOST', reason: 'LOST_AFTER', message: '', nowMs: 9_000 };
+  t.deepEqual(one.kinds(lost), []);
+  one.apply({ kind: 'AGENT_UNREACHABLE', agent: 'id-1', epoch: 1, nowMs: 4_000 });
+  t.deepEqual(one.kinds(lost), ['TASK_UPDATED']);
+});
+
+test('the store compares before it sets, and a repeated request succeeds again', (t) => {
+  const one = replica();
+  const store = (value: string | null, version: number): RegistryEvent | undefined =>
+    one.apply({ kind: 'STORE', framework: 'batch', key: 'k', value, version, request: 'r' })[0];
+  t.like(store('a', 0), { kind: 'STORED', version: 1, fault: undefined });
+  t.like(store('a', 0), { kind: 'STORED', version: 1, fault: undefined });
+  t.like(store('b', 0), { kind: 'STORED', version: 1, fault: { code: 'CONFLICT' } });
+  t.like(store('b', 1), { kind: 'STORED', version: 2, fault: undefined });
+  t.like(store(null, 2), { kind: 'STORED', version: 0, fault: undefined });
+  t.like(store(null, 2), { kind: 'STORED', version: 0, fault: undefined });
+});
+
+test('a name has one role, and a revoked token is gone', (t) => {
+  const one = new Replica();
+  const create = (token: string, role: 'user' | 'viewer'): RegistryEvent | undefined =>
+    one.apply({ kind: 'CREATE_TOKEN', token, name: 'ann', role, hash: 'h', request: token, nowMs: 1 })[0];
+  t.like(create('t1', 'user'), { kind: 'TOKEN_CREATED' });
+  t.like(create('t2', 'viewer'), { kind: 'REQUEST_REFUSED', fault: { code: 'EXISTS' } });
+  t.deepEqual(one.kinds({ kind: 'REVOKE_TOKEN', token: 'ann', request: 'r' }), ['TOKENS_REVOKED']);
+  t.deepEqual(one.kinds({ kind: 'REVOKE_TOKEN', token: 'ann', request: 'r' }), ['REQUEST_REFUSED']);
+});
+
+const commands = fc.array(
+  fc.oneof(
+    fc.record({ counter: fc.integer({ min: 1, max: 4 }), keep: fc.boolean() }).map(({ counter }) => registration({ counter })),
+    fc.record({ tasks: fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd', 'e'), { maxLength: 3 }), epoch: fc.integer({ min: 1, max: 20 }), attempt: fc.integer({ min: 0, max: 3 }) })
+      .map(({ tasks, epoch, attempt }) => launch(epoch, tasks, '1.5', attempt)),
+    fc.record({ task: fc.constantFrom('a', 'b', 'c', 'd', 'e'), sequence: fc.integer({ min: 1, max: 3 }), attempt: fc.integer({ min: 0, max: 3 }), state: fc.constantFrom('TASK_RUNNING' as const, 'TASK_FINISHED' as const, 'TASK_FAILED' as const) })
+      .map(({ task, sequence, state, attempt }) => update(task, sequence, state, attempt)),
+    fc.constant<Command>({ kind: 'AGENT_UNREACHABLE', agent: 'id-1', epoch: 1, nowMs: 1 }),
+    fc.constantFrom('a', 'b', 'c').map((task): Command => ({ kind: 'ACKNOWLEDGE', framework: 'batch', updates: [1, 2, 3].map((at) => ({ task, uuid: `${task}-${at}` })), nowMs: 9 })),
+    fc.constantFrom('a', 'b').map((task): Command => ({ kind: 'KILL', framework: 'batch', tasks: [{ task, graceMs: undefined }] })),
+  ),
+  { maxLength: 60 },
+);
+
+test('whatever is committed: an agent is never over-committed, and a replica is the same', (t) => {
+  fc.assert(
+    fc.property(commands, (list) => {
+      const one = replica();
+      const two = replica();
+      for (const command of list) {
+        one.apply(command);
+        two.apply(command);
+        const used = tasksOfAgent(one.registry, 'id-1').filter(({ state, orphan }) => !isTerminal(state) && !orphan).length;
+        if (!contains(resourcesOf('cpus:4'), used === 0 ? [] : resourcesOf(`cpus:${used * 1.5}`))) return false;
+      }
+      t.deepEqual(one.registry, two.registry);
+      t.deepEqual(registryOf(snapshotSlices(one.registry)), one.registry, 'a snapshot is the registry');
+      return true;
+    }),
+    { numRuns: 200 },
+  );
+});

@@ -1,0 +1,352 @@
+import type { Clock, Timer } from '../../io/clock.ts';
+import {
+  type Launcher,
+  LauncherError,
+  type TaskExit,
+  type TaskSignal,
+  type TaskStart,
+  type TaskStarted,
+  type TaskState,
+} from '../../io/launcher.ts';
+
+/** What a simulated task does. */
+export interface SimulatedProgram {
+  /** Virtual milliseconds until its main process ends by itself. Default 1. */
+  readonly runMs?: number;
+  /** It does not end by itself. */
+  readonly stays?: boolean;
+  /** Default 0. */
+  readonly code?: number;
+  /** Written to `stdout` when it starts. */
+  readonly output?: string;
+  readonly ignoresTerm?: boolean;
+  /** Leaves a child in its group that ends only by a signal. */
+  readonly forks?: boolean;
+}
+
+interface Folder {
+  readonly program: SimulatedProgram;
+  claimed?: 'launcher' | 'agent';
+  pid?: number;
+  /** The main process runs. */
+  running: boolean;
+  /** A forked child runs. */
+  child: boolean;
+  stopped: boolean;
+  /** Milliseconds that the main process still has to run. */
+  leftMs: number;
+  since: number;
+  timer?: Timer;
+  code?: number;
+  stdout: string;
+}
+
+/** Virtual milliseconds until a line sent is read, and until a dead launcher process is replaced. */
+const READ_MS = 1;
+const REPLACE_MS = 5;
+
+const DEADLY: Readonly<Record<TaskSignal, number | undefined>> = {
+  SIGHUP: 129,
+  SIGINT: 130,
+  SIGQUIT: 131,
+  SIGKILL: 137,
+  SIGUSR1: 138,
+  SIGUSR2: 140,
+  SIGTERM: 143,
+  SIGSTOP: undefined,
+  SIGCONT: undefined,
+};
+
+/**
+ * One machine's launcher process, task folders and processes, on virtual time: what outlives an agent. `programs` says
+ * what a task does; by default its last argument is the {@link SimulatedProgram} as JSON.
+ */
+export class SimulatedMachine {
+  readonly #clock: Clock;
+  readonly #programs: (task: TaskStart) => SimulatedProgram;
+  readonly #folders = new Map<string, Folder>();
+  /** Lines in the pipe. */
+  #lines: string[] = [];
+  #up = false;
+  #frozen = false;
+  #pids = 100;
+  #agent: SimulatedLauncher | undefined;
+
+  constructor(clock: Clock, programs: (task: TaskStart) => SimulatedProgram = fromLastArgument) {
+    this.#clock = clock;
+    this.#programs = programs;
+  }
+
+  /** What `attachLauncher` is on a real machine. An agent attached before is cut off, as if killed. */
+  attach(): Launcher {
+    this.#agent?.cut();
+    this.#up = true;
+    this.#agent = new SimulatedLauncher(this);
+    return this.#agent;
+  }
+
+  /** The agent is killed: it hears and says nothing from now on. */
+  killAgent(): void {
+    this.#agent?.cut();
+    this.#agent = undefined;
+  }
+
+  /** The launcher process is killed: supervisors and tasks go on, the agent replaces it. */
+  killLauncher(): void {
+    this.#up = false;
+    this.#frozen = false;
+    this.#lines = [];
+    this.#clock.after(REPLACE_MS, () => {
+      if (this.#agent === undefined || this.#up) return;
+      this.#up = true;
+      this.#agent.restarted();
+    });
+  }
+
+  /** The launcher process reads nothing until `thaw`. */
+  freeze(): void {
+    this.#frozen = true;
+  }
+
+  thaw(): void {
+    this.#frozen = false;
+    this.#clock.after(READ_MS, () => this.#readAll());
+  }
+
+  /** The machine goes down: no process is left, files are. */
+  reboot(): void {
+    this.killAgent();
+    this.#up = false;
+    this.#lines = [];
+    for (const folder of this.#folders.values()) {
+      folder.timer?.cancel();
+      folder.running = false;
+      folder.child = false;
+    }
+  }
+
+  /** How many processes the task has. */
+  processes(folder: string): number {
+    const found = this.#folders.get(folder);
+    return Number(found?.running ?? false) + Number(found?.child ?? false);
+  }
+
+  stdout(folder: string): string {
+    return this.#folders.get(folder)?.stdout ?? '';
+  }
+
+  /** For {@link SimulatedLauncher}: what an agent's side does to the machine. */
+  make(task: TaskStart): void {
+    const program = this.#programs(task);
+    if (this.#folders.has(task.folder)) return;
+    this.#folders.set(task.folder, {
+      program,
+      running: false,
+      child: false,
+      stopped: false,
+      leftMs: program.runMs ?? 1,
+      since: 0,
+      stdout: '',
+    });
+  }
+
+  send(folder: string): void {
+    this.#lines.push(folder);
+    this.#clock.after(READ_MS, () => this.#readAll());
+  }
+
+  signal(name: string, signal: TaskSignal): boolean {
+    const folder = this.#folders.get(name);
+    if (folder === undefined || (!folder.running && !folder.child)) return false;
+    if (signal === 'SIGSTOP' && !folder.stopped) {
+      folder.stopped = true;
+      folder.timer?.cancel();
+      folder.leftMs -= this.#clock.monotonic() - folder.since;
+    }
+    if (signal === 'SIGCONT' && folder.stopped) {
+      folder.stopped = false;
+      this.#run(name, folder);
+    }
+    const code = DEADLY[signal];
+    if (code === undefined || (folder.stopped && signal !== 'SIGKILL')) return true;
+    if (signal === 'SIGTERM' && folder.program.ignoresTerm === true) return true;
+    folder.child = false;
+    if (folder.running) {
+      folder.timer?.cancel();
+      folder.timer = this.#clock.after(0, () => this.#end(name, folder, code));
+    }
+    return true;
+  }
+
+  adopt(name: string): TaskState {
+    const folder = this.#folders.get(name);
+    if (folder === undefined) return { state: 'missing' };
+    if (folder.code !== undefined) return { state: 'exited', code: folder.code };
+    if (folder.claimed === undefined) return { state: 'unclaimed' };
+    if (folder.claimed === 'agent') return { state: 'withdrawn' };
+    return folder.running ? { state: 'running', pid: folder.pid, supervised: true } : { state: 'vanished' };
+  }
+
+  claim(name: string): boolean {
+    const folder: Folder = this.#folders.get(name) ?? {
+      program: {},
+      running: false,
+      child: false,
+      stopped: false,
+      leftMs: 0,
+      since: 0,
+      stdout: '',
+    };
+    this.#folders.set(name, folder);
+    if (folder.claimed !== undefined) return false;
+    folder.claimed = 'agent';
+    return true;
+  }
+
+  remove(name: string): void {
+    this.#folders.delete(name);
+  }
+
+  detach(agent: SimulatedLauncher): void {
+    if (this.#agent === agent) this.#agent = undefined;
+  }
+
+  quit(): void {
+    this.#up = false;
+  }
+
+  #readAll(): void {
+    if (!this.#up || this.#frozen) return;
+    for (const name of this.#lines.splice(0)) {
+      const folder = this.#folders.get(name);
+      if (folder === undefined || folder.claimed !== undefined) continue;
+      folder.claimed = 'launcher';
+      folder.pid = this.#pids++;
+      folder.running = true;
+      folder.child = folder.program.forks === true;
+      folder.stdout += folder.program.output ?? '';
+      this.#run(name, folder);
+      this.#agent?.started({ folder: name, pid: folder.pid });
+    }
+  }
+
+  #run(name: string, folder: Folder): void {
+    folder.since = this.#clock.monotonic();
+    if (folder.running && folder.program.stays !== true) {
+      folder.timer = this.#clock.after(folder.leftMs, () => this.#end(name, folder, folder.program.code ?? 0));
+    }
+  }
+
+  #end(name: string, folder: Folder, code: number): void {
+    folder.running = false;
+    folder.code = code;
+    this.#agent?.exited({ folder: name, code });
+  }
+}
+
+/** One agent's side of a {@link SimulatedMachine}. */
+class SimulatedLauncher implements Launcher {
+  readonly #machine: SimulatedMachine;
+  readonly #startedListeners: ((started: TaskStarted) => void)[] = [];
+  readonly #exitListeners: ((exit: TaskExit) => void)[] = [];
+  readonly #restartedListeners: (() => void)[] = [];
+  readonly #sent = new Set<string>();
+  #cut = false;
+
+  constructor(machine: SimulatedMachine) {
+    this.#machine = machine;
+  }
+
+  cut(): void {
+    this.#cut = true;
+  }
+
+  started(started: TaskStarted): void {
+    this.#sent.delete(started.folder);
+    for (const listener of this.#startedListeners) listener(started);
+  }
+
+  exited(exit: TaskExit): void {
+    for (const listener of this.#exitListeners) listener(exit);
+  }
+
+  restarted(): void {
+    for (const folder of this.#sent) this.#machine.send(folder);
+    for (const listener of this.#restartedListeners) listener();
+  }
+
+  launch(task: TaskStart): Promise<void> {
+    return this.#do(() => {
+      this.#machine.make(task);
+      this.#send(task.folder);
+    });
+  }
+
+  resend(folder: string): Promise<void> {
+    return this.#do(() => this.#send(folder));
+  }
+
+  onStarted(listener: (started: TaskStarted) => void): void {
+    this.#startedListeners.push(listener);
+  }
+
+  onExit(listener: (exit: TaskExit) => void): void {
+    this.#exitListeners.push(listener);
+  }
+
+  onRestarted(listener: () => void): void {
+    this.#restartedListeners.push(listener);
+  }
+
+  signal(folder: string, signal: TaskSignal): Promise<boolean> {
+    return this.#do(() => this.#machine.signal(folder, signal));
+  }
+
+  adopt(folder: string): Promise<TaskState> {
+    return this.#do(() => this.#machine.adopt(folder));
+  }
+
+  claim(folder: string): Promise<boolean> {
+    return this.#do(() => {
+      this.#sent.delete(folder);
+      return this.#machine.claim(folder);
+    });
+  }
+
+  remove(folder: string): Promise<void> {
+    return this.#do(() => {
+      this.#sent.delete(folder);
+      this.#machine.remove(folder);
+    });
+  }
+
+  close(): Promise<void> {
+    this.#cut = true;
+    this.#machine.detach(this);
+    return Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    return this.#do(() => {
+      this.#machine.quit();
+      void this.close();
+    });
+  }
+
+  #send(folder: string): void {
+    this.#sent.add(folder);
+    this.#machine.send(folder);
+  }
+
+  /** A killed agent waits for ever; a closed one is told so. Both are a rejection here, which nobody hears when killed. */
+  #do<T>(act: () => T): Promise<T> {
+    if (this.#cut) return Promise.reject(new LauncherError('CLOSED', 'this launcher is closed'));
+    return new Promise((resolve) => resolve(act()));
+  }
+}
+
+function fromLastArgument(task: TaskStart): SimulatedProgram {
+  if ('shell' in task.argv) return {};
+  const last = task.argv.at(-1) ?? '{}';
+  return last.startsWith('{') ? (JSON.parse(last) as SimulatedProgram) : {};
+}

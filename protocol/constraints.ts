@@ -7,7 +7,7 @@ import { NAME_PROBLEM, RESOURCE_NAME } from './resource-name.ts';
 import { parseScalar } from './resource-scalar.ts';
 
 interface Written {
-  /** As the person wrote it: what `mesq why` shows. */
+  /** As the person wrote it. */
   readonly text: string;
   /** The name of an attribute, `hostname`, or `agent` (the agent's name). */
   readonly field: string;
@@ -126,6 +126,11 @@ function afterSpace(text: string, from: number): number {
   let at = from;
   while (/\s/.test(text.charAt(at))) at++;
   return at;
+}
+
+/** As the person wrote it, without the space around it. */
+export function formatConstraint({ text }: Constraint): string {
+  return text.trim();
 }
 
 /** A candidate's value of a field; undefined where it has none. An attribute named `hostname` or `agent` is hidden by the real one. */

@@ -64,7 +64,7 @@ export const LIMITS = {
   constraintLength: 256,
   patternLength: 128,
   /** Steps a regular expression is compiled to: with them, the cost of one match is bounded. */
-  patternSteps: 500,
+  patternSteps: 250,
   /** Longest duration that anybody may write: ten years. */
   durationMs: 315_360_000_000,
   /** Bytes of one bulk chunk. */

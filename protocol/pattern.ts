@@ -73,34 +73,39 @@ export function parsePattern(text: string): Pattern | PatternProblem {
 
 /** True where the whole text matches. */
 export function matchesPattern(pattern: Pattern, text: string): boolean {
-  let current = new Set<number>();
-  reach(pattern, 0, current);
+  // When each step was reached last: one array instead of a set for every character.
+  const reachedAt = new Uint32Array(pattern.length + 1);
+  let time = 1;
+  let current = reach(pattern, [0], reachedAt, time);
   for (const character of text) {
     const code = character.codePointAt(0) ?? 0;
-    const next = new Set<number>();
+    const taken: number[] = [];
     for (const at of current) {
       const step = pattern[at];
-      if (step !== undefined && 'codes' in step && takes(step, code)) reach(pattern, at + 1, next);
+      if (step !== undefined && 'codes' in step && takes(step, code)) taken.push(at + 1);
     }
-    if (next.size === 0) return false;
-    current = next;
+    if (taken.length === 0) return false;
+    time++;
+    current = reach(pattern, taken, reachedAt, time);
   }
-  return current.has(pattern.length);
+  return reachedAt[pattern.length] === time;
 }
 
 function takes({ codes, negated }: { codes: Codes; negated: boolean }, code: number): boolean {
-  return codes.some(([from, to]) => code >= from && code <= to) !== negated;
+  return codes.some((range) => code >= range[0] && code <= range[1]) !== negated;
 }
 
-/** Adds every step that can be reached from `start` without taking a character. */
-function reach(pattern: Pattern, start: number, reached: Set<number>): void {
-  const open = [start];
+/** Every step that can be reached from `open` without taking a character. */
+function reach(pattern: Pattern, open: number[], reachedAt: Uint32Array, time: number): number[] {
+  const reached: number[] = [];
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
-    if (reached.has(at)) continue;
-    reached.add(at);
+    if (reachedAt[at] === time) continue;
+    reachedAt[at] = time;
+    reached.push(at);
     const step = pattern[at];
-    if (step !== undefined && 'go' in step) open.push(...step.go);
+    if (step !== undefined && 'go' in step) open.push(step.go[0], step.go[1]);
   }
+  return reached;
 }
 
 /** Appends the steps of a node; false as soon as they are too many. */

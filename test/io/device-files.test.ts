@@ -1,0 +1,86 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import test from 'ava';
+import { linuxAdapter } from '../../firmware-adapters/linux/linux-adapter.ts';
+import { deviceFiles, within } from '../../io/node/device-files.ts';
+import { RASPBERRY_PI_5 } from '../firmware-adapters/fixtures/machines.ts';
+import { machineFiles } from '../firmware-adapters/machine-files.ts';
+
+const SECOND = 1_000;
+/** Longer than any test takes: what ends sooner did not end by time. */
+const LONG = 60 * SECOND;
+
+async function folder(t: { teardown: (remove: () => Promise<void>) => void }): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'mesq-device-files-'));
+  t.teardown(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+const text = (bytes: Uint8Array | undefined) => (bytes === undefined ? undefined : new TextDecoder().decode(bytes));
+
+test('reads the start of a file and the first names of a folder, below its root', async (t) => {
+  const root = await folder(t);
+  await mkdir(join(root, 'sys'));
+  await writeFile(join(root, 'sys', 'b'), 'hello');
+  await writeFile(join(root, 'sys', 'a'), '');
+  await writeFile(join(root, 'sys', 'c'), '');
+  const files = deviceFiles(root);
+  t.is(text(await files.read('/sys/b', 100, LONG)), 'hello');
+  t.is(text(await files.read('/sys/b', 2, LONG)), 'he');
+  t.deepEqual(await files.list('/sys', 2, LONG), ['a', 'b']);
+  t.is(files.host(), undefined);
+});
+
+test('what is missing, a folder, or beyond the root reads as undefined', async (t) => {
+  const root = await folder(t);
+  const outside = await folder(t);
+  await writeFile(join(outside, 'secret'), 'x');
+  await symlink(join(outside, 'secret'), join(root, 'link'));
+  await mkdir(join(root, 'folder'));
+  const files = deviceFiles(root);
+  t.is(await files.read('/none', 10, LONG), undefined);
+  t.is(await files.read('/folder', 10, LONG), undefined);
+  t.is(await files.read('/link', 10, LONG), undefined);
+  t.is(await files.read(`/../${outside.split('/').at(-1)}/secret`, 10, LONG), undefined);
+  t.is(await files.list('/none', 10, LONG), undefined);
+  t.is(await files.disk(join(root, 'none'), LONG), undefined);
+});
+
+test('a named pipe without a writer does not hang it', async (t) => {
+  const root = await folder(t);
+  execFileSync('mkfifo', [join(root, 'pipe')]);
+  t.is(text(await deviceFiles(root).read('/pipe', 10, LONG)), '');
+});
+
+test('gives up on what never answers or fails', async (t) => {
+  t.is(await within(1, () => new Promise(() => {})), undefined);
+  t.is(await within(LONG, () => Promise.reject(new Error('no'))), undefined);
+  t.is(await within(LONG, () => Promise.resolve(7)), 7);
+});
+
+test('knows this machine', async (t) => {
+  const files = deviceFiles();
+  const host = files.host();
+  t.true(host !== undefined && host.cpus >= 1 && host.memoryBytes > 0 && host.hostname !== '');
+  const disk = await files.disk(tmpdir(), LONG);
+  t.true(disk !== undefined && disk.totalBytes >= disk.freeBytes && disk.totalBytes > 0);
+  t.true(text(await files.read('/proc/meminfo', 65_536, LONG))?.startsWith('MemTotal:'));
+});
+
+test('a probe sees the same on disk as in memory', async (t) => {
+  const root = await folder(t);
+  for (const [path, content] of Object.entries(RASPBERRY_PI_5)) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), content);
+  }
+  const onDisk = deviceFiles(root);
+  const disk = await onDisk.disk(root, LONG);
+  const found = await linuxAdapter({
+    files: { ...onDisk, disk: () => Promise.resolve(disk) },
+    dataFolder: root,
+  }).probe();
+  const expected = await linuxAdapter({ files: machineFiles(RASPBERRY_PI_5, disk), dataFolder: root }).probe();
+  t.deepEqual(found, expected);
+});

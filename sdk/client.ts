@@ -8,6 +8,7 @@ import { BATCH_OPERATIONS } from '../protocol/job.ts';
 import { OPERATIONS, REPLIES, REQUESTS } from '../protocol/operator.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { ChunkRouter } from './chunk-router.ts';
+import type { DeepReadonly } from './deep-readonly.ts';
 import { readLeader } from './leader-document.ts';
 import { type OutputPiece, type ReadOutputOptions, readOutput } from './output-reader.ts';
 import { PartStream } from './part-stream.ts';
@@ -65,13 +66,13 @@ export interface Client {
    */
   request<Op extends keyof LeaderOps>(
     op: Op,
-    body: InferInput<LeaderOps[Op]['body']>,
+    body: DeepReadonly<InferInput<LeaderOps[Op]['body']>>,
     options?: RequestOptions & { framework?: undefined },
   ): Promise<InferOutput<LeaderOps[Op]['part']> | Fault>;
   /** Asks the batch framework, by its name. */
   request<Op extends keyof BatchOps>(
     op: Op,
-    body: InferInput<BatchOps[Op]['body']>,
+    body: DeepReadonly<InferInput<BatchOps[Op]['body']>>,
     options: RequestOptions & { framework: string },
   ): Promise<InferOutput<BatchOps[Op]['part']> | Fault>;
   /**

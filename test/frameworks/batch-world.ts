@@ -19,6 +19,7 @@ export class BatchWorld {
   batch: Batch;
   driver: SchedulerDriver;
   readonly #random: SeededRandom;
+  #bus: SimulatedBus | undefined;
 
   constructor(seed: number, options: Partial<TestMasterOptions> = {}, duplicates = 0) {
     this.#random = new SeededRandom(seed);
@@ -36,8 +37,9 @@ export class BatchWorld {
     const write = (event: string, fields: object = {}) => this.errors.push(`${event} ${JSON.stringify(fields)}`);
     const log = { debug: () => {}, info: () => {}, warn: write, error: write };
     this.batch = createBatch({ clock: this.clock, log });
+    this.#bus = this.bus('batch');
     this.driver = createSchedulerDriver({
-      bus: this.bus('batch'),
+      bus: this.#bus,
       name: 'batch',
       roles: [],
       scheduler: this.batch,
@@ -54,7 +56,7 @@ export class BatchWorld {
   restartBatch(): void {
     this.driver.stop();
     this.batch.stop();
-    this.network.cut('batch');
+    this.#bus?.kill();
     this.startBatch();
   }
 

@@ -6,7 +6,7 @@ import { NAME_PROBLEM, RESOURCE_NAME } from './resource-name.ts';
 import { formatRanges, type Ranges } from './resource-ranges.ts';
 import { RangesSchema } from './resource-ranges-schema.ts';
 import { formatScalar } from './resource-scalar.ts';
-import { trim, valueAt } from './resource-value.ts';
+import { bracketProblem, trim, valueAt } from './resource-value.ts';
 
 /** What is true of an agent: text, a number in thousandths (may be negative), or ranges. */
 export type Attribute =
@@ -44,13 +44,8 @@ export function parseAttributes(text: string): Attributes | Fault {
     if (value instanceof Fault) return value;
     if (value.type === 'SET')
       return faultIn('BAD_ATTRIBUTES', text, place.from + colon + 1, 'an attribute cannot be a set');
-    if (value.type === 'TEXT' && value.text.length > LIMITS.attributeLength) {
-      return faultIn(
-        'BAD_ATTRIBUTES',
-        text,
-        begin,
-        `the value of ${name} has more than ${LIMITS.attributeLength} characters`,
-      );
+    if (value.type === 'TEXT' && !isAttributeText(value.text)) {
+      return faultIn('BAD_ATTRIBUTES', text, trim({ ...place, from: place.from + colon + 1 }).from, TEXT_PROBLEM);
     }
     const { type: _, ...rest } = value;
     attributes.push({ name, ...rest });
@@ -58,11 +53,12 @@ export function parseAttributes(text: string): Attributes | Fault {
   return attributes;
 }
 
-const TEXT_PROBLEM = `the text of an attribute has 1 to ${LIMITS.attributeLength} characters, no brackets, no ";" and no space around it`;
+const TEXT_PROBLEM = `the text of an attribute has 1 to ${LIMITS.attributeLength} characters, no [ ] { } or lone ( ), no ";" and no space around it`;
 
 /** True for what the written form can carry. */
 export function isAttributeText(text: string): boolean {
-  return text !== '' && text.length <= LIMITS.attributeLength && !/[[\]{};\p{Cc}]/u.test(text) && text.trim() === text;
+  const isPlain = !/[;\p{Cc}]/u.test(text) && bracketProblem(text) === undefined;
+  return isPlain && text !== '' && text.length <= LIMITS.attributeLength && text.trim() === text;
 }
 
 /** The way back from {@link parseAttributes}. */

@@ -63,6 +63,10 @@ export const LIMITS = {
   /** Characters of one constraint, and of a regular expression in it. */
   constraintLength: 256,
   patternLength: 128,
+  /** Steps a regular expression is compiled to: with them, the cost of one match is bounded. */
+  patternSteps: 500,
+  /** Longest duration that anybody may write: ten years. */
+  durationMs: 315_360_000_000,
   /** Bytes of one bulk chunk. */
   chunkBytes: 32_768,
   /** Bytes a reader of a stream may be granted at once. */

@@ -64,7 +64,7 @@ function scalarAt({ code, text, from }: Place, written: string): Value | Fault {
 }
 
 /** Offset of the first bracket that text may not have: any `[` or `{`, and a parenthesis without its partner. */
-function bracketProblem(written: string): number | undefined {
+export function bracketProblem(written: string): number | undefined {
   const bracket = written.search(/[[\]{}]/);
   if (bracket >= 0) return bracket;
   const open: number[] = [];

@@ -35,7 +35,12 @@ function textLine(time: string, level: LogLevel, event: string, fields: LogField
   return `${line}\n`;
 }
 
-/** Quotes what would be read as something else: a value from the wire can neither end the line nor add a field. */
+/** Quotes what would be read as something else: a value from the wire can neither end the line, nor add a field, nor steer a terminal. */
 function word(value: string): string {
-  return /^[^\s"=\p{Cc}\p{Zl}\p{Zp}]+$/u.test(value) ? value : JSON.stringify(value);
+  if (/^[^\s"=\p{Cc}]+$/u.test(value)) return value;
+  return JSON.stringify(value).replace(/[\p{Cc}\u2028\u2029]/gu, escaped);
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

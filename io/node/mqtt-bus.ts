@@ -30,7 +30,7 @@ export interface MqttBusOptions {
   readonly urls: readonly string[];
   readonly clientId: string;
   readonly username?: string;
-  /** Never sent over a plain connection beyond this machine: see {@link connectMqttBus}. */
+  /** Needs a user name ([MQTT-3.1.2-22]). Never sent over a plain connection beyond this machine: see {@link connectMqttBus}. */
   readonly password?: string;
   /** Seconds, 1 to 65,535. Default 60. A broken connection is noticed after at most 1.5 times that. */
   readonly keepAliveS?: number;

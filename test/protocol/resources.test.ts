@@ -265,6 +265,7 @@ test('the schema takes both forms and gives the canonical one', (t) => {
 test('reserved resources go to the role and the roles below it', (t) => {
   const all = read(t, 'cpus:1;cpus(a):2;cpus(a/b):4;cpus(a/bx):8;ports(a):[1-2];ports:[3-4]');
   t.is(formatResources(allocatableTo(all, 'a/b')), 'cpus:1;cpus(a):2;cpus(a/b):4;ports(a):[1-2];ports:[3-4]');
+  t.is(formatResources(allocatableTo(read(t, 'cpus(a/b):1;mem(a):1'), 'a/bx')), 'mem(a):1');
   t.is(formatResources(allocatableTo(all, '*')), 'cpus:1;ports:[3-4]');
   t.is(formatResources(toUnreserved(all)), 'cpus:15;ports:[1-4]');
   t.is(formatResources(asRole(read(t, 'cpus:1;cpus(a):2'), 'b')), 'cpus(b):3');

@@ -1,0 +1,29 @@
+/** Sockets that strangers connect to: TCP, TLS or WebSocket, all as byte streams. */
+export interface Listener {
+  /** Where it listens, with the port it really has: `mqtt://127.0.0.1:1883`. */
+  readonly url: string;
+  /** Calls `accept` for every connection from now on. One only. */
+  onConnection(accept: (connection: Connection) => void): void;
+  /** Stops listening; connections that stand are left alone. */
+  close(): Promise<void>;
+}
+
+export interface Connection {
+  readonly stream: ByteStream;
+  /** Of the peer, for people and limits; empty where the platform has none. */
+  readonly address: string;
+  /** The listener is bound to a loopback address and so is the peer's. */
+  readonly loopback: boolean;
+  /** Nobody on the way can read it. */
+  readonly secure: boolean;
+}
+
+/** What a broker needs of a duplex stream of the platform. */
+export interface ByteStream {
+  /** Bytes accepted by `write` that the peer has not taken. */
+  readonly writableLength: number;
+  write(bytes: Uint8Array, ...rest: unknown[]): boolean;
+  destroy(error?: Error): unknown;
+  on(event: 'readable' | 'close', listener: () => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+}

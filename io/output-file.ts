@@ -1,0 +1,32 @@
+/**
+ * One output stream of one task, kept to a cap while the task appends to it. An offset is absolute: the number of bytes
+ * that the task had written before that one, whatever has been dropped since, also across restarts of the agent.
+ * Every call rejects with a StorageError where the disk refuses, and says `undefined` where there is no such file:
+ * the task has not begun, or its folder was removed.
+ */
+export interface OutputFile {
+  /** The offset after the last byte. Never goes back. */
+  size(): Promise<number | undefined>;
+  /**
+   * Up to `length` bytes from `offset`, or from the first byte kept after it: `offset` of the answer says where they
+   * begin, and what lies between the two was dropped. Fewer where the kept parts meet, none at the end.
+   */
+  read(offset: number, length: number): Promise<OutputChunk | undefined>;
+  /**
+   * To be called now and then while the task runs: where the file is over half the cap, its last half-cap bytes become
+   * the previous part, in place of the one before, and the file starts anew. True where it did. Between two calls the
+   * file grows without bound. What the task writes in the microseconds between the last look at the file and its
+   * truncation is lost and not counted, for no system call does both: nothing at the pace of a log, 100 to 200 kB a cut
+   * in a flood of 500 MB/s.
+   */
+  cut(): Promise<boolean | undefined>;
+  /** Calls `listener` (which then reads) after every change, and once it vanished, until the returned function is called. Changes in quick succession may be told as one. */
+  watch(listener: () => void): () => void;
+}
+
+export interface OutputChunk {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  /** The file's size at the time. */
+  readonly end: number;
+}

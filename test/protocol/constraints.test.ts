@@ -1,0 +1,217 @@
+import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
+import { parseAttributes } from '../../protocol/attributes.ts';
+import { type Candidate, type Constraint, countPlaced, matches, parseConstraint } from '../../protocol/constraints.ts';
+import { Fault } from '../../protocol/faults.ts';
+import { matchesPattern, parsePattern } from '../../protocol/pattern.ts';
+
+function read(t: ExecutionContext, text: string): Constraint {
+  const constraint = parseConstraint(text);
+  return constraint instanceof Fault ? t.fail(constraint.message) : constraint;
+}
+
+function candidate(t: ExecutionContext, attributes: string, hostname = 'pi-1'): Candidate {
+  const parsed = parseAttributes(attributes);
+  return parsed instanceof Fault
+    ? t.fail(parsed.message)
+    : { agent: `agent-${hostname}`, hostname, attributes: parsed };
+}
+
+test('compares attributes, the host name and the agent', (t) => {
+  const board = candidate(t, 'board:jetson-orin-nano;arch:arm64;ram:4;ports:[1-2]');
+  const cases: readonly (readonly [string, boolean])[] = [
+    ['board==jetson-orin-nano', true],
+    [' board == jetson-orin-nano ', true],
+    ['board==jetson', false],
+    ['board!=jetson', true],
+    ['board!=jetson-orin-nano', false],
+    ['ram==4.0', true],
+    ['ram!=4.0', false],
+    ['ports==[1-2]', true],
+    ['arch~=arm.*', true],
+    ['arch~=arm', false],
+    ['arch!~arm.*', false],
+    ['LIKE:arch:arm(64|32)', true],
+    ['unlike:arch:x64', true],
+    ['hostname==pi-1', true],
+    ['hostname~=pi-\\d+', true],
+    ['agent==agent-pi-1', true],
+    ['site==roof', false],
+    ['site~=.*', false],
+    ['site!=roof', true],
+    ['site!~.*', true],
+    ['unique:site', false],
+  ];
+  for (const [text, expected] of cases) t.is(matches(read(t, text), board), expected, text);
+});
+
+test('looks at what is placed already', (t) => {
+  const roof = candidate(t, 'site:roof', 'a');
+  const hall = candidate(t, 'site:hall', 'b');
+  const yard = candidate(t, 'site:yard', 'c');
+  const may = (text: string, tasks: readonly Candidate[]) => {
+    const constraint = read(t, text);
+    const placed = countPlaced(constraint, tasks);
+    return [roof, hall, yard]
+      .filter((where) => matches(constraint, where, placed))
+      .map(({ hostname }) => hostname)
+      .join('');
+  };
+  t.is(may('unique:hostname', []), 'abc');
+  t.is(may('unique:hostname', [roof, yard]), 'b');
+  t.is(may('cluster:site', []), 'abc');
+  t.is(may('cluster:site', [hall]), 'b');
+  t.is(may('max-per:site:2', [roof, roof, hall]), 'bc');
+  t.is(may('group-by:site', [roof]), 'abc');
+  t.is(may('group-by:site', [roof, roof, hall]), 'bc');
+  t.is(may('group-by:site:3', [roof, hall]), 'c');
+  t.is(may('group-by:site:3', [roof, hall, yard]), 'abc');
+});
+
+test('says which character of a constraint is wrong', (t) => {
+  const cases: readonly (readonly [text: string, at: number, says: RegExp])[] = [
+    ['', 1, /expected the name of an attribute/],
+    ['board', 6, /found the end, expected "=="/],
+    ['board=x', 6, /found "=", expected "=="/],
+    ['board =~ x', 7, /found "=", expected "=="/],
+    ['board==', 8, /expected a value/],
+    ['==x', 1, /expected the name/],
+    ['a/b==x', 1, /a name has/],
+    ['unique:', 8, /expected the name/],
+    ['unique:hostname:2', 16, /found ":", expected the end/],
+    ['unique:host name', 13, /found "n", expected ":" or the end/],
+    ['max-per:site', 13, /how many/],
+    ['max-per:site:0', 14, /how many/],
+    ['group-by:site:x', 15, /how many groups/],
+    ['like:arch', 10, /a pattern/],
+    ['arch~=(a', 9, /found the end, expected "\)"/],
+    ['arch~=a)', 8, /expected "\(" before/],
+    ['arch~=[a', 9, /expected "\]"/],
+    ['arch~=[b-a]', 9, /ascending/],
+    ['arch~=[\\w-z]', 10, /ascending/],
+    ['arch~=[\\D]', 8, /no \\D/],
+    ['arch~=*a', 7, /something to repeat/],
+    ['arch~=a**', 9, /something to repeat/],
+    ['arch~=a{5,2}', 8, /n up to m/],
+    ['arch~=a{999}', 8, /up to 255/],
+    ['arch~=(?=a)', 8, /plain group/],
+    ['arch~=(a)\\1', 11, /after "\\"/],
+    ['arch~=a^b', 8, /only in front/],
+    ['arch~=((a{200}){200}){200}', 7, /500 steps/],
+    [`arch~=${'a'.repeat(129)}`, 135, /at most 128/],
+    [`arch==${'a'.repeat(300)}`, 257, /at most 256/],
+  ];
+  for (const [text, at, says] of cases) {
+    const outcome = parseConstraint(text);
+    const message = outcome instanceof Fault ? outcome.message : t.fail(`accepted: ${text}`);
+    t.true(message.includes(`character ${at}: `), `${text} → ${message}`);
+    t.regex(message, says);
+  }
+});
+
+/** Patterns of our subset, over few letters so that they match now and then. */
+const pattern: fc.Arbitrary<string> = fc.letrec<{ any: string }>((tie) => ({
+  any: fc.oneof(
+    { maxDepth: 4, depthSize: 'small' },
+    fc.constantFrom('a', 'b', '.', '[ab]', '[^a]', '[a-b0-]', '\\d', '\\W', '\\.', '-', ''),
+    fc.array(tie('any'), { maxLength: 3 }).map((parts) => parts.join('')),
+    fc.array(tie('any'), { minLength: 1, maxLength: 3 }).map((parts) => `(${parts.join('|')})`),
+    fc
+      .tuple(tie('any'), fc.constantFrom('*', '+', '?', '{2}', '{1,}', '{0,2}', '*?'))
+      .map(([part, count]) => `(?:${part})${count}`),
+  ),
+})).any;
+
+test('patterns mean what they mean in JavaScript', (t) => {
+  let matched = 0;
+  fc.assert(
+    fc.property(
+      pattern,
+      fc.string({ unit: fc.constantFrom('a', 'b', '0', '.', '-'), maxLength: 6 }),
+      (source, text) => {
+        const parsed = parsePattern(source);
+        if ('expected' in parsed) return source.length > 128 || parsed.expected.includes('steps');
+        const expected = new RegExp(`^(?:${source})$`, 'su').test(text);
+        if (expected) matched++;
+        return matchesPattern(parsed, text) === expected;
+      },
+    ),
+    { numRuns: 2000 },
+  );
+  t.true(matched > 100, `${matched} matched`);
+});
+
+test('anchors at the ends change nothing, and a pattern covers whole characters', (t) => {
+  const is = (source: string, text: string) => {
+    const parsed = parsePattern(source);
+    return 'expected' in parsed ? t.fail(parsed.expected) : matchesPattern(parsed, text);
+  };
+  t.true(is('^arm.*$', 'arm64'));
+  t.true(is('a\\$', 'a$'));
+  t.true(is('a\\\\$', 'a\\'));
+  t.true(is('.', '🐢'));
+  t.true(is('[🐢-🐤]+', '🐣🐢'));
+  t.false(is('^$', 'a'));
+  t.true(is('', ''));
+});
+
+test('a pattern that hangs a backtracking engine costs a bounded number of steps', (t) => {
+  // A match that took exponential time would never return, and the test would time out.
+  for (const source of [
+    '(a*)*b',
+    '(a|a)*b',
+    '(a|aa)+$',
+    'a*a*a*a*a*a*a*a*a*a*a*a*b',
+    '(.*)*x',
+    '((((a*)*)*)*)*c',
+    '(a?){60}a{60}',
+  ]) {
+    const parsed = parsePattern(source);
+    if ('expected' in parsed) return t.fail(`${source}: ${parsed.expected}`);
+    t.false(matchesPattern(parsed, `${'a'.repeat(255)}!`), source);
+  }
+  return t.pass();
+});
+
+test('no text makes the parser throw', (t) => {
+  const piece = fc.constantFrom(
+    'unique',
+    'like',
+    'a',
+    ':',
+    '=',
+    '!',
+    '~',
+    '(',
+    ')',
+    '[',
+    ']',
+    '{',
+    '}',
+    '2',
+    ',',
+    '*',
+    '+',
+    '?',
+    '\\',
+    '^',
+    '$',
+    '|',
+    '-',
+    ' ',
+  );
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        fc.array(piece).map((pieces) => pieces.join('')),
+      ),
+      (text) => {
+        const outcome = parseConstraint(text);
+        return outcome instanceof Fault ? /character \d+/.test(outcome.message) : outcome.text === text;
+      },
+    ),
+    { numRuns: 1000 },
+  );
+  t.pass();
+});

@@ -101,6 +101,7 @@ class BusClient implements Client {
   readonly #prefix: string;
   readonly #open = new Map<string, OpenRequest>();
   readonly #chunks = new ChunkRouter();
+  readonly #connectedListeners = new Set<() => void>();
   readonly #listening: Promise<void>;
   readonly #unsubscribe: (() => void)[] = [];
   #term = { generation: 0, term: 0 };
@@ -113,7 +114,10 @@ class BusClient implements Client {
     this.#listening = this.#listen();
     // Whoever asks learns of it; nobody may be asking yet.
     this.#listening.catch(() => {});
-    options.bus.onConnected(() => this.#sendAgain());
+    options.bus.onConnected(() => {
+      this.#sendAgain();
+      for (const listener of this.#connectedListeners) listener();
+    });
   }
 
   request(
@@ -159,13 +163,16 @@ class BusClient implements Client {
   }
 
   readOutput(options: ReadOutputOptions): AsyncIterable<OutputPiece | Fault> {
-    const { bus, clock, random } = this.#options;
+    const { clock, random } = this.#options;
     return readOutput(options, {
       clock,
       reader: randomWord(random, 16),
       grant: (body) => this.request('read', body) as Promise<{ attempt: number; agent: string } | Fault>,
       listen: (reader, handler) => this.#chunks.listen(reader, handler),
-      onConnected: (listener) => bus.onConnected(listener),
+      onConnected: (listener) => {
+        this.#connectedListeners.add(listener);
+        return () => this.#connectedListeners.delete(listener);
+      },
     });
   }
 

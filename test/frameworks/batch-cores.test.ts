@@ -108,28 +108,33 @@ function statusOf(job: Job, { index, back, state, reason }: Status): StatusEvent
 
 test('whatever happens, the counts add up, no attempt is placed twice, and an end is an end', (t) => {
   fc.assert(
-    fc.property(fc.array(aStep, { maxLength: 120 }), fc.nat(3), fc.boolean(), (steps, retries, requeue) => {
-      const job = createJob(
-        spec({ job: 'j', count: COUNT, retries, requeue, disconnect: { replace: requeue } }),
-        'ann',
-        1,
-      );
-      const placements = run(job, steps);
-      t.is(new Set(placements).size, placements.length);
-      const { waiting, placed, finished, failed } = job.counts;
-      t.is(waiting + placed + finished + failed, COUNT);
-      const counted = { waiting: 0, placed: 0, finished: 0, failed: 0 };
-      for (let index = 0; index < COUNT; index++) counted[phaseOf(job, index)]++;
-      t.deepEqual(counted, { ...job.counts });
-      t.is(job.finished !== undefined, waiting + placed === 0);
-    }),
+    fc.property(
+      fc.array(aStep, { maxLength: 120, size: 'max' }),
+      fc.nat(3),
+      fc.boolean(),
+      (steps, retries, requeue) => {
+        const job = createJob(
+          spec({ job: 'j', count: COUNT, retries, requeue, disconnect: { replace: requeue } }),
+          'ann',
+          1,
+        );
+        const placements = run(job, steps);
+        t.is(new Set(placements).size, placements.length);
+        const { waiting, placed, finished, failed } = job.counts;
+        t.is(waiting + placed + finished + failed, COUNT);
+        const counted = { waiting: 0, placed: 0, finished: 0, failed: 0 };
+        for (let index = 0; index < COUNT; index++) counted[phaseOf(job, index)]++;
+        t.deepEqual(counted, { ...job.counts });
+        t.is(job.finished !== undefined, waiting + placed === 0);
+      },
+    ),
     { numRuns: 300 },
   );
 });
 
 test('a stored job is read back as it was', (t) => {
   fc.assert(
-    fc.property(fc.array(aStep, { maxLength: 120 }), fc.nat(3), (steps, retries) => {
+    fc.property(fc.array(aStep, { maxLength: 120, size: 'max' }), fc.nat(3), (steps, retries) => {
       const job = createJob(spec({ job: 'j', count: COUNT, retries }), 'ann', 1);
       run(job, steps);
       const parts = new Map<string, { part: StoredPart; value: string }>();

@@ -93,13 +93,13 @@ function serve(file: Uint8Array, head = 0, chunk = 32_768) {
         const data = file.slice(at, Math.max(at, Math.min(at + chunk, until)));
         const end = at + data.length === file.length;
         const address = { request: grant.reader, client: 'ann', session: 's1' } as const;
-        agent
-          .publish('mesq/clients/ann/s1/bulk', write(BULK, { type: 'CHUNK', ...address, offset: at, data, end }), {
-            qos: 1,
-          })
-          .catch(() => {});
+        const chunkBytes = write(BULK, { type: 'CHUNK', ...address, offset: at, data, end });
+        // Slow enough that a connection breaks, and comes back, between the pieces of one grant.
+        made.clock.after(((at - first) / chunk) * 40, () => {
+          agent.publish('mesq/clients/ann/s1/bulk', chunkBytes, { qos: 1 }).catch(() => {});
+        });
       }
-      if (cuts-- > 0) made.network.cut('client');
+      if (cuts-- > 0) made.clock.after(30, () => made.network.cut('client'));
       return { attempt: 0, agent: 'a1' };
     },
   });

@@ -38,6 +38,14 @@ interface Grant {
   readonly reader: string;
 }
 
+interface Gap {
+  /** Where it ends. */
+  readonly offset: number;
+  /** The agent has been asked again since. */
+  answered: boolean;
+  repeated: boolean;
+}
+
 /** What reading takes of a client. */
 export interface OutputLink {
   readonly clock: Clock;
@@ -86,8 +94,8 @@ class Reading {
   #consumed = 0;
   /** Fixed by the first answer: a new attempt of the task is another stream. */
   #attempt: number | undefined;
-  /** Where a gap ended that is not believed yet. */
-  #gap: number | undefined;
+  /** A gap that is not believed yet. */
+  #gap: Gap | undefined;
   #timer: Timer | undefined;
   #againMs = FIRST_AGAIN_MS;
   #closed = false;
@@ -130,14 +138,14 @@ class Reading {
     this.#link.grant(this.#grant(at, at)).catch(() => {});
   }
 
-  #ask(): void {
+  #ask(gap?: Gap): void {
     if (this.#closed) return;
     this.#waitAgain();
     const from = this.#next ?? this.#options.from ?? 0;
     // Read from its end, where that is shows with the first piece: the agent bounds the grant by the limit itself.
     const until = this.#next === undefined ? Number.MAX_SAFE_INTEGER : this.#until;
     this.#link.grant(this.#grant(from, until)).then(
-      (answer) => this.#granted(answer),
+      (answer) => this.#granted(answer, gap),
       (error: unknown) => {
         throw error;
       },
@@ -150,9 +158,15 @@ class Reading {
     return { framework, task, ...attempt, stream, from, until, follow, reader: this.#link.reader };
   }
 
-  #granted(answer: { attempt: number } | Fault): void {
+  #granted(answer: { attempt: number } | Fault, gap: Gap | undefined): void {
     if (this.#closed) return;
-    if (!(answer instanceof Fault)) this.#attempt ??= answer.attempt;
+    if (!(answer instanceof Fault)) {
+      this.#attempt ??= answer.attempt;
+      if (gap === undefined || gap !== this.#gap) return;
+      gap.answered = true;
+      // The piece may have overtaken this answer: the next one decides.
+      if (gap.repeated) this.#ask();
+    }
     // The cluster may come back; what is wrong with the request will not.
     else if (answer.code !== 'TIMED_OUT' && answer.code !== 'NO_LEADER' && answer.code !== 'UNREACHABLE')
       this.#fail(answer);
@@ -183,13 +197,17 @@ class Reading {
 
   /**
    * A gap is what the agent has dropped, or what got lost on the way here with an older grant. Asked again, the agent
-   * answers the same offset only in the first case.
+   * answers the same offset only in the first case; before it answered, the same offset is a repeat of the network's.
    */
   #isDropped(offset: number): boolean {
-    if (this.#gap !== undefined) return this.#gap === offset;
-    this.#gap = offset;
-    this.#ask();
-    return false;
+    if (this.#gap === undefined) {
+      this.#gap = { offset, answered: false, repeated: false };
+      this.#ask(this.#gap);
+      return false;
+    }
+    if (this.#gap.offset !== offset) return false;
+    this.#gap.repeated = true;
+    return this.#gap.answered;
   }
 
   #waitAgain(): void {

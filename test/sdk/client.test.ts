@@ -1,4 +1,5 @@
 import test from 'ava';
+import type { Timer } from '../../io/clock.ts';
 import { BULK } from '../../protocol/agent-link.ts';
 import { write } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
@@ -80,12 +81,15 @@ test('an answer of another shape is a fault', async (t) => {
 /** Serves reads of `file` as an agent does: chunks up to the grant, from what it still has (`head`). */
 function serve(file: Uint8Array, head = 0, chunk = 32_768) {
   const grants: Grant[] = [];
+  let sending: Timer[] = [];
   let cuts = 0;
   const made = world(4, {
     onRequest: (op, body) => {
       if (op !== 'read') return new Fault('NOT_FOUND');
       const grant = body as Grant;
       grants.push(grant);
+      for (const timer of sending) timer.cancel();
+      sending = [];
       const first = Math.max(head, grant.from < 0 ? file.length + grant.from : grant.from);
       const until = Math.min(grant.until, file.length);
       // Where everything granted is gone already, an empty piece tells where the rest begins.
@@ -95,9 +99,10 @@ function serve(file: Uint8Array, head = 0, chunk = 32_768) {
         const address = { request: grant.reader, client: 'ann', session: 's1' } as const;
         const chunkBytes = write(BULK, { type: 'CHUNK', ...address, offset: at, data, end });
         // Slow enough that a connection breaks, and comes back, between the pieces of one grant.
-        made.clock.after(((at - first) / chunk) * 40, () => {
+        const timer = made.clock.after(((at - first) / chunk) * 5, () => {
           agent.publish('mesq/clients/ann/s1/bulk', chunkBytes, { qos: 1 }).catch(() => {});
         });
+        sending.push(timer);
       }
       if (cuts-- > 0) made.clock.after(30, () => made.network.cut('client'));
       return { attempt: 0, agent: 'a1' };
@@ -135,7 +140,7 @@ function bytesOf(pieces: readonly OutputPiece[]): Buffer {
 }
 
 test('output comes whole and in order, however often the connection breaks', async (t) => {
-  const served = serve(FILE);
+  const served = serve(FILE, 0, 4_096);
   served.cutNext(7);
   const pieces = await served.settled(served.readAll());
   t.true(bytesOf(pieces).equals(FILE));

@@ -8,6 +8,7 @@ import { BATCH_OPERATIONS } from '../protocol/job.ts';
 import { OPERATIONS, REPLIES, REQUESTS } from '../protocol/operator.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { ChunkRouter } from './chunk-router.ts';
+import type { DeepReadonly } from './deep-readonly.ts';
 import { readLeader } from './leader-document.ts';
 import { type OutputPiece, type ReadOutputOptions, readOutput } from './output-reader.ts';
 import { PartStream } from './part-stream.ts';
@@ -65,13 +66,13 @@ export interface Client {
    */
   request<Op extends keyof LeaderOps>(
     op: Op,
-    body: InferInput<LeaderOps[Op]['body']>,
+    body: DeepReadonly<InferInput<LeaderOps[Op]['body']>>,
     options?: RequestOptions & { framework?: undefined },
   ): Promise<InferOutput<LeaderOps[Op]['part']> | Fault>;
   /** Asks the batch framework, by its name. */
   request<Op extends keyof BatchOps>(
     op: Op,
-    body: InferInput<BatchOps[Op]['body']>,
+    body: DeepReadonly<InferInput<BatchOps[Op]['body']>>,
     options: RequestOptions & { framework: string },
   ): Promise<InferOutput<BatchOps[Op]['part']> | Fault>;
   /**
@@ -100,6 +101,7 @@ class BusClient implements Client {
   readonly #prefix: string;
   readonly #open = new Map<string, OpenRequest>();
   readonly #chunks = new ChunkRouter();
+  readonly #connectedListeners = new Set<() => void>();
   readonly #listening: Promise<void>;
   readonly #unsubscribe: (() => void)[] = [];
   #term = { generation: 0, term: 0 };
@@ -112,7 +114,10 @@ class BusClient implements Client {
     this.#listening = this.#listen();
     // Whoever asks learns of it; nobody may be asking yet.
     this.#listening.catch(() => {});
-    options.bus.onConnected(() => this.#sendAgain());
+    options.bus.onConnected(() => {
+      this.#sendAgain();
+      for (const listener of this.#connectedListeners) listener();
+    });
   }
 
   request(
@@ -158,13 +163,16 @@ class BusClient implements Client {
   }
 
   readOutput(options: ReadOutputOptions): AsyncIterable<OutputPiece | Fault> {
-    const { bus, clock, random } = this.#options;
+    const { clock, random } = this.#options;
     return readOutput(options, {
       clock,
       reader: randomWord(random, 16),
       grant: (body) => this.request('read', body) as Promise<{ attempt: number; agent: string } | Fault>,
       listen: (reader, handler) => this.#chunks.listen(reader, handler),
-      onConnected: (listener) => bus.onConnected(listener),
+      onConnected: (listener) => {
+        this.#connectedListeners.add(listener);
+        return () => this.#connectedListeners.delete(listener);
+      },
     });
   }
 

@@ -28,3 +28,4 @@ export {
   type TaskLaunch,
 } from './scheduler-driver.ts';
 export type { StoreEntry } from './store-requests.ts';
+export { type TestAgent, TestMaster, type TestMasterOptions, type TestTask } from './test-master.ts';

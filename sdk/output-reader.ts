@@ -38,6 +38,14 @@ interface Grant {
   readonly reader: string;
 }
 
+interface Gap {
+  /** Where it ends. */
+  readonly offset: number;
+  /** The agent has been asked again since. */
+  answered: boolean;
+  repeated: boolean;
+}
+
 /** What reading takes of a client. */
 export interface OutputLink {
   readonly clock: Clock;
@@ -45,13 +53,18 @@ export interface OutputLink {
   readonly reader: string;
   grant(body: Grant): Promise<{ attempt: number; agent: string } | Fault>;
   listen(reader: string, handler: (chunk: Chunk) => void): () => void;
-  onConnected(listener: () => void): void;
+  /** After every connection from now on, until the returned function is called. */
+  onConnected(listener: () => void): () => void;
 }
 
-/** Granted ahead of what was consumed; extended when half is used. */
+/** Granted ahead of what was consumed. */
 const CREDIT = LIMITS.creditBytes / 4;
-/** Asked again when nothing came for this long: a chunk may have been lost with a leader or a broker. */
-const AGAIN_MS = 5_000;
+/**
+ * Asked again when nothing came for this long, since a chunk may have been lost with a leader or a broker; doubling
+ * while the task writes nothing, so that following a silent one costs little.
+ */
+const FIRST_AGAIN_MS = 5_000;
+const LAST_AGAIN_MS = 60_000;
 
 /**
  * Reads a task's output, wherever it runs. The consumer's own pace grants the credit; overlaps and repeats are cut by
@@ -74,13 +87,17 @@ class Reading {
   readonly #options: ReadOutputOptions;
   readonly #link: OutputLink;
   readonly #forget: () => void;
+  readonly #forgetConnected: () => void;
   /** The offset that comes next; undefined until the first piece of a stream that is read from its end. */
   #next: number | undefined;
   #until: number;
   #consumed = 0;
   /** Fixed by the first answer: a new attempt of the task is another stream. */
   #attempt: number | undefined;
+  /** A gap that is not believed yet. */
+  #gap: Gap | undefined;
   #timer: Timer | undefined;
+  #againMs = FIRST_AGAIN_MS;
   #closed = false;
 
   constructor(options: ReadOutputOptions, link: OutputLink) {
@@ -92,15 +109,20 @@ class Reading {
     this.#consumed = Math.max(0, from);
     this.#until = this.#consumed + CREDIT;
     this.#forget = link.listen(link.reader, (chunk) => this.#received(chunk));
-    link.onConnected(() => this.#ask());
-    // A bus that is connected has asked already, within onConnected.
-    if (this.#timer === undefined) this.#ask();
+    this.#forgetConnected = link.onConnected(() => this.#ask());
+    this.#ask();
   }
 
   consumed(offset: number): void {
     this.#consumed = offset;
-    if (this.#next === undefined || this.#closed || this.#until - offset > CREDIT / 2) return;
-    this.#until = offset + CREDIT;
+    this.#extend();
+  }
+
+  /** Once all that was granted has come and half of it is used; earlier, the agent would send its rest twice. */
+  #extend(): void {
+    if (this.#closed || this.#next === undefined || this.#next < this.#until) return;
+    if (this.#until - this.#consumed > CREDIT / 2) return;
+    this.#until = this.#consumed + CREDIT;
     this.#ask();
   }
 
@@ -109,20 +131,21 @@ class Reading {
     this.#closed = true;
     this.#timer?.cancel();
     this.#forget();
+    this.#forgetConnected();
     this.pieces.end();
     const at = this.#next ?? 0;
     // Ends the grant at the agent; whether it arrives matters to nobody.
     this.#link.grant(this.#grant(at, at)).catch(() => {});
   }
 
-  #ask(): void {
+  #ask(gap?: Gap): void {
     if (this.#closed) return;
     this.#waitAgain();
     const from = this.#next ?? this.#options.from ?? 0;
     // Read from its end, where that is shows with the first piece: the agent bounds the grant by the limit itself.
     const until = this.#next === undefined ? Number.MAX_SAFE_INTEGER : this.#until;
     this.#link.grant(this.#grant(from, until)).then(
-      (answer) => this.#granted(answer),
+      (answer) => this.#granted(answer, gap),
       (error: unknown) => {
         throw error;
       },
@@ -135,9 +158,15 @@ class Reading {
     return { framework, task, ...attempt, stream, from, until, follow, reader: this.#link.reader };
   }
 
-  #granted(answer: { attempt: number } | Fault): void {
+  #granted(answer: { attempt: number } | Fault, gap: Gap | undefined): void {
     if (this.#closed) return;
-    if (!(answer instanceof Fault)) this.#attempt ??= answer.attempt;
+    if (!(answer instanceof Fault)) {
+      this.#attempt ??= answer.attempt;
+      if (gap === undefined || gap !== this.#gap) return;
+      gap.answered = true;
+      // The piece may have overtaken this answer: the next one decides.
+      if (gap.repeated) this.#ask();
+    }
     // The cluster may come back; what is wrong with the request will not.
     else if (answer.code !== 'TIMED_OUT' && answer.code !== 'NO_LEADER' && answer.code !== 'UNREACHABLE')
       this.#fail(answer);
@@ -149,23 +178,43 @@ class Reading {
       this.#fail(fault);
       return;
     }
-    this.#waitAgain();
     const next = this.#next ?? offset;
+    if (offset > next && !this.#isDropped(offset)) return;
+    this.#gap = undefined;
     const skip = Math.max(0, next - offset);
     if (skip > data.length || (skip === data.length && data.length > 0 && !end)) return;
     const bytes = data.subarray(skip);
     const dropped = Math.max(0, offset - next);
     this.#next = next + dropped + bytes.length;
-    // Dropped bytes are no credit used: without this a stream cut at its head would stall.
     this.#until = Math.max(this.#until, this.#next);
-    if (bytes.length > 0 || end || dropped > 0)
+    this.#againMs = FIRST_AGAIN_MS;
+    this.#waitAgain();
+    if (bytes.length > 0 || end || dropped > 0) {
       this.pieces.push({ offset: this.#next - bytes.length, bytes, dropped, end });
+    }
     if (end) this.#finish();
+  }
+
+  /**
+   * A gap is what the agent has dropped, or what got lost on the way here with an older grant. Asked again, the agent
+   * answers the same offset only in the first case; before it answered, the same offset is a repeat of the network's.
+   */
+  #isDropped(offset: number): boolean {
+    if (this.#gap === undefined) {
+      this.#gap = { offset, answered: false, repeated: false };
+      this.#ask(this.#gap);
+      return false;
+    }
+    if (this.#gap.offset !== offset) return false;
+    this.#gap.repeated = true;
+    return this.#gap.answered;
   }
 
   #waitAgain(): void {
     this.#timer?.cancel();
-    this.#timer = this.#link.clock.after(AGAIN_MS, () => {
+    this.#timer = this.#link.clock.after(this.#againMs, () => {
+      this.#gap = undefined;
+      this.#againMs = Math.min(LAST_AGAIN_MS, this.#againMs * 2);
       // All that was granted came: it is the consumer's turn.
       if (this.#next !== undefined && this.#next >= this.#until) this.#waitAgain();
       else this.#ask();
@@ -181,6 +230,7 @@ class Reading {
     this.#closed = true;
     this.#timer?.cancel();
     this.#forget();
+    this.#forgetConnected();
     this.pieces.end();
   }
 }

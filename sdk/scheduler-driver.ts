@@ -7,11 +7,11 @@ import { cut, type Encoding, type MessageOf, type Outgoing, read, write } from '
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Offer } from '../protocol/offer.ts';
-import type { Resources } from '../protocol/resources.ts';
 import { CALLS, EVENTS } from '../protocol/scheduler.ts';
 import type { TaskInfo } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { DeclineBackOff } from './decline-back-off.ts';
+import type { DeepReadonly } from './deep-readonly.ts';
 import { readLeader } from './leader-document.ts';
 import type { ClientRequest, Scheduler } from './scheduler.ts';
 import { type StoreEntry, StoreRequests } from './store-requests.ts';
@@ -20,10 +20,7 @@ import { type StoreEntry, StoreRequests } from './store-requests.ts';
 export type DriverStatus = 'DRIVER_NOT_STARTED' | 'DRIVER_RUNNING' | 'DRIVER_STOPPED';
 
 /** A task to launch; fields with a default may be left out. */
-export type TaskLaunch = Omit<InferInput<typeof TaskInfo>, 'resources' | 'argv'> & {
-  readonly argv: readonly string[];
-  readonly resources: Resources;
-};
+export type TaskLaunch = DeepReadonly<InferInput<typeof TaskInfo>>;
 
 /** What is done with offers that are accepted. */
 export interface Launch {

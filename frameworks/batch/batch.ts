@@ -126,6 +126,11 @@ export class Batch implements Scheduler, BatchJobs {
     else if (this.#asked.length < MOST_EARLY) this.#asked.push(request);
   }
 
+  /** Wall-clock milliseconds, whole. */
+  now(): number {
+    return Math.floor(this.clock.wall());
+  }
+
   liveJobs(): number {
     return this.records.size - this.#endedCount;
   }
@@ -180,7 +185,7 @@ export class Batch implements Scheduler, BatchJobs {
     }
     const { job } = record;
     const { index } = name;
-    const effects = applyStatus(job, index, status, this.clock.wall());
+    const effects = applyStatus(job, index, status, this.now());
     const acknowledge = (): void => {
       driver.acknowledgeStatusUpdate(status);
     };
@@ -249,7 +254,7 @@ export class Batch implements Scheduler, BatchJobs {
   }
 
   #forgetOld(driver: SchedulerDriver): void {
-    for (const record of this.#ended.takeOld(this.clock.wall())) {
+    for (const record of this.#ended.takeOld(this.now())) {
       this.#endedCount--;
       this.records.delete(record.job.spec.job);
       // A write that is under way ends first: a removal in between would leave its key behind.
@@ -264,7 +269,7 @@ export class Batch implements Scheduler, BatchJobs {
 
   #place(driver: SchedulerDriver, offers: readonly Offer[]): void {
     const live = (job: string) => this.records.get(job)?.live;
-    const { placements, declined } = placeTasks(offers, this.#pending, live, this.clock.wall());
+    const { placements, declined } = placeTasks(offers, this.#pending, live, this.now());
     for (const { offer, tasks, placed, more } of placements) {
       driver.launchTasks([offer.offer], tasks, more ? { refuseMs: 0 } : {});
       for (const { task, attempt } of tasks) this.#reconciliation.launched(driver, task, attempt);
@@ -334,7 +339,7 @@ export class Batch implements Scheduler, BatchJobs {
       }
       const record = new JobRecord(job, versions);
       if (job.finished === undefined && job.counts.waiting + job.counts.placed === 0) {
-        job.finished = this.clock.wall();
+        job.finished = this.now();
         record.stateChanged();
         this.writeSoon(driver, record);
       }

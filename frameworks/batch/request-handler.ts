@@ -17,6 +17,8 @@ export interface BatchJobs {
   readonly clock: Clock;
   readonly watchers: Watchers;
   readonly records: ReadonlyMap<string, JobRecord>;
+  /** Wall-clock milliseconds, whole. */
+  now(): number;
   liveJobs(): number;
   begin(driver: SchedulerDriver, record: JobRecord): void;
   changed(driver: SchedulerDriver, record: JobRecord, index: number | undefined, effects: readonly Effect[]): void;
@@ -76,8 +78,8 @@ export class RequestHandler {
   }
 
   #submit(driver: SchedulerDriver, request: ClientRequest, spec: JobSpec): void {
-    const { clock, records } = this.#batch;
-    const job = createJob(spec, request.principal.name, Math.max(this.#newest + 1, clock.wall()));
+    const { records } = this.#batch;
+    const job = createJob(spec, request.principal.name, Math.max(this.#newest + 1, this.#batch.now()));
     const submitting = this.#submitting.get(spec.job);
     const known = records.get(spec.job) ?? submitting?.record;
     if (known !== undefined) {
@@ -131,7 +133,7 @@ export class RequestHandler {
       return;
     }
     if (job.finished === undefined && !job.cancelled) {
-      const effects = cancel(job, this.#batch.clock.wall());
+      const effects = cancel(job, this.#batch.now());
       record.stateChanged();
       record.everythingChanged();
       this.#batch.changed(driver, record, undefined, effects);
@@ -153,7 +155,7 @@ export class RequestHandler {
       );
       return;
     }
-    const effects = killTask(job, index, this.#batch.clock.wall());
+    const effects = killTask(job, index, this.#batch.now());
     this.#batch.changed(driver, record, index, effects);
     record.whenStored(() => driver.reply(request, { body: { task: viewTask(job, index, driver.name) } }));
     this.#batch.writeSoon(driver, record);

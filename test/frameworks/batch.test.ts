@@ -1,0 +1,281 @@
+import test from 'ava';
+import { Fault } from '../../protocol/faults.ts';
+import type { JobView } from '../../protocol/job.ts';
+import type { Client } from '../../sdk/client.ts';
+import type { TestTask } from '../../sdk/test-master.ts';
+import { BatchWorld, spec } from './batch-world.ts';
+
+const BATCH = { framework: 'batch' } as const;
+
+async function jobOf(world: BatchWorld, client: Client, job: string): Promise<JobView> {
+  const answer = await world.settled(client.request('job', { job }, BATCH));
+  if (answer instanceof Fault) throw new Error(answer.message);
+  return answer.job;
+}
+
+async function watchToEnd(world: BatchWorld, client: Client, job: string): Promise<JobView> {
+  let last: JobView | undefined;
+  await world.settled(
+    (async () => {
+      for await (const part of client.watch(job, { ...BATCH, timeoutMs: 3_600_000 })) {
+        if (part instanceof Fault) throw new Error(`${part.code} ${part.message}`);
+        last = part.job;
+      }
+    })(),
+  );
+  if (last === undefined) throw new Error('no part came');
+  return last;
+}
+
+test('an array runs to its end, each task once, and what it used returns', async (t) => {
+  const world = new BatchWorld(1);
+  world.master.addAgent({ name: 'a1', resources: 'cpus:4;mem:1024' });
+  world.master.addAgent({ name: 'a2', resources: 'cpus:4;mem:1024' });
+  const client = world.client();
+  t.deepEqual(await world.settled(client.request('submit', spec({ job: 'j1', count: 1_000 }), BATCH)), { job: 'j1' });
+  const job = await watchToEnd(world, client, 'j1');
+  t.is(job.state, 'finished');
+  t.deepEqual(job.tasks, { total: 1_000, pending: 0, running: 0, finished: 1_000, failed: 0 });
+  t.is(world.master.launches.length, 1_000);
+  t.is(new Set(world.master.launches.map(({ task }) => task)).size, 1_000);
+  t.deepEqual(world.errors, []);
+  await world.clock.advance(1_000);
+  t.deepEqual([...world.master.stored('batch').keys()].sort(), ['job/j1/spec', 'job/j1/state']);
+});
+
+test('a submission is answered again, and refused to another owner or with another spec', async (t) => {
+  const world = new BatchWorld(2, { roleOf: () => 'user' });
+  const ann = world.client('ann');
+  const bob = world.client('bob');
+  const submit = (client: Client, fields: { argv?: string[] } = {}) =>
+    world.settled(client.request('submit', spec({ job: 'j1', ...fields }), BATCH));
+  t.deepEqual(await submit(ann), { job: 'j1' });
+  t.deepEqual(await submit(ann), { job: 'j1' });
+  t.like(await submit(bob), { code: 'EXISTS' });
+  t.like(await submit(ann, { argv: ['/bin/false'] }), { code: 'EXISTS' });
+  world.restartBatch();
+  t.deepEqual(await submit(ann), { job: 'j1' });
+  t.like(await world.settled(bob.request('cancel', { job: 'j1' }, BATCH)), { code: 'NOT_ALLOWED' });
+  t.like(await world.settled(bob.request('kill', { job: 'j1', index: 0 }, BATCH)), { code: 'NOT_ALLOWED' });
+  t.is((await jobOf(world, bob, 'j1')).state, 'pending');
+});
+
+test('a viewer reads and changes nothing', async (t) => {
+  const world = new BatchWorld(3, { roleOf: () => 'viewer' });
+  const client = world.client();
+  t.like(await world.settled(client.request('submit', spec({ job: 'j1' }), BATCH)), { code: 'NOT_ALLOWED' });
+  t.deepEqual(await world.settled(client.request('jobs', {}, BATCH)), { jobs: [] });
+});
+
+test('own failures are retried with back-off until the retries are used up', async (t) => {
+  const began: number[] = [];
+  const world = new BatchWorld(4, {
+    onLaunch: (task) => {
+      began.push(world.clock.monotonic());
+      task.update('TASK_FAILED', { reason: 'COMMAND_FAILED', exitCode: 3 });
+    },
+  });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:4' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1', retries: 3 }), BATCH));
+  const job = await watchToEnd(world, client, 'j1');
+  t.is(job.state, 'failed');
+  t.deepEqual(
+    world.master.launches.map(({ attempt }) => attempt),
+    [0, 1, 2, 3],
+  );
+  const pauses = began.slice(1).map((at, index) => at - (began[index] ?? 0));
+  for (const [index, pause] of pauses.entries())
+    t.true(pause >= 1_000 * 2 ** index && pause < 1_000 * 2 ** index + 500, `${pauses}`);
+  const answer = await world.settled(client.request('tasks', { job: 'j1' }, BATCH));
+  t.like(answer, { tasks: [{ state: 'TASK_FAILED', exitCode: 3, attempt: 3, agent: 'a1' }] });
+});
+
+test('attempts lost through no fault of the task cost no retry, three times', async (t) => {
+  const world = new BatchWorld(5, { onLaunch: (task) => task.update('TASK_FAILED', { reason: 'AGENT_REBOOTED' }) });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:4' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1' }), BATCH));
+  await world.settled(client.request('submit', spec({ job: 'j2', requeue: false }), BATCH));
+  t.is((await watchToEnd(world, client, 'j1')).state, 'failed');
+  t.is((await watchToEnd(world, client, 'j2')).state, 'failed');
+  const attempts = (job: string) =>
+    world.master.launches.filter(({ task }) => task.startsWith(job)).map(({ attempt }) => attempt);
+  t.deepEqual(attempts('j1'), [0, 1, 2, 3]);
+  t.deepEqual(attempts('j2'), [0]);
+});
+
+test('cancel drops what waits, kills what runs, and ends the job', async (t) => {
+  const world = new BatchWorld(6, { onLaunch: (task) => task.update('TASK_RUNNING') });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:1' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1', count: 100 }), BATCH));
+  await world.clock.until(() => world.master.launches.length === 10);
+  await world.settled(client.request('cancel', { job: 'j1' }, BATCH));
+  const job = await watchToEnd(world, client, 'j1');
+  t.is(job.state, 'cancelled');
+  t.deepEqual(job.tasks, { total: 100, pending: 0, running: 0, finished: 0, failed: 100 });
+  t.is(world.master.launches.length, 10);
+  t.true([...world.master.tasks.values()].every(({ state }) => state === 'TASK_KILLED'));
+});
+
+test('kill ends one task for good', async (t) => {
+  const world = new BatchWorld(7, { onLaunch: (task) => task.update('TASK_RUNNING') });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:1' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1', count: 2, retries: 5 }), BATCH));
+  await world.clock.until(() => world.master.launches.length === 2);
+  await world.settled(client.request('kill', { job: 'j1', index: 1 }, BATCH));
+  await world.clock.until(() => world.master.tasks.get('batch j1.1 0')?.state === 'TASK_KILLED');
+  world.master.tasks.get('batch j1.0 0')?.update('TASK_FINISHED', { exitCode: 0 });
+  const job = await watchToEnd(world, client, 'j1');
+  t.is(job.state, 'failed');
+  t.deepEqual(job.tasks, { total: 2, pending: 0, running: 0, finished: 1, failed: 1 });
+  t.is(world.master.launches.length, 2);
+});
+
+test('another process takes the jobs over and starts nothing twice', async (t) => {
+  const running: TestTask[] = [];
+  const world = new BatchWorld(8, {
+    onLaunch: (task) => {
+      task.update('TASK_RUNNING');
+      running.push(task);
+    },
+  });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:10' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1', count: 300 }), BATCH));
+  await world.clock.until(() => running.length === 100);
+  for (const task of running.splice(0, 50)) task.update('TASK_FINISHED', { exitCode: 0 });
+  world.restartBatch();
+  for (const task of running.splice(0, 25)) task.update('TASK_FINISHED', { exitCode: 0 });
+  await world.clock.until(() => running.length === 100);
+  world.master.failOver();
+  world.restartBatch();
+  while ((await jobOf(world, client, 'j1')).finished === null) {
+    for (const task of running.splice(0)) task.update('TASK_FINISHED', { exitCode: 0 });
+    await world.clock.advance(1_000);
+  }
+  t.like(await jobOf(world, client, 'j1'), { state: 'finished' });
+  const runs = world.master.launches.map(({ task, attempt }) => `${task} ${attempt}`);
+  t.is(new Set(runs).size, runs.length);
+  t.is(runs.length, 300);
+});
+
+test('a task that the masters have lost gets a new attempt', async (t) => {
+  const world = new BatchWorld(9, { onLaunch: (task) => task.update('TASK_RUNNING') });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:1' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1' }), BATCH));
+  await world.clock.until(() => world.master.launches.length === 1);
+  world.master.forget('j1.0');
+  world.master.failOver();
+  await world.clock.until(() => world.master.launches.length === 2);
+  t.deepEqual(
+    world.master.launches.map(({ attempt }) => attempt),
+    [0, 1],
+  );
+});
+
+test('offers that are taken back cost nothing but a pause', async (t) => {
+  let rescinds = 0;
+  const world = new BatchWorld(10);
+  world.master.addAgent({ name: 'a1', resources: 'cpus:1' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1', count: 20, requeue: false }), BATCH));
+  while ((await jobOf(world, client, 'j1')).finished === null) {
+    if (rescinds < 20) world.master.rescind();
+    rescinds += 1;
+    await world.clock.advance(2);
+  }
+  t.like(await jobOf(world, client, 'j1'), { state: 'finished' });
+});
+
+test('an owner has a role of their own, suppressed while nothing waits, and gone once idle', async (t) => {
+  const world = new BatchWorld(11, { onLaunch: (task) => task.update('TASK_RUNNING') });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:1' });
+  const ann = world.client('ann');
+  const bob = world.client('bob');
+  await world.settled(ann.request('submit', spec({ job: 'j1' }), BATCH));
+  await world.settled(bob.request('submit', spec({ job: 'j2', count: 1_000 }), BATCH));
+  await world.clock.until(() => world.master.launches.length === 10);
+  await world.clock.advance(10_000);
+  t.deepEqual(world.master.rolesOf('batch'), { roles: ['ann', 'bob'], suppressed: ['ann'] });
+  for (const task of world.master.tasks.values()) if (task.info.task === 'j1.0') task.update('TASK_FINISHED');
+  await world.clock.advance(61_000);
+  t.deepEqual(world.master.rolesOf('batch'), { roles: ['bob'], suppressed: [] });
+});
+
+test('ports come from the offer, and the environment names them', async (t) => {
+  const world = new BatchWorld(12, { onLaunch: (task) => task.update('TASK_RUNNING') });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:4;ports:[31000-31004]' });
+  const client = world.client();
+  await world.settled(
+    client.request('submit', spec({ job: 'j1', count: 3, ports: 2, environment: { A: 'b' } }), BATCH),
+  );
+  await world.clock.until(() => world.master.launches.length === 2);
+  await world.clock.advance(20_000);
+  t.is(world.master.launches.length, 2);
+  const environments = [...world.master.tasks.values()].map(({ info }) => info.environment);
+  t.deepEqual(environments[0], {
+    A: 'b',
+    MESQ_JOB: 'j1',
+    MESQ_TASK_INDEX: '0',
+    MESQ_TASK_COUNT: '3',
+    MESQ_PORT: '31000',
+    MESQ_PORT0: '31000',
+    MESQ_PORT1: '31001',
+  });
+  t.like(environments[1], { MESQ_PORT0: '31002', MESQ_PORT1: '31003' });
+});
+
+test('unique:hostname puts one task on a host', async (t) => {
+  const world = new BatchWorld(13, { onLaunch: (task) => task.update('TASK_RUNNING') });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:4', hostname: 'h1' });
+  world.master.addAgent({ name: 'a2', resources: 'cpus:4', hostname: 'h1' });
+  world.master.addAgent({ name: 'a3', resources: 'cpus:4', hostname: 'h2' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1', count: 3, constraints: ['unique:hostname'] }), BATCH));
+  await world.clock.advance(30_000);
+  t.is(world.master.launches.length, 2);
+  world.restartBatch();
+  await world.clock.advance(30_000);
+  t.is(world.master.launches.length, 2);
+});
+
+test('connections that break and messages that come twice lose and double nothing', async (t) => {
+  for (let seed = 100; seed < 105; seed++) {
+    let failures = 40;
+    const world = new BatchWorld(
+      seed,
+      {
+        onLaunch: (task) => {
+          task.update('TASK_RUNNING');
+          const fails = failures-- > 0;
+          world.clock.after(100, () =>
+            fails ? task.update('TASK_FAILED', { exitCode: 1 }) : task.update('TASK_FINISHED', { exitCode: 0 }),
+          );
+        },
+      },
+      0.2,
+    );
+    world.master.addAgent({ name: 'a1', resources: 'cpus:2' });
+    const client = world.client();
+    await world.settled(
+      client.request('submit', spec({ job: 'j1', count: 200, retries: 100 }), { ...BATCH, timeoutMs: 60_000 }),
+    );
+    const ended = watchToEnd(world, client, 'j1');
+    for (let round = 0; round < 10; round++) {
+      await world.clock.advance(150);
+      world.network.cut(['batch', 'master', 'client-ann'][round % 3] ?? '');
+      if (round === 4) world.master.failOver();
+      if (round === 7) world.restartBatch();
+    }
+    const job = await ended;
+    t.is(job.state, 'finished', `seed ${seed}`);
+    const runs = world.master.launches.map(({ task, attempt }) => `${task} ${attempt}`);
+    t.is(new Set(runs).size, runs.length, `seed ${seed}`);
+    const finished = [...world.master.tasks.values()].filter(({ state }) => state === 'TASK_FINISHED');
+    t.is(finished.length, 200, `seed ${seed}`);
+  }
+});

@@ -1,0 +1,167 @@
+import test from 'ava';
+import type { Timer } from '../../io/clock.ts';
+import { BULK } from '../../protocol/agent-link.ts';
+import { write } from '../../protocol/envelope.ts';
+import { Fault } from '../../protocol/faults.ts';
+import { createClient } from '../../sdk/client.ts';
+import type { OutputPiece } from '../../sdk/output-reader.ts';
+import { TestMaster, type TestMasterOptions } from '../../sdk/test-master.ts';
+import { connectSimulatedBus } from '../sim/bus.ts';
+import { VirtualClock } from '../sim/clock.ts';
+import { SimulatedNetwork } from '../sim/network.ts';
+import { SeededRandom } from '../sim/random.ts';
+
+interface Grant {
+  readonly reader: string;
+  readonly from: number;
+  readonly until: number;
+  readonly follow: boolean;
+}
+
+function world(seed: number, options: Partial<TestMasterOptions> = {}) {
+  const clock = new VirtualClock();
+  const random = new SeededRandom(seed);
+  const network = new SimulatedNetwork({ clock, random, duplicates: 0.2 });
+  const bus = (clientId: string) => connectSimulatedBus(network, { clientId, urls: ['mqtt://broker'] });
+  const master = new TestMaster({ bus: bus('master'), clock, random, ...options });
+  const client = createClient({ bus: bus('client'), name: 'ann', session: 's1', clock, random });
+  const settled = async <Value>(promise: Promise<Value>): Promise<Value> => {
+    let done = false;
+    const mark = (): void => {
+      done = true;
+    };
+    promise.then(mark, mark);
+    await clock.until(() => done);
+    return promise;
+  };
+  return { clock, network, master, client, settled, bus };
+}
+
+test('a request is sent again after a lost connection, and answered once', async (t) => {
+  let asked = 0;
+  const { master, client, network, clock, settled } = world(1, {
+    onRequest: () => {
+      asked++;
+      return { masters: [] };
+    },
+  });
+  await clock.advance(1_000);
+  const answer = client.request('masters', {});
+  // The master listens only now: what was sent before is lost.
+  await clock.advance(100);
+  t.is(asked, 0);
+  void master.start();
+  network.cut('client');
+  t.deepEqual(await settled(answer), { masters: [] });
+});
+
+test('what nobody answers ends as NO_LEADER, TIMED_OUT or UNREACHABLE', async (t) => {
+  const { master, client, network, clock, settled, bus } = world(2);
+  t.like(await settled(client.request('agents', {}, { timeoutMs: 3_000 })), { code: 'NO_LEADER' });
+  const leader = new TextEncoder().encode(JSON.stringify({ v: 1, term: 3, leader: 'm1' }));
+  await settled(
+    bus('other')
+      .publish('mesq/leader', leader, { qos: 1, retain: true })
+      .catch(() => clock.advance(0)),
+  );
+  await settled(master.start());
+  t.like(await settled(client.request('jobs', {}, { framework: 'batch', timeoutMs: 3_000 })), { code: 'TIMED_OUT' });
+  t.like(await settled(client.request('agents', {})), { code: 'NOT_FOUND' });
+  network.partition((clientId) => clientId === 'client');
+  network.cut('client');
+  t.like(await settled(client.request('agents', {}, { timeoutMs: 3_000 })), { code: 'UNREACHABLE' });
+});
+
+test('an answer of another shape is a fault', async (t) => {
+  const { master, client, settled } = world(3, { onRequest: () => ({ agents: 'none' }) });
+  void master.start();
+  t.like(await settled(client.request('agents', {})), { code: 'BAD_SHAPE' });
+});
+
+/** Serves reads of `file` as an agent does: chunks up to the grant, from what it still has (`head`). */
+function serve(file: Uint8Array, head = 0, chunk = 32_768) {
+  const grants: Grant[] = [];
+  let sending: Timer[] = [];
+  let cuts = 0;
+  const made = world(4, {
+    onRequest: (op, body) => {
+      if (op !== 'read') return new Fault('NOT_FOUND');
+      const grant = body as Grant;
+      grants.push(grant);
+      for (const timer of sending) timer.cancel();
+      sending = [];
+      const first = Math.max(head, grant.from < 0 ? file.length + grant.from : grant.from);
+      const until = Math.min(grant.until, file.length);
+      // Where everything granted is gone already, an empty piece tells where the rest begins.
+      for (let at = first; at === first || at < until; at += chunk) {
+        const data = file.slice(at, Math.max(at, Math.min(at + chunk, until)));
+        const end = at + data.length === file.length;
+        const address = { request: grant.reader, client: 'ann', session: 's1' } as const;
+        const chunkBytes = write(BULK, { type: 'CHUNK', ...address, offset: at, data, end });
+        // Slow enough that a connection breaks, and comes back, between the pieces of one grant.
+        const timer = made.clock.after(((at - first) / chunk) * 5, () => {
+          agent.publish('mesq/clients/ann/s1/bulk', chunkBytes, { qos: 1 }).catch(() => {});
+        });
+        sending.push(timer);
+      }
+      if (cuts-- > 0) made.clock.after(30, () => made.network.cut('client'));
+      return { attempt: 0, agent: 'a1' };
+    },
+  });
+  const agent = made.bus('agent');
+  void made.master.start();
+  const readAll = async (from?: number): Promise<OutputPiece[]> => {
+    const pieces: OutputPiece[] = [];
+    for await (const piece of made.client.readOutput({
+      framework: 'batch',
+      task: 'j.0',
+      stream: 'stdout',
+      ...(from === undefined ? {} : { from }),
+    })) {
+      if (piece instanceof Fault) throw new Error(piece.message);
+      pieces.push(piece);
+    }
+    return pieces;
+  };
+  return {
+    ...made,
+    grants,
+    readAll,
+    cutNext: (times: number) => {
+      cuts = times;
+    },
+  };
+}
+
+const FILE = Uint8Array.from({ length: 1_500_000 }, (_, at) => (at * 7919) >>> 8);
+
+function bytesOf(pieces: readonly OutputPiece[]): Buffer {
+  return Buffer.concat(pieces.map(({ bytes }) => bytes));
+}
+
+test('output comes whole and in order, however often the connection breaks', async (t) => {
+  const served = serve(FILE, 0, 4_096);
+  served.cutNext(7);
+  const pieces = await served.settled(served.readAll());
+  t.true(bytesOf(pieces).equals(FILE));
+  t.true(pieces.every(({ dropped }) => dropped === 0));
+  t.is(pieces.at(-1)?.end, true);
+  t.true(served.grants.every(({ from, until }) => until - from <= 262_144));
+});
+
+test('what the agent has dropped is told', async (t) => {
+  const served = serve(FILE, 1_000_000);
+  const pieces = await served.settled(served.readAll());
+  t.is(pieces[0]?.offset, 1_000_000);
+  t.deepEqual(
+    pieces.map(({ dropped }) => dropped).filter((dropped) => dropped > 0),
+    [1_000_000],
+  );
+  t.true(bytesOf(pieces).equals(FILE.subarray(1_000_000)));
+});
+
+test('the end is read by a negative offset', async (t) => {
+  const served = serve(FILE);
+  const pieces = await served.settled(served.readAll(-1_000));
+  t.true(bytesOf(pieces).equals(FILE.subarray(-1_000)));
+});

@@ -1,0 +1,173 @@
+import test from 'ava';
+import type { Fault } from '../../protocol/faults.ts';
+import type { Offer } from '../../protocol/offer.ts';
+import type { StatusEvent } from '../../protocol/scheduler.ts';
+import type { Scheduler } from '../../sdk/scheduler.ts';
+import { createSchedulerDriver, type SchedulerDriverOptions } from '../../sdk/scheduler-driver.ts';
+import { TestMaster, type TestMasterOptions } from '../../sdk/test-master.ts';
+import { connectSimulatedBus } from '../sim/bus.ts';
+import { VirtualClock } from '../sim/clock.ts';
+import { SimulatedNetwork } from '../sim/network.ts';
+import { SeededRandom } from '../sim/random.ts';
+
+function world(seed: number, options: Partial<SchedulerDriverOptions> = {}, master: Partial<TestMasterOptions> = {}) {
+  const clock = new VirtualClock();
+  const random = new SeededRandom(seed);
+  const network = new SimulatedNetwork({ clock, random });
+  const bus = (clientId: string) => connectSimulatedBus(network, { clientId, urls: ['mqtt://broker'] });
+  const heard: string[] = [];
+  const offers: Offer[] = [];
+  const statuses: StatusEvent[] = [];
+  const faults: Fault[] = [];
+  const scheduler: Scheduler = {
+    registered: () => heard.push('registered'),
+    reregistered: () => heard.push('reregistered'),
+    disconnected: () => heard.push('disconnected'),
+    resourceOffers: (_driver, some) => offers.push(...some),
+    offerRescinded: (_driver, offer) => heard.push(`rescinded ${offer}`),
+    statusUpdate: (_driver, status) => statuses.push(status),
+    error: (_driver, fault) => faults.push(fault),
+  };
+  const testMaster = new TestMaster({ bus: bus('master'), clock, random, ...master });
+  const driver = createSchedulerDriver({
+    bus: bus('fw'),
+    name: 'fw',
+    roles: ['r'],
+    scheduler,
+    clock,
+    random,
+    ...options,
+  });
+  return { clock, network, driver, master: testMaster, heard, offers, statuses, faults };
+}
+
+const TASK = { argv: ['/bin/true'], resources: [{ name: 'cpus', scalar: 1_000 }] };
+
+test('it registers once a master listens, and again after a break and with a new leader', async (t) => {
+  const { driver, master, clock, network, heard } = world(1);
+  t.is(driver.status, 'DRIVER_NOT_STARTED');
+  t.is(driver.start(), 'DRIVER_RUNNING');
+  await clock.advance(20_000);
+  t.deepEqual(heard, []);
+  void master.start();
+  await clock.until(() => heard.length === 1);
+  network.cut('fw');
+  await clock.until(() => heard.length === 3);
+  await clock.advance(60_000);
+  master.failOver();
+  await clock.advance(60_000);
+  t.deepEqual(heard, ['registered', 'disconnected', 'reregistered', 'disconnected', 'reregistered']);
+  t.is(driver.stop(), 'DRIVER_STOPPED');
+  t.is(driver.killTask('x'), 'DRIVER_STOPPED');
+});
+
+test('an update is acknowledged after its callback, or when the scheduler says so', async (t) => {
+  for (const explicitAcknowledgements of [false, true]) {
+    const { driver, master, clock, offers, statuses } = world(
+      2,
+      { explicitAcknowledgements },
+      { onLaunch: (task) => task.update('TASK_RUNNING') },
+    );
+    void master.start();
+    master.addAgent({ name: 'a1', resources: 'cpus:1' });
+    driver.start();
+    await clock.until(() => offers.length === 1);
+    driver.launchTasks([offers[0]?.offer ?? ''], [{ ...TASK, task: 't', attempt: 0 }]);
+    await clock.until(() => statuses.length === 1);
+    await clock.advance(1_000);
+    master.repeatUpdates();
+    await clock.advance(1_000);
+    t.is(statuses.length, explicitAcknowledgements ? 2 : 1);
+    t.is(new Set(statuses.map(({ uuid }) => uuid)).size, 1);
+    for (const status of statuses) driver.acknowledgeStatusUpdate(status);
+    await clock.advance(1_000);
+    master.repeatUpdates();
+    await clock.advance(1_000);
+    t.is(statuses.length, explicitAcknowledgements ? 2 : 1);
+  }
+});
+
+test('declines of one agent back off, until an offer is taken or revived', async (t) => {
+  const { driver, master, clock, offers } = world(3);
+  void master.start();
+  master.addAgent({ name: 'a1', resources: 'cpus:1' });
+  driver.start();
+  const nextOffer = async (): Promise<number> => {
+    const seen = offers.length;
+    const began = clock.monotonic();
+    await clock.until(() => offers.length > seen);
+    return Math.floor((clock.monotonic() - began) / 1_000);
+  };
+  const decline = () => driver.declineOffer(offers.at(-1)?.offer ?? '');
+  await nextOffer();
+  const pauses: number[] = [];
+  for (let round = 0; round < 4; round++) {
+    decline();
+    pauses.push(await nextOffer());
+  }
+  t.deepEqual(pauses, [5, 10, 20, 40]);
+  decline();
+  driver.reviveOffers();
+  t.is(await nextOffer(), 0);
+  decline();
+  t.is(await nextOffer(), 5);
+});
+
+test('tasks launched while no master listens come back as dropped', async (t) => {
+  const { driver, clock, statuses } = world(4);
+  driver.start();
+  driver.launchTasks(['o'], [{ ...TASK, task: 't', attempt: 7 }]);
+  await clock.until(() => statuses.length === 1);
+  t.like(statuses[0], { task: 't', attempt: 7, state: 'TASK_DROPPED', reason: 'INVALID_OFFERS', acknowledge: false });
+});
+
+test('an accept is cut to one message, and what does not fit comes back', async (t) => {
+  const { driver, master, clock, offers, statuses, faults } = world(
+    5,
+    {},
+    { onLaunch: (task) => task.update('TASK_RUNNING') },
+  );
+  void master.start();
+  master.addAgent({ name: 'a1', resources: 'cpus:1000' });
+  driver.start();
+  await clock.until(() => offers.length === 1);
+  const argv = ['x'.repeat(10_000)];
+  const tasks = Array.from({ length: 6 }, (_, at) => ({ ...TASK, argv, task: `t${at}`, attempt: 0 }));
+  driver.launchTasks([offers[0]?.offer ?? ''], tasks);
+  await clock.until(() => statuses.length === 6);
+  t.deepEqual(statuses.map(({ task, state }) => `${task} ${state}`).sort(), [
+    't0 TASK_RUNNING',
+    't1 TASK_RUNNING',
+    't2 TASK_RUNNING',
+    't3 TASK_RUNNING',
+    't4 TASK_DROPPED',
+    't5 TASK_DROPPED',
+  ]);
+  t.deepEqual(faults, []);
+});
+
+test('the store compares and sets, and answers across a failover', async (t) => {
+  const { driver, master, clock } = world(6);
+  driver.start();
+  const writing = driver.store('a/1', 'one', 0);
+  await clock.advance(1_000);
+  void master.start();
+  await clock.advance(30_000);
+  t.is(await writing, 1);
+  const outcomes = Promise.all([
+    driver.store('a/1', 'two', 1),
+    driver.store('a/1', 'three', 1),
+    driver.store('b/1', 'x', 0),
+  ]);
+  master.failOver();
+  await clock.advance(30_000);
+  const [two, three] = await outcomes;
+  t.true(typeof two === 'number');
+  t.like(three, { code: 'CONFLICT' });
+  const loading = driver.load('a/');
+  await clock.advance(1_000);
+  t.like(await loading, [{ key: 'a/1', value: 'two' }]);
+  const never = driver.load('a/');
+  driver.stop();
+  t.like(await never, { code: 'TIMED_OUT' });
+});

@@ -98,7 +98,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     options.advertise !== undefined && options.advertise.length > 0
       ? options.advertise
       : listeners.map(({ url }) => url);
-  master = await startMasterShell({
+  const started = await startMasterShell({
     id,
     prefix,
     urls,
@@ -133,6 +133,12 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     },
     onFatal: (error) => fail(error),
   });
+  if (started instanceof Fault) {
+    await broker.close();
+    await lock.release();
+    return started;
+  }
+  master = started;
   broker.onClient((kind, speaker) => {
     if (kind === 'disconnected') master?.connectionLost(speaker.role, speaker.name);
   });
@@ -140,7 +146,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     urls: listeners.map(({ url }) => url),
     failed,
     stop: async () => {
-      await master?.stop();
+      await started.stop();
       await broker.close();
       await lock.release();
     },

@@ -5,14 +5,14 @@ import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
 import { randomWord } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
-import { assert } from '../protocol/faults.ts';
+import { assert, Fault } from '../protocol/faults.ts';
 import { TIMES } from '../protocol/limits.ts';
 import type { CredentialRole } from '../protocol/operator.ts';
 import { parseTopic, TOPICS, topicOf } from '../protocol/topics.ts';
 import { Counters } from './counters.ts';
 import type { Times, World } from './leader.ts';
 import { Leadership } from './leadership.ts';
-import { type DurableLog, openLog } from './log.ts';
+import { openLog } from './log.ts';
 import { apply } from './registry/apply.ts';
 import { type Command, decodeCommand, encodeCommand } from './registry/commands.ts';
 import type { RegistryEvent } from './registry/events.ts';
@@ -61,7 +61,7 @@ export interface Master {
  * One master: the registry behind its log, and in terms that it leads, a {@link Leadership}. Everything that
  * changes the registry goes the same way: propose, commit (durable), apply, act.
  */
-export async function startMaster(options: MasterOptions): Promise<Master> {
+export async function startMaster(options: MasterOptions): Promise<Master | Fault> {
   const { bus, prefix, clock, log } = options;
   const counters = new Counters();
   const world: World = {
@@ -91,7 +91,9 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     leadership = undefined;
   };
   const propose = (command: Command): void => {
-    durable.propose(encodeCommand(command));
+    const proposed = durable.propose(encodeCommand(command));
+    // Who asked asks again: nothing is awaited in memory alone.
+    if (proposed instanceof Fault) log.warn('proposal refused', { kind: command.kind, code: proposed.code, message: proposed.message });
   };
   const lead = (term: number): void => {
     follow();
@@ -102,14 +104,11 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     stopFrameworks = options.onLeading?.(term);
   };
 
-  const durable: DurableLog = await openLog({
+  const opened = await openLog({
     storage: options.storage,
     folder: 'log',
     id: options.id,
     log,
-    onRecovered: ({ snapshot }) => {
-      if (snapshot !== undefined) registry = registryOf(snapshot);
-    },
     onCommitted: (entries) => {
       const events: RegistryEvent[] = [];
       for (const { kind, index, term, payload } of entries) {
@@ -125,23 +124,21 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     },
     onLeading: (term) => {
       if (registry.cluster === undefined) {
-        propose({
-          kind: 'CREATE_CLUSTER',
-          uuid: `c-${randomWord(options.random, 20)}`,
-          generation: 1,
-          nowMs: clock.wall(),
-        });
+        propose({ kind: 'CREATE_CLUSTER', uuid: `c-${randomWord(options.random, 20)}`, generation: 1, nowMs: clock.wall() });
       }
       lead(term);
     },
     onFollowing: follow,
-    onFatal: options.onFatal,
+    onFatal: (error) => options.onFatal(error instanceof Error ? error : new Error(String(error))),
   });
+  if (opened instanceof Fault) return opened;
+  const durable = opened.log;
+  if (opened.snapshot !== undefined) registry = registryOf(opened.snapshot.slices);
 
   function maybeSnapshot(): void {
-    if (snapshotting || durable.bytesSinceSnapshot < SNAPSHOT_BYTES) return;
+    if (snapshotting || durable.bytes < SNAPSHOT_BYTES) return;
     snapshotting = true;
-    durable.snapshot(snapshotSlices(registry)).then(
+    durable.snapshot(() => snapshotSlices(registry)).then(
       () => {
         snapshotting = false;
       },

@@ -456,5 +456,5 @@ async function readText(path: string): Promise<string | undefined> {
 
 function asStorageError(error: unknown, path: string): StorageError {
   if (error instanceof StorageError) return error;
-  return new StorageError((error as NodeJS.ErrnoException).code ?? 'EIO', path, error);
+  return new StorageError((error as NodeJS.ErrnoException).code ?? 'EIO', path, { cause: error });
 }

@@ -254,6 +254,27 @@ test('a refused subscription rejects, and takes nothing else with it', async (t)
   await t.throwsAsync(bus.publish('a/+', new Uint8Array()), { instanceOf: TypeError });
 });
 
+test('handlers of one filter share its subscription, at the highest QoS, and each asks for what is retained', async (t) => {
+  const { broker: scripted, url } = await broker(t);
+  const { bus } = open(t, { urls: [url] });
+  await bus.subscribe('a', 0, () => {});
+  await bus.subscribe('a', 0, () => {});
+  await scripted.got(PACKET.SUBSCRIBE);
+  t.false(bus.connected);
+  // The answer is on its way: what was retained may have been delivered already.
+  await bus.subscribe('a', 0, () => {});
+  await bus.ready(LONG_MS);
+  await bus.subscribe('a', 1, () => {});
+  await bus.subscribe('a', 0, () => {});
+  const asked = scripted.all(PACKET.SUBSCRIBE).map(({ body }) => [...filtersOf(body), body.at(-1)]);
+  t.deepEqual(asked, [
+    ['a', 0],
+    ['a', 0],
+    ['a', 1],
+    ['a', 1],
+  ]);
+});
+
 test('a handler that throws is logged, and harms nobody', async (t) => {
   const { broker: scripted, url } = await broker(t);
   const { bus, lines } = open(t, { urls: [url] });
@@ -342,7 +363,10 @@ test('an open bus keeps its process alive, a closed one does not', (t) => {
     };
     const log = { debug: failed, info() {}, warn: failed, error() {} };
     const bus = connectMqttBus({ urls: ['mqtt://127.0.0.1:1'], clientId: 'c', clock, random, log });`;
-  const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    timeout: LONG_MS,
+  });
   t.is(stdout, 'three\n');
   t.is(status, 0);
 });

@@ -16,6 +16,8 @@ export interface LauncherFloor {
 }
 
 /** Measures all three, one after the other, `count` tasks each, `concurrency` at a time (xargs: always 2). Main thread only. */
+// On ext4 the first number falls to a third for a minute after many files were removed: the kernel does not use their
+// inodes again at once, and looks at each of them for every file it makes. Measure on a rested disk, or in /dev/shm.
 export async function measureLauncherFloor(
   count: number,
   concurrency: number,

@@ -49,8 +49,8 @@ supervise() {
   trap 'finish "$1"' EXIT
   set -m
   begin "$1" &
-  # -f: a stopped task has not ended.
-  wait -f $!
+  # -f: a stopped task has not ended. Bash remarks on whom a signal ended: that is in the status.
+  wait -f $! 2>/dev/null
   code=$?
 }
 

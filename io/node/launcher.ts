@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdir as mkdirWithCallback, openSync, writeFile as writeFileWithCallback } from 'node:fs';
+import { closeSync, mkdir as mkdirWithCallback, openSync, open as openWithCallback, writeSync } from 'node:fs';
 import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -38,9 +38,9 @@ interface Identity {
   readonly boot: string;
 }
 
-/** Half the price of node:fs/promises, on the path of every start. */
+/** On the path of every start: what may wait for the disk's journal goes to the thread pool, and nothing else does. */
 const makeFolder = promisify(mkdirWithCallback);
-const write = promisify(writeFileWithCallback);
+const openFile = promisify(openWithCallback);
 
 /** In `claimed`, where an agent was first. */
 const WITHDRAWN = 'agent\n';
@@ -131,14 +131,12 @@ class NodeLauncher implements Launcher {
     const script = runScript(task);
     try {
       await makeFolder(join(folder, 'work'), { recursive: true, mode: 0o700 });
-      await write(join(folder, 'run'), script, { mode: 0o700, flag: 'wx' }).catch(
-        async (error: NodeJS.ErrnoException) => {
-          if (error.code !== 'EEXIST') throw error;
-          // Left by an agent that was killed meanwhile, perhaps half of it. Replaced at one stroke, for it may be running.
-          await write(join(folder, 'run.new'), script, { mode: 0o700 });
-          await rename(join(folder, 'run.new'), join(folder, 'run'));
-        },
-      );
+      await writeRun(join(folder, 'run'), 'wx', script).catch(async (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error;
+        // Left by an agent that was killed meanwhile, perhaps half of it. Replaced at one stroke, for it may be running.
+        await writeRun(join(folder, 'run.new'), 'w', script);
+        await rename(join(folder, 'run.new'), join(folder, 'run'));
+      });
     } catch (error) {
       throw asStorageError(error, folder);
     }
@@ -414,6 +412,17 @@ function inherited(environment: NodeJS.ProcessEnv): Record<string, string> {
     if (value !== undefined) kept[name] = value;
   }
   return kept;
+}
+
+async function writeRun(path: string, flags: 'w' | 'wx', script: string): Promise<void> {
+  const descriptor = await openFile(path, flags, 0o700);
+  try {
+    // A few kB into the page cache, and all of it: less was written only where the disk is full.
+    if (writeSync(descriptor, script) < Buffer.byteLength(script))
+      throw Object.assign(new Error('the disk is full'), { code: 'ENOSPC' });
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** What the launcher process writes into `claimed`; undefined while it is empty. */

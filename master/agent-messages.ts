@@ -10,6 +10,7 @@ import { isTerminal } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Leader } from './leader.ts';
+import { isOtherMachine } from './registry/apply-agents.ts';
 import { type AgentRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 
 type Up = MessageOf<typeof AGENT_UP>;
@@ -163,7 +164,7 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
   if (other !== undefined) return refuse(desk, name, other, false);
   const agent = leader.registry.agents.get(message.agent);
   if (agent?.state === 'gone') return refuse(desk, name, new Fault('GONE', `agent ${name} was declared gone`), false);
-  if (agent !== undefined && (agent.machine !== message.identity.machine || agent.serial !== message.identity.serial)) {
+  if (agent !== undefined && isOtherMachine(agent, message.identity)) {
     return refuse(
       desk,
       name,

@@ -93,7 +93,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   const propose = (command: Command): void => {
     const proposed = durable.propose(encodeCommand(command));
     // Who asked asks again: nothing is awaited in memory alone.
-    if (proposed instanceof Fault) log.warn('proposal refused', { kind: command.kind, code: proposed.code, message: proposed.message });
+    if (proposed instanceof Fault)
+      log.warn('proposal refused', { kind: command.kind, code: proposed.code, message: proposed.message });
   };
   const lead = (term: number): void => {
     follow();
@@ -124,7 +125,12 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     },
     onLeading: (term) => {
       if (registry.cluster === undefined) {
-        propose({ kind: 'CREATE_CLUSTER', uuid: `c-${randomWord(options.random, 20)}`, generation: 1, nowMs: clock.wall() });
+        propose({
+          kind: 'CREATE_CLUSTER',
+          uuid: `c-${randomWord(options.random, 20)}`,
+          generation: 1,
+          nowMs: clock.wall(),
+        });
       }
       lead(term);
     },
@@ -138,12 +144,14 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   function maybeSnapshot(): void {
     if (snapshotting || durable.bytes < SNAPSHOT_BYTES) return;
     snapshotting = true;
-    durable.snapshot(() => snapshotSlices(registry)).then(
-      () => {
-        snapshotting = false;
-      },
-      (error: unknown) => options.onFatal(error instanceof Error ? error : new Error(String(error))),
-    );
+    durable
+      .snapshot(() => snapshotSlices(registry))
+      .then(
+        () => {
+          snapshotting = false;
+        },
+        (error: unknown) => options.onFatal(error instanceof Error ? error : new Error(String(error))),
+      );
   }
 
   for (const kind of ['up', 'presence', 'agentBulk', 'call', 'request'] as const) {

@@ -65,7 +65,7 @@ export function applyReconcile(
 
 function refusal(registry: Registry, known: AgentRecord | undefined, command: RegisterAgent): Fault | undefined {
   if (known?.state === 'gone') return new Fault('GONE', `agent ${command.agent} (${command.name}) was declared gone`);
-  if (known !== undefined && (known.machine !== command.machine || known.serial !== command.serial)) {
+  if (known !== undefined && isOtherMachine(known, command)) {
     return new Fault(
       'CLONED',
       `agent ${command.agent} belongs to the machine of ${known.name}; this one has another machine-id or serial number`,
@@ -86,6 +86,15 @@ function refusal(registry: Registry, known: AgentRecord | undefined, command: Re
     );
   }
   return undefined;
+}
+
+/** What either side does not know (a serial number only root may read) tells nothing. */
+export function isOtherMachine(
+  known: { machine: string; serial: string },
+  now: { machine: string; serial: string },
+): boolean {
+  const differ = (left: string, right: string): boolean => left !== '' && right !== '' && left !== right;
+  return differ(known.machine, now.machine) || differ(known.serial, now.serial);
 }
 
 function freeName(registry: Registry, name: string): string {

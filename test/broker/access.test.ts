@@ -2,7 +2,7 @@ import test from 'ava';
 import { accessOf } from '../../broker/access/access.ts';
 import { refuseSession } from '../../broker/access/sessions.ts';
 import { isName, isTopicWord, isWellFormed } from '../../broker/access/words.ts';
-import { rights, TOPICS, topicOf, type TopicName } from '../../protocol/topics.ts';
+import { rights, TOPICS, type TopicName, topicOf } from '../../protocol/topics.ts';
 
 const TABLE = rights('mesq');
 const ROLES = ['agent', 'framework', 'user', 'operator', 'viewer', 'local'] as const;
@@ -33,7 +33,11 @@ for (const role of ROLES) {
     const access = accessOf(TABLE, { role, name: 'ann' });
     for (const kind of KINDS) {
       t.is(access.mayPublish(topic(kind, 'ann')), CELLS[role].publish.includes(kind), `publish ${kind}`);
-      t.is(access.maySubscribe(topic(kind, 'ann')) !== 'refused', CELLS[role].subscribe.includes(kind), `subscribe ${kind}`);
+      t.is(
+        access.maySubscribe(topic(kind, 'ann')) !== 'refused',
+        CELLS[role].subscribe.includes(kind),
+        `subscribe ${kind}`,
+      );
       t.is(access.mayReceive(topic(kind, 'ann')), CELLS[role].subscribe.includes(kind), `receive ${kind}`);
       if (NAMELESS.has(kind)) continue;
       t.false(access.mayPublish(topic(kind, 'bob')), `publish ${kind} of another`);
@@ -51,8 +55,16 @@ test('MQTT Explorer subscribes to everything, is granted it, and receives what i
   t.is(viewer.maySubscribe('mesq/#'), 'filtered');
   t.is(viewer.maySubscribe('+/state/#'), 'filtered');
   t.is(viewer.maySubscribe('mesq/state/#'), 'granted');
-  for (const readable of ['mesq/leader', 'mesq/state/agents/pi', 'mesq/events/task-ended/j.0', '$SYS/broker/version']) t.true(viewer.mayReceive(readable), readable);
-  for (const secret of ['mesq/agents/pi/down', 'mesq/clients/ann/s1/reply', 'mesq/frameworks/batch/event', '$SYS/other', 'elsewhere']) t.false(viewer.mayReceive(secret), secret);
+  for (const readable of ['mesq/leader', 'mesq/state/agents/pi', 'mesq/events/task-ended/j.0', '$SYS/broker/version'])
+    t.true(viewer.mayReceive(readable), readable);
+  for (const secret of [
+    'mesq/agents/pi/down',
+    'mesq/clients/ann/s1/reply',
+    'mesq/frameworks/batch/event',
+    '$SYS/other',
+    'elsewhere',
+  ])
+    t.false(viewer.mayReceive(secret), secret);
 });
 
 test('an agent gets nothing by wildcards that is not its own', (t) => {
@@ -68,7 +80,10 @@ test('an agent gets nothing by wildcards that is not its own', (t) => {
 
 test('a name that looks like a wildcard is only a name', (t) => {
   const strange = accessOf(TABLE, { role: 'agent', name: '+' });
-  t.false(strange.mayPublish('mesq/agents/pi/up'), 'the composition refuses such names; should one pass, it gains nothing');
+  t.false(
+    strange.mayPublish('mesq/agents/pi/up'),
+    'the composition refuses such names; should one pass, it gains nothing',
+  );
 });
 
 test('who may stand beside whom', (t) => {
@@ -78,7 +93,11 @@ test('who may stand beside whom', (t) => {
   t.regex(refuseSession(live, 'pi~2', agent) ?? '', /connected already/);
   t.regex(refuseSession(live, 'pi~1', { role: 'user', name: 'ann' }) ?? '', /belongs to a live connection/);
   const user = { role: 'user', name: 'ann' };
-  t.is(refuseSession([{ clientId: 'ann/1', speaker: user }], 'ann/2', user), undefined, 'two shells with one token live side by side');
+  t.is(
+    refuseSession([{ clientId: 'ann/1', speaker: user }], 'ann/2', user),
+    undefined,
+    'two shells with one token live side by side',
+  );
   const local = { role: 'local', name: 'pi' };
   t.regex(refuseSession([{ clientId: 'pi~1', speaker: local }], 'pi~2', local) ?? '', /connected already/);
   t.is(refuseSession([{ clientId: 'pi/1', speaker: local }], 'pi/2', local), undefined);
@@ -86,7 +105,18 @@ test('who may stand beside whom', (t) => {
 
 test('names and topics are checked before anything else looks at them', (t) => {
   const limits = { nameLength: 10, topicLength: 20, topicLevels: 3 };
-  for (const bad of ['a\u0000b', 'a\nb', 'a\u007fb', 'a\u0085', 'a\ud800b', 'a\ufffdb', 'a\ufffe', '\u{1ffff}', '\ufdd0']) t.false(isWellFormed(bad), JSON.stringify(bad));
+  for (const bad of [
+    'a\u0000b',
+    'a\nb',
+    'a\u007fb',
+    'a\u0085',
+    'a\ud800b',
+    'a\ufffdb',
+    'a\ufffe',
+    '\u{1ffff}',
+    '\ufdd0',
+  ])
+    t.false(isWellFormed(bad), JSON.stringify(bad));
   for (const good of ['', 'pi', 'Größe', '日本', '🍓']) t.true(isWellFormed(good), good);
   t.false(isName('12345678901', limits));
   t.true(isName('', limits));

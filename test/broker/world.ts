@@ -25,7 +25,10 @@ export async function ours(limits: Partial<BrokerLimits> = {}, rights = EVERYTHI
   const listener = await listen({ url: 'mqtt://127.0.0.1:0' });
   const broker = await startBroker({
     listeners: [listener],
-    authenticate: ({ username, clientId }) => ({ role: username?.split(':')[1] ?? 'any', name: username?.split(':')[0] ?? (clientId.split(/[~/]/)[0] ?? '') }),
+    authenticate: ({ username, clientId }) => ({
+      role: username?.split(':')[1] ?? 'any',
+      name: username?.split(':')[0] ?? clientId.split(/[~/]/)[0] ?? '',
+    }),
     rights,
     version: '0.0.0',
     clock: systemClock,
@@ -79,9 +82,21 @@ export class RawClient {
   }
 
   /** Connects and waits for the answer: its return code, or undefined where the connection was closed. */
-  static async connect(port: number, clientId: string, over: object = {}): Promise<{ client: RawClient; returnCode: number | undefined }> {
+  static async connect(
+    port: number,
+    clientId: string,
+    over: object = {},
+  ): Promise<{ client: RawClient; returnCode: number | undefined }> {
     const client = await RawClient.open(port);
-    client.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId, keepalive: 60, ...over } as Packet);
+    client.send({
+      cmd: 'connect',
+      protocolId: 'MQTT',
+      protocolVersion: 4,
+      clean: true,
+      clientId,
+      keepalive: 60,
+      ...over,
+    } as Packet);
     const answer = await client.next('connack');
     return { client, returnCode: answer?.cmd === 'connack' ? answer.returnCode : undefined };
   }
@@ -116,7 +131,11 @@ export class RawClient {
     return answer?.cmd === 'suback' ? Number(answer.granted[0]) : -1;
   }
 
-  publish(topic: string, payload: string | Buffer, over: { qos?: 0 | 1; retain?: boolean; messageId?: number } = {}): void {
+  publish(
+    topic: string,
+    payload: string | Buffer,
+    over: { qos?: 0 | 1; retain?: boolean; messageId?: number } = {},
+  ): void {
     this.send({ cmd: 'publish', topic, payload, qos: 0, retain: false, dup: false, ...over } as Packet);
   }
 

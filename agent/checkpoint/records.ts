@@ -1,0 +1,38 @@
+import { decode, encode } from '../../protocol/envelope.ts';
+import { assert, Fault } from '../../protocol/faults.ts';
+import type { TaskInfo, TaskStatus } from '../../protocol/task.ts';
+
+/**
+ * What an agent must find after a crash, as a stream of records. One is appended (durably) before the thing it speaks
+ * of is done or said: an acceptance before the start, a report before it is sent.
+ */
+export type CheckpointRecord =
+  /** Minted when the agent first joins; bound to its hardware by the registry. */
+  | { readonly kind: 'AGENT'; readonly agent: string }
+  /** Of a registration about to be sent, and the boot it belongs to. */
+  | { readonly kind: 'COUNTER'; readonly counter: number; readonly boot: string }
+  | { readonly kind: 'REGISTERED'; readonly epoch: number }
+  /** The highest leadership that was heard: what is older is refused. */
+  | { readonly kind: 'FENCE'; readonly generation: number; readonly term: number }
+  /** An acceptance includes the first start: restart 0. */
+  | { readonly kind: 'ACCEPTED'; readonly framework: string; readonly info: TaskInfo; readonly epoch: number }
+  | { readonly kind: 'RESTART'; readonly run: string; readonly restart: number }
+  | { readonly kind: 'KILL'; readonly run: string; readonly graceMs: number }
+  | { readonly kind: 'STATUS'; readonly run: string; readonly status: TaskStatus }
+  | { readonly kind: 'ACKNOWLEDGED'; readonly run: string; readonly sequence: number }
+  | { readonly kind: 'FORGOTTEN'; readonly run: string };
+
+export const CHECKPOINT_FORMAT = 1;
+
+export function encodeRecord(record: CheckpointRecord): Uint8Array {
+  return encode({ f: CHECKPOINT_FORMAT, ...record }, 'cbor');
+}
+
+/** Records are our own and checksummed: what cannot be read is of a newer version. */
+export function decodeRecord(bytes: Uint8Array): CheckpointRecord {
+  const decoded = decode(bytes);
+  assert(!(decoded instanceof Fault), 'a checkpoint record can be decoded');
+  const { f, ...record } = decoded.value as { f: number } & CheckpointRecord;
+  assert(f === CHECKPOINT_FORMAT, `checkpoint format ${f} is known (this version writes ${CHECKPOINT_FORMAT})`);
+  return record as CheckpointRecord;
+}

@@ -1,0 +1,142 @@
+import { isTerminal, type TaskInfo, type TaskStatus } from '../../protocol/task.ts';
+import { type CheckpointRecord, decodeRecord, encodeRecord } from './records.ts';
+
+/** One attempt, as the agent has promised it. */
+export interface Run {
+  /** `framework/task.attempt`: also the path of its folders. */
+  readonly run: string;
+  readonly framework: string;
+  readonly info: TaskInfo;
+  readonly epoch: number;
+  /** Of the newest start; each has a folder of its own. */
+  readonly restart: number;
+  readonly kill: { readonly graceMs: number } | undefined;
+  /** Of its newest report, and the highest that a master has acknowledged. */
+  readonly sequence: number;
+  readonly acknowledged: number;
+  /** Reports that no master has acknowledged, in order. */
+  readonly unacknowledged: readonly TaskStatus[];
+  /** The newest report. */
+  readonly latest: TaskStatus | undefined;
+}
+
+/** Everything an agent knows that outlives its process. Changed only by records. */
+export interface AgentState {
+  agent: string | undefined;
+  counter: number;
+  /** Of the last registration: after another boot the agent registers anew. */
+  boot: string;
+  epoch: number;
+  generation: number;
+  term: number;
+  readonly runs: Map<string, Run>;
+}
+
+export function emptyState(): AgentState {
+  return { agent: undefined, counter: 0, boot: '', epoch: 0, generation: 0, term: 0, runs: new Map() };
+}
+
+export function runName(framework: string, task: string, attempt: number): string {
+  return `${framework}/${task}.${attempt}`;
+}
+
+/** True once its last report says that it has ended. */
+export function hasEnded(run: Run): boolean {
+  return run.latest !== undefined && isTerminal(run.latest.state);
+}
+
+export function applyRecord(state: AgentState, record: CheckpointRecord): void {
+  switch (record.kind) {
+    case 'AGENT':
+      state.agent = record.agent;
+      return;
+    case 'COUNTER':
+      state.counter = record.counter;
+      state.boot = record.boot;
+      return;
+    case 'REGISTERED':
+      state.epoch = record.epoch;
+      return;
+    case 'FENCE':
+      state.generation = record.generation;
+      state.term = record.term;
+      return;
+    case 'ACCEPTED': {
+      const { framework, info, epoch } = record;
+      const run = runName(framework, info.task, info.attempt);
+      state.runs.set(run, {
+        run,
+        framework,
+        info,
+        epoch,
+        restart: 0,
+        kill: undefined,
+        sequence: 0,
+        acknowledged: 0,
+        unacknowledged: [],
+        latest: undefined,
+      });
+      return;
+    }
+    case 'FORGOTTEN':
+      state.runs.delete(record.run);
+      return;
+    default:
+      changeRun(state, record);
+  }
+}
+
+function changeRun(state: AgentState, record: Extract<CheckpointRecord, { run: string }>): void {
+  const run = state.runs.get(record.run);
+  if (run === undefined) return;
+  switch (record.kind) {
+    case 'RESTART':
+      state.runs.set(run.run, { ...run, restart: record.restart });
+      return;
+    case 'KILL':
+      state.runs.set(run.run, { ...run, kill: { graceMs: record.graceMs } });
+      return;
+    case 'STATUS':
+      state.runs.set(run.run, {
+        ...run,
+        sequence: record.status.sequence,
+        latest: record.status,
+        unacknowledged: [...run.unacknowledged, record.status],
+      });
+      return;
+    case 'ACKNOWLEDGED':
+      state.runs.set(run.run, {
+        ...run,
+        acknowledged: Math.max(run.acknowledged, record.sequence),
+        unacknowledged: run.unacknowledged.filter(({ sequence }) => sequence > record.sequence),
+      });
+      return;
+    case 'FORGOTTEN':
+      state.runs.delete(run.run);
+  }
+}
+
+/** The state that a journal's records amount to; any prefix of them gives the state of that moment. */
+export function recover(records: Iterable<Uint8Array>): AgentState {
+  const state = emptyState();
+  for (const bytes of records) applyRecord(state, decodeRecord(bytes));
+  return state;
+}
+
+/** The state as records, one slice each: what a compacted journal begins with. */
+export function* stateSlices(state: AgentState): Generator<Uint8Array> {
+  const { agent, counter, boot, epoch, generation, term } = state;
+  const runs = [...state.runs.values()];
+  if (agent !== undefined) yield encodeRecord({ kind: 'AGENT', agent });
+  yield encodeRecord({ kind: 'COUNTER', counter, boot });
+  yield encodeRecord({ kind: 'REGISTERED', epoch });
+  yield encodeRecord({ kind: 'FENCE', generation, term });
+  for (const run of runs) {
+    yield encodeRecord({ kind: 'ACCEPTED', framework: run.framework, info: run.info, epoch: run.epoch });
+    if (run.restart > 0) yield encodeRecord({ kind: 'RESTART', run: run.run, restart: run.restart });
+    if (run.kill !== undefined) yield encodeRecord({ kind: 'KILL', run: run.run, graceMs: run.kill.graceMs });
+    const reports = run.unacknowledged.length > 0 || run.latest === undefined ? run.unacknowledged : [run.latest];
+    for (const status of reports) yield encodeRecord({ kind: 'STATUS', run: run.run, status });
+    if (run.acknowledged > 0) yield encodeRecord({ kind: 'ACKNOWLEDGED', run: run.run, sequence: run.acknowledged });
+  }
+}

@@ -1,0 +1,46 @@
+import { formatScalar } from '../../protocol/resource-scalar.ts';
+import type { Resources } from '../../protocol/resources.ts';
+import type { Run } from '../checkpoint/state.ts';
+
+/** What a command is told about itself: `MESQ_*`, then what the framework gave it. */
+export function environmentOf(run: Run, agentName: string, agentId: string, sandbox: string): Record<string, string> {
+  const { framework, info, restart } = run;
+  return {
+    MESQ_FRAMEWORK: framework,
+    MESQ_TASK_ID: info.task,
+    MESQ_ATTEMPT: String(info.attempt),
+    MESQ_RESTART: String(restart),
+    MESQ_AGENT: agentName,
+    MESQ_AGENT_ID: agentId,
+    MESQ_SANDBOX: sandbox,
+    ...amounts(info.resources),
+    ...ports(info.resources),
+    ...info.environment,
+  };
+}
+
+function amounts(resources: Resources): Record<string, string> {
+  const told: Record<string, string> = {};
+  for (const { name, scalar } of resources) {
+    if (scalar !== undefined && (name === 'cpus' || name === 'mem' || name === 'disk' || name === 'gpus')) {
+      told[`MESQ_${name.toUpperCase()}`] = formatScalar(scalar);
+    }
+  }
+  return told;
+}
+
+/** `MESQ_PORT` and `MESQ_PORT0` are the first, `MESQ_PORT1` the second, … */
+function ports(resources: Resources): Record<string, string> {
+  const told: Record<string, string> = {};
+  let count = 0;
+  for (const { name, ranges } of resources) {
+    if (name !== 'ports' || ranges === undefined) continue;
+    for (const [begin, end] of ranges) {
+      for (let port = begin; port <= end; port++, count++) {
+        if (count === 0) told['MESQ_PORT'] = String(port);
+        told[`MESQ_PORT${count}`] = String(port);
+      }
+    }
+  }
+  return told;
+}

@@ -1,0 +1,185 @@
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { startAgent as startAgentShell } from '../agent/agent.ts';
+import type { Reported } from '../agent/reporting/significance.ts';
+import { adapterNamed } from '../firmware-adapters/catalog.ts';
+import type { BusError } from '../io/bus.ts';
+import { systemClock } from '../io/node/clock.ts';
+import { deviceFiles } from '../io/node/device-files.ts';
+import { systemDigest } from '../io/node/digest.ts';
+import { lockFolder } from '../io/node/folder-lock.ts';
+import { attachLauncher } from '../io/node/launcher.ts';
+import { createLog, type LogLevel } from '../io/node/log.ts';
+import { connectMqttBus } from '../io/node/mqtt-bus.ts';
+import { openOutputFile } from '../io/node/output-file.ts';
+import { systemRandom } from '../io/node/random.ts';
+import { fileStorage } from '../io/node/storage.ts';
+import { type Attributes, mergeAttributes, parseAttributes } from '../protocol/attributes.ts';
+import { Fault } from '../protocol/faults.ts';
+import { parseId } from '../protocol/ids.ts';
+import { LIMITS, TIMES } from '../protocol/limits.ts';
+import { parseResources, type Resources } from '../protocol/resources.ts';
+
+export interface StartAgentOptions {
+  /** URLs of masters. */
+  readonly masters: readonly string[];
+  readonly data: string;
+  /** Default: the hostname. */
+  readonly name?: string;
+  /** Mesos's syntax; what is named here replaces what was detected. */
+  readonly resources?: string;
+  readonly attributes?: string;
+  /** Reads `/proc`, `/sys` and `/etc` below this folder. */
+  readonly sysroot?: string;
+  /** `name:secret`. */
+  readonly token?: string;
+  /** PEM file of authorities to trust. */
+  readonly ca?: string;
+  readonly prefix?: string;
+  readonly metered?: boolean;
+  readonly logLevel?: LogLevel;
+}
+
+export interface RunningAgent {
+  readonly name: string;
+  readonly resources: Resources;
+  /** Resolves with a fault where the agent must end: a person has to act. */
+  readonly failed: Promise<Fault>;
+  stop(): Promise<void>;
+}
+
+/** Puts an agent together: the machine, the launcher, the link. Returns a fault where a person must act. */
+export async function startAgent(options: StartAgentOptions): Promise<RunningAgent | Fault> {
+  const data = resolve(options.data);
+  const log = createLog({ level: options.logLevel ?? 'info' });
+  const adapter = await adapterNamed('linux', { files: deviceFiles(options.sysroot ?? '/'), dataFolder: data });
+  if (adapter === undefined) return new Fault('UNSUPPORTED', 'there is no adapter for this machine');
+  const lock = await lockFolder(data);
+  if ('heldBy' in lock)
+    return new Fault(
+      'IN_USE',
+      `the data folder ${data} is held by process ${lock.heldBy}`,
+      'Stop that process, or pass another --data.',
+    );
+  const given = overrides(options);
+  if (given instanceof Fault) return given;
+  const look = async (): Promise<Reported> => {
+    const found = await adapter.probe();
+    return {
+      resources: replaced(found.resources, given.resources),
+      attributes: mergeAttributes(found.attributes, given.attributes),
+    };
+  };
+  const probe = await adapter.probe();
+  for (const note of probe.notes) log.info('probe', { note });
+  const name = parseId(options.name ?? idOf(hostname()), 'the agent name');
+  if (name instanceof Fault) return name;
+  let fail: (fault: Fault) => void = () => undefined;
+  const failed = new Promise<Fault>((settle) => {
+    fail = settle;
+  });
+  const reported: Reported = {
+    resources: replaced(probe.resources, given.resources),
+    attributes: mergeAttributes(probe.attributes, given.attributes),
+  };
+  const launcher = await attachLauncher({ root: join(data, 'tasks'), folder: join(data, 'launcher'), log });
+  const credentials = credentialsOf(options.token, name);
+  const ca = options.ca === undefined ? {} : { ca: await readFile(options.ca, 'utf8') };
+  let connected = false;
+  const agent = await startAgentShell({
+    name,
+    prefix: options.prefix ?? 'mesq',
+    urls: options.masters,
+    identity: probe.identity,
+    boot: probe.boot,
+    hostname: probe.hostname,
+    metered: options.metered ?? false,
+    reported,
+    probe: look,
+    connect: (agentId, will) => {
+      const installation = systemDigest
+        .sha256(new TextEncoder().encode(`${agentId} ${probe.identity.machine} ${probe.identity.serial}`))
+        .slice(0, 16);
+      const bus = connectMqttBus({
+        urls: options.masters,
+        clientId: `${name}~${installation}`,
+        ...credentials,
+        ...ca,
+        keepAliveS: (options.metered === true ? TIMES.keepAliveMeteredMs : TIMES.keepAliveMs) / 1000,
+        will,
+        onRefused: (error) => {
+          if (!connected) fail(refusal(error, name));
+        },
+        clock: systemClock,
+        random: systemRandom,
+        log,
+      });
+      bus.onConnected(() => {
+        connected = true;
+      });
+      return bus;
+    },
+    storage: fileStorage(data),
+    launcher,
+    output: (folder, stream) => openOutputFile(join(data, 'tasks', folder, stream), LIMITS.outputBytes),
+    pathOf: (folder) => join(data, 'tasks', folder),
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    onRefused: (fault) => fail(fault),
+  });
+  if (agent instanceof Fault) {
+    await launcher.close();
+    await lock.release();
+    return agent;
+  }
+  return {
+    name,
+    resources: reported.resources,
+    failed,
+    stop: async () => {
+      await agent.stop();
+      await lock.release();
+    },
+  };
+}
+
+/** CONNACK 2 for an agent: somebody else speaks under its name. */
+function refusal(error: BusError, name: string): Fault {
+  if (error.code === 'BAD_CREDENTIALS')
+    return new Fault('BAD_CREDENTIALS', `the broker does not accept agent ${name}: ${error.message}`);
+  return new Fault(
+    'NAME_TAKEN',
+    `an agent named ${name} is connected already, from another data folder or machine`,
+    `Start this one with another --name, for example ${name}-2.`,
+  );
+}
+
+function credentialsOf(token: string | undefined, name: string): { username: string; password?: string } {
+  if (token === undefined) return { username: name };
+  const at = token.indexOf(':');
+  return at < 0 ? { username: name, password: token } : { username: token.slice(0, at), password: token.slice(at + 1) };
+}
+
+function overrides(options: StartAgentOptions): { resources: Resources; attributes: Attributes } | Fault {
+  const resources = options.resources === undefined ? [] : parseResources(options.resources);
+  if (resources instanceof Fault) return resources;
+  const attributes = options.attributes === undefined ? [] : parseAttributes(options.attributes);
+  return attributes instanceof Fault ? attributes : { resources, attributes };
+}
+
+/** What a person named replaces what was detected of that name. */
+function replaced(detected: Resources, given: Resources): Resources {
+  const names = new Set(given.map(({ name }) => name));
+  return [...given, ...detected.filter(({ name }) => !names.has(name))];
+}
+
+/** A hostname as an id: what is not allowed becomes `-`. */
+function idOf(text: string): string {
+  const id = text
+    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 64);
+  return id === '' ? 'agent' : id;
+}

@@ -1,0 +1,67 @@
+import { Fault } from '../protocol/faults.ts';
+import { formatResources } from '../protocol/resources.ts';
+import { notice } from './output.ts';
+import { stopSignal } from './stop-signal.ts';
+import type { Verb } from './verb.ts';
+
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+interface AgentOptions {
+  readonly master?: readonly string[];
+  readonly data: string;
+  readonly name?: string;
+  readonly resources?: string;
+  readonly attributes?: string;
+  readonly sysroot?: string;
+  readonly metered?: boolean;
+  readonly log: string;
+}
+
+/** `mesq agent`: one agent, until it is told to stop. Its tasks run on without it, and it finds them again. */
+export const agent: Verb = {
+  examples: [
+    'mesq agent --master mqtt://127.0.0.1:1883 --data /var/lib/mesq/agent',
+    "mesq agent --master mqtts://m1:8883,mqtts://m2:8883 --data DIR --resources 'cpus:2;mem:1024' --attributes site:roof",
+  ],
+  configure: (command) => {
+    const gather = (value: string, before: string[] = []): string[] => [...before, value];
+    command
+      .option('--master <url>', 'masters: mqtt://host:1883[,…]; as --url', gather)
+      .requiredOption('--data <dir>', 'its data folder, of its own')
+      .option('--name <name>', 'its name in the cluster (default: the hostname)')
+      .option('--resources <list>', 'cpus:4;mem:2048;ports:[31000-32000]; the rest is detected')
+      .option('--attributes <list>', 'site:roof;rack:2')
+      .option('--sysroot <dir>', 'read /proc, /sys and /etc below it')
+      .option('--metered', 'the link costs money by the byte: speak seldom')
+      .option('--log <level>', LEVELS.join(', '), 'info');
+  },
+  run: async (context, command) => {
+    const written = command.opts<AgentOptions>();
+    const logLevel = LEVELS.find((level) => level === written.log);
+    if (logLevel === undefined)
+      return new Fault('BAD_USAGE', `--log: there is no level ${written.log}`, `Take one of ${LEVELS.join(', ')}.`);
+    const { urls, token, ca, prefix } = context.options;
+    const masters = written.master?.flatMap((text) => text.split(',')).filter((url) => url !== '') ?? urls;
+    const { data, name, resources, attributes, sysroot, metered } = written;
+    const stopped = stopSignal(context.terminal);
+    const { startAgent } = await import('./start-agent.ts');
+    const running = await startAgent({
+      masters,
+      data,
+      prefix,
+      logLevel,
+      ...(name === undefined ? {} : { name }),
+      ...(resources === undefined ? {} : { resources }),
+      ...(attributes === undefined ? {} : { attributes }),
+      ...(sysroot === undefined ? {} : { sysroot }),
+      ...(metered === undefined ? {} : { metered }),
+      ...(token === undefined ? {} : { token }),
+      ...(ca === undefined ? {} : { ca }),
+    });
+    if (running instanceof Fault) return running;
+    await notice(context, `agent ${running.name} offers ${formatResources(running.resources)}`);
+    const fault = await Promise.race([stopped, running.failed]);
+    await running.stop();
+    return fault ?? 0;
+  },
+};

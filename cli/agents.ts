@@ -1,0 +1,37 @@
+import { Fault } from '../protocol/faults.ts';
+import type { AgentView } from '../protocol/operator.ts';
+import { askLeader } from './ask.ts';
+import { ago, isoTime, printRows } from './output.ts';
+import { stateColour } from './state-colour.ts';
+import type { Verb } from './verb.ts';
+
+/** `mesq agents`: the machines of the cluster, what they have, and what of it is in use. */
+export const agents: Verb = {
+  examples: ['mesq agents', 'mesq agents --json'],
+  configure: () => {},
+  run: async (context) => {
+    const answer = await askLeader(context, 'agents', {});
+    if (answer instanceof Fault) return answer;
+    const now = context.terminal.clock.wall();
+    await printRows(context, answer.agents, {
+      none: 'No agent has joined. Start one: mesq agent --master URL --data DIR',
+      json: (agent) => ({ ...agent, lastSeen: isoTime(agent.lastSeen) }),
+      columns: [
+        { title: 'NAME', value: ({ name }) => name },
+        { title: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
+        { title: 'TASKS', value: ({ tasks }) => tasks, align: 'right' },
+        { title: 'SEEN', value: ({ lastSeen }) => ago(lastSeen, now), align: 'right' },
+        { title: 'RESOURCES', value: ({ resources }) => resources.total },
+        { title: 'ALLOCATED', value: ({ resources }) => resources.allocated || '-' },
+        { title: 'ATTRIBUTES', value: attributesOf },
+      ],
+    });
+    return 0;
+  },
+};
+
+function attributesOf({ attributes }: AgentView): string {
+  return Object.entries(attributes)
+    .map(([name, value]) => `${name}:${value}`)
+    .join(';');
+}

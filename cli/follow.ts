@@ -1,0 +1,188 @@
+import { Fault } from '../protocol/faults.ts';
+import type { JobSpec, JobView, TaskView } from '../protocol/job.ts';
+import { isTerminal } from '../protocol/task.ts';
+import type { Timer } from '../sdk/index.ts';
+import { ArrayOutput } from './array-output.ts';
+import { BATCH } from './ask.ts';
+import { EXIT, exitCodeOfAll } from './exit-codes.ts';
+import { explain, neverFits, whyWaiting } from './explanation.ts';
+import { notice } from './output.ts';
+import { Progress } from './progress.ts';
+import { type Settleable, settleable } from './settleable.ts';
+import { TaskOutput } from './task-output.ts';
+import type { Connection, Signal } from './terminal.ts';
+import type { Context } from './verb.ts';
+
+/** Most tasks are placed by then; why one is not is asked only afterwards, */
+const FIRST_EXPLAIN_MS = 500;
+/** and again, in case the answer has changed. */
+const EXPLAIN_AGAIN_MS = 5_000;
+
+/**
+ * Follows a job that was just submitted, and gives what `mesq run` exits with. Its output goes to ours; why it waits,
+ * and what goes wrong, to standard error. Ctrl-C cancels it and waits for its end, a second one leaves it, and so do a
+ * lost terminal and a closed standard output.
+ */
+export async function followJob(context: Context, connection: Connection, spec: JobSpec): Promise<number | Fault> {
+  const following = new Following(context, connection, spec);
+  const signals: readonly Signal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  const quiet = signals.map((signal) => context.terminal.onSignal(signal, () => following.signal(signal)));
+  try {
+    return await Promise.race([following.toItsEnd(), following.left]);
+  } finally {
+    following.close();
+    for (const remove of quiet) remove();
+  }
+}
+
+interface Output {
+  changed(view: TaskView): void;
+  complete(): Promise<Fault | undefined>;
+}
+
+class Following {
+  readonly #context: Context;
+  readonly #connection: Connection;
+  readonly #spec: JobSpec;
+  readonly #progress: Progress;
+  readonly #output: Output;
+  readonly #tasks = new Map<number, TaskView>();
+  readonly #left: Settleable<number> = settleable();
+  #timer: Timer | undefined;
+  #said = '';
+  #interrupted = false;
+  #never: Fault | undefined;
+  #closed = false;
+
+  constructor(context: Context, connection: Connection, spec: JobSpec) {
+    this.#context = context;
+    this.#connection = connection;
+    this.#spec = spec;
+    const { clock, out, error } = context.terminal;
+    this.#progress = new Progress(error, context.options.quiet);
+    const shared = {
+      client: connection.client,
+      out,
+      error,
+      note: (text: string) => this.#say(text),
+      onUnread: () => this.#left.settle(EXIT.brokenPipe),
+    };
+    this.#output =
+      spec.count === 1
+        ? new TaskOutput({ ...shared, clock })
+        : new ArrayOutput({ ...shared, progress: this.#progress });
+    connection.bus.onDisconnected(() => {
+      if (!this.#closed) this.#say('the connection to the cluster is lost; trying again. The job goes on.');
+    });
+    this.#explainIn(FIRST_EXPLAIN_MS);
+  }
+
+  /** The exit code of whoever leaves before the end. */
+  get left(): Promise<number> {
+    return this.#left.promise;
+  }
+
+  async toItsEnd(): Promise<number | Fault> {
+    const { job, count } = this.#spec;
+    let last: JobView | undefined;
+    const parts = this.#connection.client.watch(job, { framework: BATCH, timeoutMs: this.#context.options.timeoutMs });
+    for await (const part of parts) {
+      if (part instanceof Fault) return part;
+      last = part.job;
+      for (const view of part.changed) this.#changed(view);
+      if (count > 1) await this.#progress.changed(part.job.tasks);
+    }
+    this.#timer?.cancel();
+    const fault = await this.#output.complete();
+    await this.#progress.clear();
+    if (this.#never !== undefined) return this.#never;
+    if (this.#interrupted) return EXIT.interrupted;
+    if (fault !== undefined) return fault;
+    return this.#exitCode(last);
+  }
+
+  signal(signal: Signal): void {
+    if (signal === 'SIGHUP') this.#left.settle(EXIT.hungUp);
+    else if (this.#interrupted) this.#leave();
+    else {
+      this.#interrupted = true;
+      this.#say(`cancelling job ${this.#spec.job}; once more leaves it to the cluster`);
+      this.#cancel();
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #changed(view: TaskView): void {
+    const known = this.#tasks.get(view.index);
+    this.#tasks.set(view.index, view);
+    this.#output.changed(view);
+    if (known?.state === view.state) return;
+    if (view.state === 'TASK_UNREACHABLE')
+      this.#say(`agent ${view.agent ?? '?'} is out of reach; task ${view.id} may go on there, and is waited for`);
+    else if (isTerminal(view.state) && view.state !== 'TASK_FINISHED' && view.message !== null && !this.#interrupted)
+      this.#say(`task ${view.id}: ${view.message}`);
+  }
+
+  /** A task that does not start, and no word why, looks like a hang. */
+  #explainIn(ms: number): void {
+    if (this.#closed) return;
+    this.#timer = this.#context.terminal.clock.after(ms, () => void this.#explain());
+  }
+
+  async #explain(): Promise<void> {
+    const begun = [...this.#tasks.values()].some(({ state }) => state !== 'TASK_STAGING');
+    if (begun || this.#interrupted || this.#closed) return;
+    const answer = await explain(this.#connection.client, this.#spec, this.#context.options.timeoutMs);
+    if (this.#closed || [...this.#tasks.values()].some(({ state }) => state !== 'TASK_STAGING')) return;
+    const text = answer instanceof Fault ? `waiting: ${answer.message}` : whyWaiting(answer);
+    const never = answer instanceof Fault ? undefined : neverFits(answer);
+    if (never !== undefined) {
+      this.#never = never;
+      this.#cancel();
+      return;
+    }
+    if (text !== this.#said) this.#say(text);
+    this.#said = text;
+    this.#explainIn(EXPLAIN_AGAIN_MS);
+  }
+
+  #cancel(): void {
+    const { job } = this.#spec;
+    const { timeoutMs } = this.#context.options;
+    this.#connection.client.request('cancel', { job }, { framework: BATCH, timeoutMs }).then(
+      (answer) => {
+        if (answer instanceof Fault) this.#say(`job ${job} is not cancelled: ${answer.message}`);
+      },
+      (thrown: unknown) => {
+        throw thrown;
+      },
+    );
+  }
+
+  #leave(): void {
+    const { job, count } = this.#spec;
+    const again = count === 1 ? `mesq logs -f ${job}` : `mesq wait ${job}`;
+    this.#say(`left job ${job} to the cluster; see how it goes: ${again}`);
+    this.#left.settle(EXIT.interrupted);
+  }
+
+  #exitCode(last: JobView | undefined): number {
+    const code = exitCodeOfAll(this.#tasks.values());
+    // Tasks that ended before anybody could watch them, of a very large array, and those that never started.
+    const untold = this.#tasks.size < this.#spec.count && (last === undefined || last.state !== 'finished');
+    return untold && code === 0 ? EXIT.cluster : code;
+  }
+
+  #say(text: string): void {
+    const say = async (): Promise<void> => {
+      await this.#progress.clear();
+      await notice(this.#context, text);
+      await this.#progress.draw();
+    };
+    void say();
+  }
+}

@@ -1,0 +1,149 @@
+import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar } from 'yaml';
+import { Fault } from '../protocol/faults.ts';
+import type { JobSpec } from '../protocol/job.ts';
+import { closest } from './closest.ts';
+import { jobSpecOf, type WrittenJob } from './needs.ts';
+
+/** Every field of a job file, and what it may hold (docs/jobs.md). */
+const FIELDS = {
+  name: 'text',
+  command: 'command',
+  count: 'text',
+  cpus: 'text',
+  mem: 'text',
+  disk: 'text',
+  gpus: 'text',
+  ports: 'text',
+  constraints: 'list',
+  env: 'map',
+  restart: 'text',
+  retries: 'text',
+  time: 'text',
+  grace: 'text',
+  requeue: 'flag',
+} as const;
+
+type FieldName = keyof typeof FIELDS;
+
+/** A value that says what is wrong with the file, and where. */
+class Problem {
+  readonly at: number;
+  readonly message: string;
+  readonly hint: string | undefined;
+
+  constructor(node: Node | number | null | undefined, message: string, hint?: string) {
+    this.at = typeof node === 'number' ? node : (node?.range?.[0] ?? 0);
+    this.message = message;
+    this.hint = hint;
+  }
+}
+
+/**
+ * Reads a job from YAML, or JSON, which is a part of it. Faults: BAD_JOB, or the field's own, as
+ * `FILE:line:column: what is wrong`. Unknown fields are wrong too.
+ */
+export function readJobFile(job: string, text: string, file: string): JobSpec | Fault {
+  const lines = new LineCounter();
+  const at = (offset: number): string => {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${Math.max(1, line)}:${Math.max(1, col)}`;
+  };
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false });
+  const [error] = document.errors;
+  if (error !== undefined) return new Fault('BAD_JOB', `${at(error.pos[0])}: ${error.message}`);
+  const places = new Map<FieldName, Node>();
+  const written = readFields(document.contents, places);
+  if (written instanceof Problem) return new Fault('BAD_JOB', `${at(written.at)}: ${written.message}`, written.hint);
+  const spec = jobSpecOf(job, written);
+  if (!('fault' in spec)) return spec;
+  const field = fileField(spec.field);
+  const place = places.get(field)?.range?.[0] ?? 0;
+  const { code, message, hint } = spec.fault;
+  const named = message.startsWith(`${field}:`) ? message : `${field}: ${message}`;
+  return new Fault(code, `${at(place)}: ${named}`, hint);
+}
+
+/** A job's field as the file calls it. */
+function fileField(field: keyof WrittenJob): FieldName {
+  return field === 'argv' ? 'command' : field === 'environment' ? 'env' : field;
+}
+
+function readFields(contents: Node | null, places: Map<FieldName, Node>): WrittenJob | Problem {
+  if (!isMap(contents)) return new Problem(contents, 'a job is a map of fields', 'Begin it like command: [echo, hello].');
+  const job: Record<string, unknown> = {};
+  for (const { key, value } of contents.items) {
+    const keyNode = key as Node;
+    const name = isScalar(keyNode) ? String(keyNode.value) : '';
+    if (!isField(name)) return unknownField(keyNode, name);
+    const node = value as Node | null;
+    if (node === null || (isScalar(node) && node.value === null)) return new Problem(keyNode, `${name} is empty`);
+    places.set(name, node);
+    const read = readValue(name, node);
+    if (read instanceof Problem) return read;
+    job[name] = read;
+  }
+  const { command, env, ...rest } = job;
+  if (command === undefined) return new Problem(contents, 'command is missing', 'Add it like command: [echo, hello].');
+  return { ...rest, argv: command, ...(env === undefined ? {} : { environment: env }) } as WrittenJob;
+}
+
+function unknownField(node: Node, name: string): Problem {
+  const meant = closest(name, Object.keys(FIELDS));
+  const hint = meant === undefined ? `Take one of ${Object.keys(FIELDS).join(', ')}.` : `Did you mean ${meant}?`;
+  return new Problem(node, `there is no field ${JSON.stringify(name)}`, hint);
+}
+
+function readValue(name: FieldName, node: Node): string | boolean | string[] | Record<string, string> | Problem {
+  switch (FIELDS[name]) {
+    case 'text':
+      return scalarText(name, node);
+    case 'flag':
+      return isScalar(node) && typeof node.value === 'boolean'
+        ? node.value
+        : new Problem(node, `${name} is true or false`);
+    case 'list':
+      return readList(name, node);
+    case 'map':
+      return readMap(name, node);
+    case 'command':
+      // As in a shell script's line; a list is never seen by a shell.
+      return isScalar(node) && typeof node.value === 'string' ? ['sh', '-c', node.value] : readList(name, node);
+  }
+}
+
+/** Text, or a number as it was written: `1.50` stays `1.50`. */
+function scalarText(name: string, node: Node): string | Problem {
+  if (!isScalar(node)) return new Problem(node, `${name} is one value`);
+  const { value, source } = node as Scalar & { source?: string };
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' || typeof value === 'boolean') return source ?? String(value);
+  return new Problem(node, `${name} is one value`);
+}
+
+function readList(name: string, node: Node): string[] | Problem {
+  if (!isSeq(node)) return new Problem(node, `${name} is a list`, `Write it like ${name}: [one, two].`);
+  const texts: string[] = [];
+  for (const item of node.items) {
+    const text = scalarText(`each of ${name}`, item as Node);
+    if (text instanceof Problem) return text;
+    texts.push(text);
+  }
+  return texts;
+}
+
+function readMap(name: string, node: Node): Record<string, string> | Problem {
+  if (!isMap(node)) return new Problem(node, `${name} is a map`, `Write it like ${name}: {LEVEL: 3}.`);
+  const values: Record<string, string> = {};
+  for (const { key, value } of node.items) {
+    const keyText = scalarText(`each name of ${name}`, key as Node);
+    if (keyText instanceof Problem) return keyText;
+    const text = scalarText(`${name}.${keyText}`, (value ?? key) as Node);
+    if (text instanceof Problem) return text;
+    values[keyText] = text;
+  }
+  return values;
+}
+
+function isField(name: string): name is FieldName {
+  return Object.hasOwn(FIELDS, name);
+}

@@ -1,0 +1,63 @@
+import type { Command } from 'commander';
+import { Fault } from '../protocol/faults.ts';
+import type { JobSpec } from '../protocol/job.ts';
+import { jobSpecOf } from './needs.ts';
+
+/** What `mesq run` takes, as commander gives it. */
+export interface JobOptions {
+  readonly name?: string;
+  readonly count?: string;
+  readonly cpus?: string;
+  readonly mem?: string;
+  readonly disk?: string;
+  readonly gpus?: string;
+  readonly ports?: string;
+  readonly env?: readonly string[];
+  readonly constraint?: readonly string[];
+  readonly restart?: string;
+  readonly retries?: string;
+  readonly time?: string;
+  readonly grace?: string;
+}
+
+export function addJobOptions(command: Command): void {
+  const gather = (value: string, before: string[] = []): string[] => [...before, value];
+  command
+    .option('--cpus <n>', 'of each task (default 1)')
+    .option('--mem <size>', 'MB, or with K, M, G (default 128)')
+    .option('--disk <size>', 'MB, or with K, M, G (default 0)')
+    .option('--gpus <n>', 'whole GPUs (default 0)')
+    .option('--ports <n>', 'given as MESQ_PORT0, MESQ_PORT1, … (default 0)')
+    .option('--count <n>', 'so many tasks, MESQ_TASK_INDEX from 0 (default 1)')
+    .option('--name <text>', 'shown in mesq jobs')
+    .option('--env <K=V>', 'environment; may be repeated', gather)
+    .option('--constraint <c>', 'board==pi-5, arch~=arm.*, site!=roof, unique:hostname; may be repeated', gather)
+    .option('--restart <when>', 'never, on-failure or always (default never)')
+    .option('--retries <n>', 'new attempts after a failure (default 0)')
+    .option('--time <duration>', 'longest run of an attempt; longer is exit code 124')
+    .option('--grace <duration>', 'between SIGTERM and SIGKILL');
+}
+
+/** Makes the job. Faults name the option that is wrong. */
+export function specOfOptions(job: string, options: JobOptions, argv: readonly string[]): JobSpec | Fault {
+  if (argv.length === 0)
+    return new Fault('BAD_USAGE', 'there is no command to run', 'Write it behind --, as in mesq run -- echo hello.');
+  const environment = environmentOf(options.env ?? []);
+  if (environment instanceof Fault) return environment;
+  const { env: _, constraint, ...rest } = options;
+  const made = jobSpecOf(job, { ...rest, argv, environment, ...(constraint === undefined ? {} : { constraints: constraint }) });
+  if (!('fault' in made)) return made;
+  const { field, fault } = made;
+  const option = field === 'constraints' ? '--constraint' : field === 'argv' ? 'the command' : field === 'environment' ? '--env' : `--${field}`;
+  return new Fault(fault.code, `${option}: ${fault.message.replace(new RegExp(`^${field}: `), '')}`, fault.hint);
+}
+
+function environmentOf(pairs: readonly string[]): Record<string, string> | Fault {
+  const environment: Record<string, string> = {};
+  for (const pair of pairs) {
+    const equals = pair.indexOf('=');
+    if (equals < 1) return new Fault('BAD_USAGE', `--env: ${JSON.stringify(pair)} has no NAME=`, 'Write it like --env LEVEL=3.');
+    environment[pair.slice(0, equals)] = pair.slice(equals + 1);
+  }
+  return environment;
+}

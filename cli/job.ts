@@ -1,0 +1,54 @@
+import { Fault } from '../protocol/faults.ts';
+import type { JobSpec, JobView } from '../protocol/job.ts';
+import { formatResources } from '../protocol/resources.ts';
+import { askBatch } from './ask.ts';
+import { jsonOfJob } from './jobs.ts';
+import { isoTime, printJson } from './output.ts';
+import { printable } from './printable.ts';
+import { listTasks } from './ps.ts';
+import { formatTable } from './table.ts';
+import { jsonOfTask, taskColumns } from './task-list.ts';
+import type { Verb } from './verb.ts';
+
+/** `mesq job ID`: one job, what it asks for, and its tasks. */
+export const job: Verb = {
+  examples: ['mesq job k3v9x2ab'],
+  configure: (command) => {
+    command.argument('<job>', "the job's id");
+  },
+  run: async (context, command) => {
+    const [id = ''] = command.args;
+    const [answer, tasks] = await Promise.all([askBatch(context, 'job', { job: id }), listTasks(context, id)]);
+    if (answer instanceof Fault) return answer;
+    if (tasks instanceof Fault) return tasks;
+    const { terminal, options } = context;
+    if (options.json) {
+      const spec = { ...answer.spec, resources: formatResources(answer.spec.resources) };
+      await printJson(context, { ...jsonOfJob(answer.job), spec, list: tasks.map(jsonOfTask) });
+      return 0;
+    }
+    await terminal.out.write(`${describe(answer.job, answer.spec).map(printable).join('\n')}\n\n`);
+    await terminal.out.write(formatTable(tasks, taskColumns(terminal.clock.wall()), terminal.out));
+    return 0;
+  },
+};
+
+function describe(view: JobView, spec: JobSpec): string[] {
+  const { total, pending, running, finished, failed } = view.tasks;
+  const ports = spec.ports === 0 ? '' : `, ${spec.ports} ports`;
+  return [
+    `job       ${view.id}${view.name === '' ? '' : ` (${view.name})`} of ${view.owner}`,
+    `state     ${view.state}`,
+    `tasks     ${total}: ${pending} pending, ${running} running, ${finished} finished, ${failed} failed`,
+    `command   ${spec.argv.map(quoted).join(' ')}`,
+    `needs     ${formatResources(spec.resources)}${ports}, each`,
+    ...(spec.constraints.length === 0 ? [] : [`where     ${spec.constraints.join(', ')}`]),
+    `created   ${isoTime(view.created)}`,
+    ...(view.finished === null ? [] : [`finished  ${isoTime(view.finished)}`]),
+  ];
+}
+
+/** As a shell would take it. */
+function quoted(argument: string): string {
+  return /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}

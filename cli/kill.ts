@@ -1,0 +1,25 @@
+import { Fault } from '../protocol/faults.ts';
+import { askBatch } from './ask.ts';
+import { printJson, printLine } from './output.ts';
+import { jsonOfTask } from './task-list.ts';
+import { readTaskName } from './task-name.ts';
+import type { Verb } from './verb.ts';
+
+/** `mesq kill TASK`: stops it for good: SIGTERM, and SIGKILL after its grace period. */
+export const kill: Verb = {
+  examples: ['mesq kill k3v9x2ab.4'],
+  configure: (command) => {
+    command.argument('<task>', 'job.index, or the job of an only task');
+  },
+  run: async (context, command) => {
+    const name = readTaskName(command.args[0] ?? '');
+    if (name instanceof Fault) return name;
+    const { job, index } = name;
+    const answer = await askBatch(context, 'kill', { job, index });
+    if (answer instanceof Fault) return answer;
+    const { task } = answer;
+    if (context.options.json) await printJson(context, jsonOfTask(task));
+    else await printLine(context, `${task.id}: ${task.state}`);
+    return 0;
+  },
+};

@@ -1,0 +1,68 @@
+import { Fault } from '../protocol/faults.ts';
+import { askBatch, BATCH } from './ask.ts';
+import { notice } from './output.ts';
+import { StreamCopy } from './stream-copy.ts';
+import { type Tail, tailOf } from './tail.ts';
+import { readTaskName } from './task-name.ts';
+import type { Context, Verb } from './verb.ts';
+
+interface LogsOptions {
+  readonly follow?: boolean;
+  readonly stderr?: boolean;
+  readonly tail?: string;
+}
+
+/** `mesq logs TASK`: what it wrote, wherever it runs or ran. */
+export const logs: Verb = {
+  examples: [
+    'mesq logs k3v9x2ab               # the only task of a job',
+    'mesq logs k3v9x2ab.4 --stderr',
+    'mesq logs -f --tail 20 k3v9x2ab.4',
+    'mesq logs k3v9x2ab.4.0           # its first attempt',
+  ],
+  configure: (command) => {
+    command
+      .argument('<task>', 'job, job.index or job.index.attempt')
+      .option('-f, --follow', 'go on as the task writes')
+      .option('--stderr', 'standard error instead of standard output')
+      .option('--tail <lines>', 'only the last lines there are');
+  },
+  run: async (context, command) => {
+    const { follow = false, stderr = false, tail } = command.opts<LogsOptions>();
+    const name = readTaskName(command.args[0] ?? '');
+    if (name instanceof Fault) return name;
+    if (tail !== undefined && !/^\d{1,9}$/.test(tail))
+      return new Fault('BAD_USAGE', `--tail: ${JSON.stringify(tail)} is no number of lines`, 'Write it like --tail 20.');
+    const connection = await context.connect();
+    if (connection instanceof Fault) return connection;
+    const { client } = connection;
+    const { out } = context.terminal;
+    const source = {
+      framework: BATCH,
+      task: `${name.job}.${name.index}`,
+      stream: stderr ? ('stderr' as const) : ('stdout' as const),
+      ...(name.attempt === undefined ? {} : { attempt: name.attempt }),
+    };
+    const note = (bytes: number): void => void notice(context, `${bytes} bytes before this were dropped by the agent`);
+    let start: Tail = { from: 0, bytes: new Uint8Array() };
+    if (tail !== undefined) {
+      const found = await tailOf(client, source, Number(tail));
+      if (found instanceof Fault) return found.code === 'NOT_FOUND' ? missing(name.job, context) : found;
+      start = found;
+      if (start.bytes.length > 0) await out.write(start.bytes);
+      if (!follow) return 0;
+    }
+    const copy = new StreamCopy(client, { ...source, from: start.from, follow }, out, note);
+    context.terminal.onSignal('SIGINT', () => copy.stop());
+    const end = await copy.ended;
+    if (!(end instanceof Fault)) return 0;
+    return end.code === 'NOT_FOUND' ? missing(name.job, context) : end;
+  },
+};
+
+/** Nothing to read: either there is no such job, or the task waits still. */
+async function missing(job: string, context: Context): Promise<Fault> {
+  const known = await askBatch(context, 'job', { job });
+  if (known instanceof Fault) return known;
+  return new Fault('NOT_FOUND', 'that task has not started, or there is none of that index', `See mesq ps ${job}, and mesq why ${job}.`);
+}

@@ -1,0 +1,68 @@
+import { Fault } from '../protocol/faults.ts';
+import { notice, printLine } from './output.ts';
+import { stopSignal } from './stop-signal.ts';
+import type { Verb } from './verb.ts';
+
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+interface MasterOptions {
+  readonly id: string;
+  readonly data: string;
+  readonly listen?: readonly string[];
+  readonly advertise?: readonly string[];
+  readonly http?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly log: string;
+}
+
+/** `mesq master`: one master, until it is told to stop. */
+export const master: Verb = {
+  examples: [
+    'mesq master --id m1 --data /var/lib/mesq/m1',
+    'mesq master --id m1 --data DIR --listen mqtts://0.0.0.0:8883 --tls-cert m1.pem --tls-key m1.key',
+  ],
+  configure: (command) => {
+    const gather = (value: string, before: string[] = []): string[] => [...before, value];
+    command
+      .requiredOption('--id <id>', 'its name among the masters')
+      .requiredOption('--data <dir>', 'its data folder, of its own')
+      .option('--listen <url>', 'mqtt:// or mqtts://; port 0 takes a free one (default mqtt://127.0.0.1:1883)', gather)
+      .option('--advertise <url>', 'where others reach it (default: where it listens)', gather)
+      .option('--http <host:port>', 'MQTT over WebSocket')
+      .option('--tls-cert <file>', 'PEM, for mqtts://')
+      .option('--tls-key <file>', 'PEM, for mqtts://')
+      .option('--log <level>', LEVELS.join(', '), 'info');
+  },
+  run: async (context, command) => {
+    const written = command.opts<MasterOptions>();
+    const { id, data, listen = ['mqtt://127.0.0.1:1883'], advertise, http, tlsCert, tlsKey } = written;
+    const logLevel = LEVELS.find((level) => level === written.log);
+    if (logLevel === undefined)
+      return new Fault('BAD_USAGE', `--log: there is no level ${written.log}`, `Take one of ${LEVELS.join(', ')}.`);
+    const bad = listen.find((url) => !/^(mqtts?|wss?):\/\/./.test(url) || !URL.canParse(url));
+    if (bad !== undefined)
+      return new Fault('BAD_USAGE', `--listen: ${bad} is no URL of a broker`, 'Write it like mqtt://127.0.0.1:1883.');
+    const stopped = stopSignal(context.terminal);
+    const { startMaster } = await import('./start-master.ts');
+    const running = await startMaster({
+      id,
+      data,
+      listen,
+      prefix: context.options.prefix,
+      version: context.terminal.version,
+      logLevel,
+      ...(advertise === undefined ? {} : { advertise }),
+      ...(http === undefined ? {} : { http }),
+      ...(tlsCert === undefined ? {} : { tlsCert }),
+      ...(tlsKey === undefined ? {} : { tlsKey }),
+    });
+    if (running instanceof Fault) return running;
+    for (const url of running.urls) await printLine(context, `listening ${url}`);
+    const error = await Promise.race([stopped, running.failed]);
+    if (error instanceof Error) return new Fault('DISK', error.message);
+    await notice(context, 'stopping');
+    await running.stop();
+    return 0;
+  },
+};

@@ -1,0 +1,107 @@
+import { parseConstraint } from '../protocol/constraints.ts';
+import { check } from '../protocol/envelope.ts';
+import { Fault } from '../protocol/faults.ts';
+import { JobSpec } from '../protocol/job.ts';
+import { parseScalar } from '../protocol/resource-scalar.ts';
+import { RESTART_POLICIES, type RestartPolicy } from '../protocol/task.ts';
+import type { Resource, Resources } from '../protocol/resources.ts';
+import { parseDuration } from '../protocol/duration.ts';
+import { sizeToMb } from '../protocol/size.ts';
+
+/** A job as people write it, on the command line or in a file; each text as it was written, absent where it was not. */
+export interface WrittenJob {
+  readonly name?: string;
+  readonly argv: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly count?: string;
+  /** Of each task. Default 1. */
+  readonly cpus?: string;
+  /** Default 128 MB. */
+  readonly mem?: string;
+  /** Default 0, as are the rest. */
+  readonly disk?: string;
+  readonly gpus?: string;
+  readonly ports?: string;
+  readonly constraints?: readonly string[];
+  readonly restart?: string;
+  readonly retries?: string;
+  /** Longest run of one attempt; default for ever. */
+  readonly time?: string;
+  /** Between SIGTERM and SIGKILL. */
+  readonly grace?: string;
+  readonly requeue?: boolean;
+}
+
+/** Which field of a {@link WrittenJob} is wrong. */
+export interface WrongField {
+  readonly field: keyof WrittenJob;
+  readonly fault: Fault;
+}
+
+/** Makes the job that batch takes, or says which field is wrong and why. */
+export function jobSpecOf(job: string, written: WrittenJob): JobSpec | WrongField {
+  const wrong: WrongField[] = [];
+  const taken = <Value>(field: keyof WrittenJob, value: Value | Fault, otherwise: Value): Value => {
+    if (!(value instanceof Fault)) return value;
+    wrong.push({ field, fault: value });
+    return otherwise;
+  };
+  const { name, argv, environment, constraints = [], time, grace, requeue } = written;
+  const restart = taken('restart', restartOf(written.restart), 'never');
+  for (const text of constraints) taken<unknown>('constraints', parseConstraint(text), undefined);
+  const fields = {
+    job,
+    ...(name === undefined ? {} : { name }),
+    argv,
+    environment: environment ?? {},
+    count: taken('count', whole('count', written.count ?? '1'), 1),
+    resources: resourcesOf(written, taken),
+    ports: taken('ports', whole('ports', written.ports ?? '0'), 0),
+    constraints,
+    restart,
+    retries: taken('retries', whole('retries', written.retries ?? '0'), 0),
+    ...(requeue === undefined ? {} : { requeue }),
+    ...(time === undefined ? {} : { timeMs: taken('time', parseDuration(time), 1) }),
+    ...(grace === undefined ? {} : { killGraceMs: taken('grace', parseDuration(grace), 1) }),
+  };
+  const [first] = wrong;
+  if (first !== undefined) return first;
+  const spec = check(JobSpec, fields);
+  return spec instanceof Fault ? { field: fieldOf(spec), fault: new Fault('BAD_JOB', spec.message) } : spec;
+}
+
+function resourcesOf(
+  { cpus = '1', mem = '128', disk = '0', gpus = '0' }: WrittenJob,
+  taken: (field: keyof WrittenJob, value: number | Fault, otherwise: number) => number,
+): Resources {
+  const amounts: [name: 'cpus' | 'mem' | 'disk' | 'gpus', thousandths: number][] = [
+    ['cpus', taken('cpus', cpusOf(cpus), 0)],
+    ['mem', taken('mem', sizeToMb(mem), 0)],
+    ['disk', taken('disk', sizeToMb(disk), 0)],
+    ['gpus', taken('gpus', whole('gpus', gpus), 0) * 1000],
+  ];
+  return amounts.filter(([, scalar]) => scalar > 0).map(([name, scalar]): Resource => ({ name, scalar }));
+}
+
+function cpusOf(text: string): number | Fault {
+  const thousandths = parseScalar(text);
+  if (thousandths !== undefined && thousandths >= 0) return thousandths;
+  return new Fault('BAD_RESOURCES', `cpus: ${JSON.stringify(text)} is no number`, 'Write it like 1, 0.5 or 2.25.');
+}
+
+function whole(field: string, text: string): number | Fault {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  return new Fault('BAD_USAGE', `${field}: ${JSON.stringify(text)} is no whole number`, 'Write it in digits.');
+}
+
+function restartOf(text = 'never'): RestartPolicy | Fault {
+  const policy = RESTART_POLICIES.find((one) => one === text);
+  return policy ?? new Fault('BAD_USAGE', `restart: there is no ${JSON.stringify(text)}`, `Take one of ${RESTART_POLICIES.join(', ')}.`);
+}
+
+/** The field that a message of the schema (`argv.0: …`) is about, as people write it. */
+function fieldOf({ message }: Fault): keyof WrittenJob {
+  const path = /^[A-Za-z]+/.exec(message)?.[0] ?? '';
+  const written: Readonly<Record<string, keyof WrittenJob>> = { timeMs: 'time', killGraceMs: 'grace', resources: 'cpus' };
+  return written[path] ?? (path as keyof WrittenJob);
+}

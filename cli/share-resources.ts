@@ -1,0 +1,33 @@
+import { countRanges, subtractRanges, takeFirst } from '../protocol/resource-ranges.ts';
+import type { Resource, Resources } from '../protocol/resources.ts';
+
+/**
+ * Deals a machine's resources out to `count` agents, so that nothing is offered twice: scalars and ranges in equal
+ * parts, what is whole (GPUs) one by one; sets cannot be parted, and go to the first.
+ */
+export function shareResources(resources: Resources, count: number): Resource[][] {
+  const shares: Resource[][] = Array.from({ length: count }, () => []);
+  for (const resource of resources) {
+    for (const [at, part] of shareResource(resource, count).entries()) if (part !== undefined) shares[at]?.push(part);
+  }
+  return shares;
+}
+
+function shareResource(resource: Resource, count: number): (Resource | undefined)[] {
+  if (resource.scalar !== undefined) {
+    const unit = resource.name === 'gpus' ? 1000 : 1;
+    const whole = Math.floor(resource.scalar / unit);
+    return Array.from({ length: count }, (_, at) => {
+      const scalar = (Math.floor(whole / count) + (at < whole % count ? 1 : 0)) * unit;
+      return scalar === 0 ? undefined : { ...resource, scalar };
+    });
+  }
+  if (resource.ranges === undefined) return [resource];
+  const total = countRanges(resource.ranges);
+  let left = resource.ranges;
+  return Array.from({ length: count }, (_, at) => {
+    const ranges = takeFirst(left, Math.floor(total / count) + (at < total % count ? 1 : 0)) ?? [];
+    left = subtractRanges(left, ranges);
+    return ranges.length === 0 ? undefined : { ...resource, ranges };
+  });
+}

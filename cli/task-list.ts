@@ -1,0 +1,43 @@
+import type { TaskView } from '../protocol/job.ts';
+import { ago, isoTime } from './output.ts';
+import { stateColour } from './state-colour.ts';
+import type { Column } from './table.ts';
+
+/**
+ * What the leader knows (tasks that were placed) and what batch knows (also those that wait), as one list: by job and
+ * index, the newest attempt of each; of the same attempt the leader's word, which comes first.
+ */
+export function mergeTasks(placed: readonly TaskView[], scheduled: readonly TaskView[]): TaskView[] {
+  const newest = new Map<string, TaskView>();
+  for (const task of [...placed, ...scheduled]) {
+    const key = `${task.framework} ${task.id}`;
+    const known = newest.get(key);
+    if (known === undefined || task.attempt > known.attempt) newest.set(key, task);
+  }
+  return [...newest.values()].sort(inOrder);
+}
+
+/** Oldest job first, then by job and index. */
+function inOrder(a: TaskView, b: TaskView): number {
+  if (a.job !== b.job) return (a.created ?? 0) - (b.created ?? 0) || (a.job < b.job ? -1 : 1);
+  return a.index - b.index;
+}
+
+/** A task as `--json` has it. */
+export function jsonOfTask(task: TaskView): object {
+  const { created, started, finished } = task;
+  return { ...task, created: isoTime(created), started: isoTime(started), finished: isoTime(finished) };
+}
+
+export function taskColumns(now: number): Column<TaskView>[] {
+  return [
+    { title: 'TASK', value: ({ id }) => id },
+    { title: 'ATTEMPT', value: ({ attempt }) => attempt, align: 'right' },
+    { title: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
+    { title: 'AGENT', value: ({ agent }) => agent },
+    { title: 'EXIT', value: ({ exitCode }) => exitCode, align: 'right' },
+    { title: 'STARTED', value: ({ started }) => (started === null ? null : `${ago(started, now)} ago`), align: 'right' },
+    { title: 'TOOK', value: ({ started, finished }) => (finished === null ? null : ago(started, finished)), align: 'right' },
+    { title: 'WHY', value: ({ reason, message }) => message ?? reason },
+  ];
+}

@@ -1,0 +1,54 @@
+import type { Bus, Client, Clock, Fault } from '../sdk/index.ts';
+
+/** Standard output or standard error. */
+export interface Sink {
+  readonly isTerminal: boolean;
+  /** Characters a line; undefined where it is no terminal. */
+  readonly columns: number | undefined;
+  readonly colours: boolean;
+  /** Resolves once the system took it; false once nobody reads any more (EPIPE), and ever after. */
+  write(data: string | Uint8Array): Promise<boolean>;
+}
+
+export interface ConnectOptions {
+  readonly urls: readonly string[];
+  readonly prefix: string;
+  /** The MQTT user name, and the name in the topics. */
+  readonly name: string;
+  /** The token's secret half. */
+  readonly password?: string;
+  /** File in PEM with the authorities to trust. */
+  readonly ca?: string;
+  readonly timeoutMs: number;
+}
+
+/** A cluster, reached. */
+export interface Connection {
+  readonly client: Client;
+  readonly bus: Bus;
+  /** Leaves politely. */
+  close(): Promise<void>;
+}
+
+export type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+
+/** Everything a verb takes of the world around it: a real process gives it in start-terminal.ts, tests a scripted one. */
+export interface Terminal {
+  readonly version: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The operating system's name of the user. */
+  readonly user: string;
+  readonly out: Sink;
+  readonly error: Sink;
+  readonly clock: Clock;
+  /** Letters and digits by chance: for ids. */
+  randomWord(length: number): string;
+  /** Faults: UNREACHABLE, BAD_CREDENTIALS, INSECURE, BAD_USAGE. */
+  connect(options: ConnectOptions): Promise<Connection | Fault>;
+  /** The text of a file, `-` being standard input; undefined where there is none. Faults: BAD_USAGE, TOO_LARGE. */
+  readText(path: string): Promise<string | undefined | Fault>;
+  /** Writes a file that only its owner may read, and the folders above it. */
+  writeSecret(path: string, text: string): Promise<void>;
+  /** Calls `listener` for every such signal, instead of the process ending, until the returned function is called. */
+  onSignal(signal: Signal, listener: () => void): () => void;
+}

@@ -1,0 +1,90 @@
+import { Fault } from '../protocol/faults.ts';
+import { contextFile } from './common-options.ts';
+import { notice, printJson, printLine } from './output.ts';
+import { stopSignal } from './stop-signal.ts';
+import type { Terminal } from './terminal.ts';
+import type { Verb } from './verb.ts';
+
+const DEFAULT_URL = 'mqtt://127.0.0.1:1883';
+const MOST_AGENTS = 64;
+
+interface UpOptions {
+  readonly agents: string;
+  readonly masters: string;
+  readonly data?: string;
+  readonly port: string;
+  readonly http?: string;
+}
+
+/** `mesq up`: a whole cluster on this machine, until Ctrl-C. */
+export const up: Verb = {
+  examples: ['mesq up', 'mesq up --agents 4 --data /srv/mesq', 'mesq up --port 0 --http 0      # any free ports'],
+  configure: (command) => {
+    command
+      .option('--agents <n>', 'they share the cpus, memory, disk and ports of this machine', '2')
+      .option('--masters <n>', 'one, for now', '1')
+      .option('--data <dir>', 'folder of everything (default ~/.local/state/mesq)')
+      .option('--port <n>', 'of the broker on 127.0.0.1; 0 takes a free one', '1883')
+      .option('--http <n>', 'of MQTT over WebSocket on 127.0.0.1; 0 takes a free one (default 8080)');
+  },
+  run: async (context, command) => {
+    const { terminal, options } = context;
+    const written = command.opts<UpOptions>();
+    const numbers = readNumbers(written);
+    if (numbers instanceof Fault) return numbers;
+    const data = written.data ?? dataFolder(terminal);
+    if (data === undefined) return new Fault('BAD_USAGE', 'there is no home folder', 'Pass --data DIR.');
+    const stopped = stopSignal(terminal);
+    const { startUp, scriptOfMesq } = await import('./start-up.ts');
+    const cluster = await startUp(
+      { ...numbers, data, prefix: options.prefix, script: scriptOfMesq(), onNote: (text) => void notice(context, text) },
+      terminal,
+    );
+    if (cluster instanceof Fault) return cluster;
+    const { url, webSocketUrl } = cluster;
+    if (options.json) await printJson(context, { url, webSocketUrl: webSocketUrl ?? null, data, pids: cluster.pids() });
+    else {
+      await printLine(context, `broker ${url}`);
+      if (webSocketUrl !== undefined) await printLine(context, `websocket ${webSocketUrl}`);
+    }
+    const found = await remember(terminal, url);
+    const flag = found || url === DEFAULT_URL ? '' : `--url ${url} `;
+    await notice(context, `data and logs are in ${data}; Ctrl-C stops everything`);
+    await notice(context, `try: mesq run ${flag}-- echo hello`);
+    await stopped;
+    await notice(context, 'stopping');
+    await cluster.stop();
+    return 0;
+  },
+};
+
+function readNumbers(written: UpOptions): { agents: number; port: number; http: number } | Fault {
+  const { agents, masters, port, http = port === '0' ? '0' : '8080' } = written;
+  if (masters !== '1') return new Fault('UNSUPPORTED', `--masters ${masters}: a cluster has one master for now`, 'Leave --masters out.');
+  const limits: [option: string, text: string, least: number, most: number][] = [
+    ['--agents', agents, 0, MOST_AGENTS],
+    ['--port', port, 0, 65_535],
+    ['--http', http, 0, 65_535],
+  ];
+  for (const [option, text, least, most] of limits) {
+    if (!/^\d{1,5}$/.test(text) || Number(text) < least || Number(text) > most)
+      return new Fault('BAD_USAGE', `${option}: ${JSON.stringify(text)} is not a number from ${least} to ${most}`);
+  }
+  return { agents: Number(agents), port: Number(port), http: Number(http) };
+}
+
+/** XDG's folder for what should outlive a restart, but is not worth a backup. */
+function dataFolder({ environment }: Terminal): string | undefined {
+  const home = environment['HOME'];
+  const state = environment['XDG_STATE_HOME'] || (home ? `${home}/.local/state` : undefined);
+  return state === undefined ? undefined : `${state}/mesq`;
+}
+
+/** Makes the cluster the current one where there is none yet; true where later verbs will find it by themselves. */
+async function remember(terminal: Terminal, url: string): Promise<boolean> {
+  const path = contextFile(terminal);
+  if (path === undefined || url === DEFAULT_URL) return false;
+  if ((await terminal.readText(path)) !== undefined) return false;
+  await terminal.writeSecret(path, `${JSON.stringify({ url })}\n`);
+  return true;
+}

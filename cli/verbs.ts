@@ -1,0 +1,34 @@
+import type { Verb } from './verb.ts';
+
+interface VerbEntry {
+  /** One line of `mesq help`. */
+  readonly summary: string;
+  readonly load: () => Promise<Verb>;
+}
+
+/** Every verb there is, in the order of `mesq help`. */
+export const VERBS = {
+  up: { summary: 'run a whole cluster on this machine', load: async () => (await import('./up.ts')).up },
+  master: { summary: 'run one master', load: async () => (await import('./master.ts')).master },
+  agent: { summary: 'run one agent', load: async () => (await import('./agent.ts')).agent },
+  run: { summary: 'run a command in the cluster and follow its output', load: async () => (await import('./run.ts')).run },
+  submit: { summary: 'submit a job file', load: async () => (await import('./submit.ts')).submit },
+  jobs: { summary: 'list jobs', load: async () => (await import('./jobs.ts')).jobs },
+  job: { summary: 'show one job', load: async () => (await import('./job.ts')).job },
+  ps: { summary: 'list tasks', load: async () => (await import('./ps.ts')).ps },
+  wait: { summary: 'wait for a job to end', load: async () => (await import('./wait.ts')).wait },
+  logs: { summary: "show a task's output", load: async () => (await import('./logs.ts')).logs },
+  why: { summary: 'say why a job waits', load: async () => (await import('./why.ts')).why },
+  cancel: { summary: 'stop a job', load: async () => (await import('./cancel.ts')).cancel },
+  kill: { summary: 'stop one task', load: async () => (await import('./kill.ts')).kill },
+  agents: { summary: 'list agents', load: async () => (await import('./agents.ts')).agents },
+  masters: { summary: 'list masters', load: async () => (await import('./masters.ts')).masters },
+  frameworks: { summary: 'list frameworks', load: async () => (await import('./frameworks.ts')).frameworks },
+  offers: { summary: 'list outstanding offers', load: async () => (await import('./offers.ts')).offers },
+  events: { summary: 'show what happened', load: async () => (await import('./events.ts')).events },
+  gone: { summary: 'declare an agent gone for ever', load: async () => (await import('./gone.ts')).gone },
+  token: { summary: 'make, list or revoke tokens', load: async () => (await import('./token.ts')).token },
+  doctor: { summary: 'check this machine and the cluster', load: async () => (await import('./doctor.ts')).doctor },
+} as const satisfies Record<string, VerbEntry>;
+
+export type VerbName = keyof typeof VERBS;

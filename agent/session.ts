@@ -4,14 +4,7 @@ import type { Clock, Timer } from '../io/clock.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
-import {
-  AGENT_DOWN,
-  AGENT_UP,
-  type Fence,
-  type Identity,
-  type KnownTask,
-  taskDigest,
-} from '../protocol/agent-link.ts';
+import { AGENT_DOWN, AGENT_UP, type Fence, type Identity, type KnownTask, taskDigest } from '../protocol/agent-link.ts';
 import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';

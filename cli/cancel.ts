@@ -16,7 +16,8 @@ export const cancel: Verb = {
     if (answer instanceof Fault) return answer;
     const { job } = answer;
     if (context.options.json) await printJson(context, jsonOfJob(job));
-    else if (job.finished === null) await printLine(context, `${id}: ${job.tasks.running} running tasks are being stopped`);
+    else if (job.finished === null)
+      await printLine(context, `${id}: ${job.tasks.running} running tasks are being stopped`);
     else await printLine(context, `${id}: ${job.state}`);
     return 0;
   },

@@ -43,7 +43,10 @@ export async function readCommonOptions(written: WrittenOptions, terminal: Termi
   const urls = (named ?? (current.url ?? DEFAULT_URL).split(',')).map((url) => url.trim()).filter((url) => url !== '');
   if (urls.length === 0) return new Fault('BAD_USAGE', 'no URL is given', 'Write it like --url mqtt://host:1883.');
   const token = written.token ?? environment['MESQ_TOKEN'] ?? current.token;
-  const name = parseId(nameOf(token) ?? idOf(terminal.user), token === undefined ? 'the name of the user' : 'the name in the token');
+  const name = parseId(
+    nameOf(token) ?? idOf(terminal.user),
+    token === undefined ? 'the name of the user' : 'the name in the token',
+  );
   if (name instanceof Fault) return name;
   return {
     urls,
@@ -90,6 +93,9 @@ export function secretOf(token: string): string {
 
 /** Any user's name as an id: what is not allowed becomes `-`. */
 function idOf(text: string): string {
-  const id = text.replace(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 64);
+  const id = text
+    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 64);
   return id === '' ? 'user' : id;
 }

@@ -55,13 +55,17 @@ export async function checkCluster(context: Context): Promise<CheckResult[]> {
   const answer = await connection.client.request('agents', {}, { timeoutMs });
   if (answer instanceof Fault) return [broker, leads, failure('agents', answer)];
   const living = answer.agents.filter(({ state }) => state !== 'gone');
-  const away = living.filter(({ state }) => state === 'unreachable' || state === 'disconnected').map(({ name }) => name);
+  const away = living
+    .filter(({ state }) => state === 'unreachable' || state === 'disconnected')
+    .map(({ name }) => name);
   const agents: CheckResult = {
     name: 'agents',
     state: living.length === 0 || away.length > 0 ? 'warn' : 'ok',
     text: `${living.length - away.length} of ${living.length} in contact${away.length === 0 ? '' : `; not ${away.slice(0, 10).join(', ')}`}`,
     ...(living.length === 0 ? { hint: 'Start one: mesq agent --master URL --data DIR.' } : {}),
-    ...(away.length > 0 ? { hint: 'Look at their power and network; for one that never comes back: mesq gone AGENT.' } : {}),
+    ...(away.length > 0
+      ? { hint: 'Look at their power and network; for one that never comes back: mesq gone AGENT.' }
+      : {}),
   };
   return [broker, leads, agents];
 }

@@ -69,7 +69,8 @@ function fileField(field: keyof WrittenJob): FieldName {
 }
 
 function readFields(contents: Node | null, places: Map<FieldName, Node>): WrittenJob | Problem {
-  if (!isMap(contents)) return new Problem(contents, 'a job is a map of fields', 'Begin it like command: [echo, hello].');
+  if (!isMap(contents))
+    return new Problem(contents, 'a job is a map of fields', 'Begin it like command: [echo, hello].');
   const job: Record<string, unknown> = {};
   for (const { key, value } of contents.items) {
     const keyNode = key as Node;

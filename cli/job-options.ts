@@ -45,10 +45,22 @@ export function specOfOptions(job: string, options: JobOptions, argv: readonly s
   const environment = environmentOf(options.env ?? []);
   if (environment instanceof Fault) return environment;
   const { env: _, constraint, ...rest } = options;
-  const made = jobSpecOf(job, { ...rest, argv, environment, ...(constraint === undefined ? {} : { constraints: constraint }) });
+  const made = jobSpecOf(job, {
+    ...rest,
+    argv,
+    environment,
+    ...(constraint === undefined ? {} : { constraints: constraint }),
+  });
   if (!('fault' in made)) return made;
   const { field, fault } = made;
-  const option = field === 'constraints' ? '--constraint' : field === 'argv' ? 'the command' : field === 'environment' ? '--env' : `--${field}`;
+  const option =
+    field === 'constraints'
+      ? '--constraint'
+      : field === 'argv'
+        ? 'the command'
+        : field === 'environment'
+          ? '--env'
+          : `--${field}`;
   return new Fault(fault.code, `${option}: ${fault.message.replace(new RegExp(`^${field}: `), '')}`, fault.hint);
 }
 
@@ -56,7 +68,8 @@ function environmentOf(pairs: readonly string[]): Record<string, string> | Fault
   const environment: Record<string, string> = {};
   for (const pair of pairs) {
     const equals = pair.indexOf('=');
-    if (equals < 1) return new Fault('BAD_USAGE', `--env: ${JSON.stringify(pair)} has no NAME=`, 'Write it like --env LEVEL=3.');
+    if (equals < 1)
+      return new Fault('BAD_USAGE', `--env: ${JSON.stringify(pair)} has no NAME=`, 'Write it like --env LEVEL=3.');
     environment[pair.slice(0, equals)] = pair.slice(equals + 1);
   }
   return environment;

@@ -32,7 +32,11 @@ export const logs: Verb = {
     const name = readTaskName(command.args[0] ?? '');
     if (name instanceof Fault) return name;
     if (tail !== undefined && !/^\d{1,9}$/.test(tail))
-      return new Fault('BAD_USAGE', `--tail: ${JSON.stringify(tail)} is no number of lines`, 'Write it like --tail 20.');
+      return new Fault(
+        'BAD_USAGE',
+        `--tail: ${JSON.stringify(tail)} is no number of lines`,
+        'Write it like --tail 20.',
+      );
     const connection = await context.connect();
     if (connection instanceof Fault) return connection;
     const { client } = connection;
@@ -64,5 +68,9 @@ export const logs: Verb = {
 async function missing(job: string, context: Context): Promise<Fault> {
   const known = await askBatch(context, 'job', { job });
   if (known instanceof Fault) return known;
-  return new Fault('NOT_FOUND', 'that task has not started, or there is none of that index', `See mesq ps ${job}, and mesq why ${job}.`);
+  return new Fault(
+    'NOT_FOUND',
+    'that task has not started, or there is none of that index',
+    `See mesq ps ${job}, and mesq why ${job}.`,
+  );
 }

@@ -1,12 +1,12 @@
 import { parseConstraint } from '../protocol/constraints.ts';
+import { parseDuration } from '../protocol/duration.ts';
 import { check } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { JobSpec } from '../protocol/job.ts';
 import { parseScalar } from '../protocol/resource-scalar.ts';
-import { RESTART_POLICIES, type RestartPolicy } from '../protocol/task.ts';
 import type { Resource, Resources } from '../protocol/resources.ts';
-import { parseDuration } from '../protocol/duration.ts';
 import { sizeToMb } from '../protocol/size.ts';
+import { RESTART_POLICIES, type RestartPolicy } from '../protocol/task.ts';
 
 /** A job as people write it, on the command line or in a file; each text as it was written, absent where it was not. */
 export interface WrittenJob {
@@ -96,12 +96,23 @@ function whole(field: string, text: string): number | Fault {
 
 function restartOf(text = 'never'): RestartPolicy | Fault {
   const policy = RESTART_POLICIES.find((one) => one === text);
-  return policy ?? new Fault('BAD_USAGE', `restart: there is no ${JSON.stringify(text)}`, `Take one of ${RESTART_POLICIES.join(', ')}.`);
+  return (
+    policy ??
+    new Fault(
+      'BAD_USAGE',
+      `restart: there is no ${JSON.stringify(text)}`,
+      `Take one of ${RESTART_POLICIES.join(', ')}.`,
+    )
+  );
 }
 
 /** The field that a message of the schema (`argv.0: …`) is about, as people write it. */
 function fieldOf({ message }: Fault): keyof WrittenJob {
   const path = /^[A-Za-z]+/.exec(message)?.[0] ?? '';
-  const written: Readonly<Record<string, keyof WrittenJob>> = { timeMs: 'time', killGraceMs: 'grace', resources: 'cpus' };
+  const written: Readonly<Record<string, keyof WrittenJob>> = {
+    timeMs: 'time',
+    killGraceMs: 'grace',
+    resources: 'cpus',
+  };
   return written[path] ?? (path as keyof WrittenJob);
 }

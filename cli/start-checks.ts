@@ -12,7 +12,13 @@ const PROGRAMS = ['bash', 'flock', 'mkfifo', 'sh'] as const;
 
 /** Checks whether this machine can run an agent that keeps its data in `data`. */
 export async function checkMachine(data: string): Promise<CheckResult[]> {
-  const found = await Promise.all([checkNode(), checkSystem(), ...PROGRAMS.map(checkProgram), checkFolder(data), checkMemory()]);
+  const found = await Promise.all([
+    checkNode(),
+    checkSystem(),
+    ...PROGRAMS.map(checkProgram),
+    checkFolder(data),
+    checkMemory(),
+  ]);
   return found.flat();
 }
 
@@ -37,7 +43,13 @@ function checkProgram(program: string): Promise<CheckResult> {
   return new Promise((resolve) => {
     execFile('/bin/sh', ['-c', 'command -v "$0"', program], { timeout: 5_000 }, (error, path) => {
       if (error === null) resolve({ name: program, state: 'ok', text: path.trim() });
-      else resolve({ name: program, state: 'fail', text: 'not found', hint: `Install ${program}: an agent starts tasks with it.` });
+      else
+        resolve({
+          name: program,
+          state: 'fail',
+          text: 'not found',
+          hint: `Install ${program}: an agent starts tasks with it.`,
+        });
     });
   });
 }
@@ -48,7 +60,9 @@ async function checkFolder(data: string): Promise<CheckResult[]> {
     await access(data, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    return [{ name: 'data', state: 'fail', text, hint: `Make ${dirname(data)} writable for this user, or pass --data DIR.` }];
+    return [
+      { name: 'data', state: 'fail', text, hint: `Make ${dirname(data)} writable for this user, or pass --data DIR.` },
+    ];
   }
   const { bavail, bsize } = await statfs(data);
   const free = bavail * bsize;

@@ -100,8 +100,12 @@ export class Part {
   /** The fault that it printed at its end (cli/output.ts printFault), or that it gave none. */
   #lastWords(how: string): Fault {
     const at = this.#tail.lastIndexOf('error: ');
-    const [message = '', ...hint] = this.#tail.slice(at + 'error: '.length).trimEnd().split('\n');
-    if (at < 0) return new Fault('UNSUPPORTED', `${this.#options.name} did not start: ${how}`, `See ${this.#options.logFile}.`);
+    const [message = '', ...hint] = this.#tail
+      .slice(at + 'error: '.length)
+      .trimEnd()
+      .split('\n');
+    if (at < 0)
+      return new Fault('UNSUPPORTED', `${this.#options.name} did not start: ${how}`, `See ${this.#options.logFile}.`);
     const code = message.includes('EADDRINUSE') || message.includes('held by') ? 'IN_USE' : 'UNSUPPORTED';
     return new Fault(code, `${this.#options.name}: ${message}`, hint.map((line) => line.trim()).join(' ') || undefined);
   }

@@ -71,7 +71,8 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
   if (options.ca !== undefined) {
     const text = await readText(options.ca);
     if (text instanceof Fault) return text;
-    if (text === undefined) return new Fault('BAD_USAGE', `there is no file ${options.ca}`, 'Pass the PEM file with --ca.');
+    if (text === undefined)
+      return new Fault('BAD_USAGE', `there is no file ${options.ca}`, 'Pass the PEM file with --ca.');
     ca = text;
   }
   const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };

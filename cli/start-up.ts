@@ -99,7 +99,20 @@ async function startMasterPart(
     logFile: join(data, 'log', 'm1.log'),
     argv: () => {
       const at = webSocketUrl === undefined ? `127.0.0.1:${http}` : new URL(webSocketUrl).host;
-      return [script, 'master', '--id', 'm1', '--data', join(data, 'm1'), '--listen', url, '--http', at, '--prefix', prefix];
+      return [
+        script,
+        'master',
+        '--id',
+        'm1',
+        '--data',
+        join(data, 'm1'),
+        '--listen',
+        url,
+        '--http',
+        at,
+        '--prefix',
+        prefix,
+      ];
     },
     onLine: (line) => {
       const found = /^listening (\S+)$/.exec(line)?.[1];

@@ -5,7 +5,7 @@ import type { Verb } from './verb.ts';
 
 /** `mesq submit FILE`: a job file, YAML or JSON; prints the job's id. */
 export const submit: Verb = {
-  examples: ['mesq submit job.yaml', "echo '{\"command\": [\"uname\", \"-a\"], \"count\": 3}' | mesq submit -"],
+  examples: ['mesq submit job.yaml', 'echo \'{"command": ["uname", "-a"], "count": 3}\' | mesq submit -'],
   configure: (command) => {
     command.argument('<file>', 'YAML or JSON; - is standard input');
   },
@@ -14,7 +14,8 @@ export const submit: Verb = {
     const { terminal, options } = context;
     const text = await terminal.readText(file);
     if (text instanceof Fault) return text;
-    if (text === undefined) return new Fault('BAD_JOB', `there is no file ${file}`, 'Check the path; - reads standard input.');
+    if (text === undefined)
+      return new Fault('BAD_JOB', `there is no file ${file}`, 'Check the path; - reads standard input.');
     const { readJobFile } = await import('./job-file.ts');
     const spec = readJobFile(terminal.randomWord(JOB_ID_LENGTH), text, file === '-' ? 'standard input' : file);
     if (spec instanceof Fault) return spec;

@@ -25,7 +25,9 @@ const NARROWEST = 6;
 /** Lines with a heading, or one that says there is nothing. Null is shown as `-`. */
 export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[], options: TableOptions): string {
   const cells = rows.map((row) => columns.map(({ value }) => printable(String(value(row) ?? '-'))));
-  const widths = columns.map(({ title }, at) => Math.max(title.length, ...cells.map((line) => widthOf(line[at] ?? ''))));
+  const widths = columns.map(({ title }, at) =>
+    Math.max(title.length, ...cells.map((line) => widthOf(line[at] ?? ''))),
+  );
   shrink(widths, columns, options.columns);
   const line = (texts: readonly string[], paint: (text: string, at: number) => string): string =>
     texts

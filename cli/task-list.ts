@@ -36,8 +36,16 @@ export function taskColumns(now: number): Column<TaskView>[] {
     { title: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
     { title: 'AGENT', value: ({ agent }) => agent },
     { title: 'EXIT', value: ({ exitCode }) => exitCode, align: 'right' },
-    { title: 'STARTED', value: ({ started }) => (started === null ? null : `${ago(started, now)} ago`), align: 'right' },
-    { title: 'TOOK', value: ({ started, finished }) => (finished === null ? null : ago(started, finished)), align: 'right' },
+    {
+      title: 'STARTED',
+      value: ({ started }) => (started === null ? null : `${ago(started, now)} ago`),
+      align: 'right',
+    },
+    {
+      title: 'TOOK',
+      value: ({ started, finished }) => (finished === null ? null : ago(started, finished)),
+      align: 'right',
+    },
     { title: 'WHY', value: ({ reason, message }) => message ?? reason },
   ];
 }

@@ -13,7 +13,11 @@ export interface TaskName {
 export function readTaskName(text: string): TaskName | Fault {
   const name = parseTaskName(text);
   if (name === undefined) {
-    return new Fault('BAD_USAGE', `${JSON.stringify(text)} is no task`, 'Write job, job.index or job.index.attempt; mesq ps lists them.');
+    return new Fault(
+      'BAD_USAGE',
+      `${JSON.stringify(text)} is no task`,
+      'Write job, job.index or job.index.attempt; mesq ps lists them.',
+    );
   }
   return { job: name.job, index: name.index ?? 0, attempt: name.attempt };
 }

@@ -14,7 +14,10 @@ export const token: Verb = {
   configure: (command) => {
     command
       .argument('<action>', 'create, list or revoke')
-      .argument('[words...]', `for create: a role (${ROLES.join(', ')}) and a name; for revoke: a token's id, or a name`);
+      .argument(
+        '[words...]',
+        `for create: a role (${ROLES.join(', ')}) and a name; for revoke: a token's id, or a name`,
+      );
   },
   run: (context, command) => {
     const [action = '', ...words] = command.args;
@@ -34,8 +37,7 @@ export const token: Verb = {
 };
 
 async function create(context: Context, role: string, name: string): Promise<number | Fault> {
-  if (!isRole(role))
-    return new Fault('BAD_USAGE', `there is no role ${role}`, `Take one of ${ROLES.join(', ')}.`);
+  if (!isRole(role)) return new Fault('BAD_USAGE', `there is no role ${role}`, `Take one of ${ROLES.join(', ')}.`);
   const answer = await askLeader(context, 'token-create', { role, name });
   if (answer instanceof Fault) return answer;
   const written = answer.token.includes(':') ? answer.token : `${name}:${answer.token}`;

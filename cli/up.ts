@@ -37,7 +37,13 @@ export const up: Verb = {
     const stopped = stopSignal(terminal);
     const { startUp, scriptOfMesq } = await import('./start-up.ts');
     const cluster = await startUp(
-      { ...numbers, data, prefix: options.prefix, script: scriptOfMesq(), onNote: (text) => void notice(context, text) },
+      {
+        ...numbers,
+        data,
+        prefix: options.prefix,
+        script: scriptOfMesq(),
+        onNote: (text) => void notice(context, text),
+      },
       terminal,
     );
     if (cluster instanceof Fault) return cluster;
@@ -60,7 +66,8 @@ export const up: Verb = {
 
 function readNumbers(written: UpOptions): { agents: number; port: number; http: number } | Fault {
   const { agents, masters, port, http = port === '0' ? '0' : '8080' } = written;
-  if (masters !== '1') return new Fault('UNSUPPORTED', `--masters ${masters}: a cluster has one master for now`, 'Leave --masters out.');
+  if (masters !== '1')
+    return new Fault('UNSUPPORTED', `--masters ${masters}: a cluster has one master for now`, 'Leave --masters out.');
   const limits: [option: string, text: string, least: number, most: number][] = [
     ['--agents', agents, 0, MOST_AGENTS],
     ['--port', port, 0, 65_535],

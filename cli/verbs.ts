@@ -11,7 +11,10 @@ export const VERBS = {
   up: { summary: 'run a whole cluster on this machine', load: async () => (await import('./up.ts')).up },
   master: { summary: 'run one master', load: async () => (await import('./master.ts')).master },
   agent: { summary: 'run one agent', load: async () => (await import('./agent.ts')).agent },
-  run: { summary: 'run a command in the cluster and follow its output', load: async () => (await import('./run.ts')).run },
+  run: {
+    summary: 'run a command in the cluster and follow its output',
+    load: async () => (await import('./run.ts')).run,
+  },
   submit: { summary: 'submit a job file', load: async () => (await import('./submit.ts')).submit },
   jobs: { summary: 'list jobs', load: async () => (await import('./jobs.ts')).jobs },
   job: { summary: 'show one job', load: async () => (await import('./job.ts')).job },

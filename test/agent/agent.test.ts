@@ -90,7 +90,13 @@ test('a repeated launch starts nothing and is answered again', async (t) => {
   for (let again = 0; again < 5; again++) world.master.command({ type: 'RUN', tasks: [{ framework: 'batch', info }] });
   await world.until(() => world.master.ended('a'));
   await world.clock.advance(60_000);
-  world.master.command({ type: 'RUN', tasks: [{ framework: 'batch', info }, { framework: 'batch', info }] });
+  world.master.command({
+    type: 'RUN',
+    tasks: [
+      { framework: 'batch', info },
+      { framework: 'batch', info },
+    ],
+  });
   await world.clock.advance(60_000);
   t.deepEqual([...world.made.keys()], ['batch/a.0/0']);
   t.deepEqual(world.master.states('a'), ['TASK_RUNNING', 'TASK_FINISHED']);

@@ -192,7 +192,8 @@ export class ScriptedMaster {
     if (this.refusal !== undefined) return this.#refuse(this.refusal, false);
     const { incarnation, counter, part, last } = message;
     const key = `${incarnation} ${counter}`;
-    const before = part === 0 ? [] : this.#registration?.key === `${key} ${part}` ? this.#registration.tasks : undefined;
+    const before =
+      part === 0 ? [] : this.#registration?.key === `${key} ${part}` ? this.#registration.tasks : undefined;
     if (before === undefined) return;
     const tasks = [...before, ...message.tasks];
     this.#registration = { key: `${key} ${part + 1}`, tasks };

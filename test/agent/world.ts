@@ -121,7 +121,10 @@ export class AgentWorld {
 
   /** The agent's connection breaks; it reconnects by itself. */
   cut(): void {
-    const id = this.network.broker(this.urls[0] ?? URL).clients().find((client) => client.startsWith('pi-1~'));
+    const id = this.network
+      .broker(this.urls[0] ?? URL)
+      .clients()
+      .find((client) => client.startsWith('pi-1~'));
     if (id !== undefined) this.network.cut(id);
   }
 

@@ -43,32 +43,26 @@ cure('a retained message directly followed by another is not lost', async ({ por
   return arrived.length === 40;
 });
 
-cure('QoS 1 and QoS 0 of different publishers do not kill each other', async ({ port }, cured) => {
-  const { client: listener } = await RawClient.connect(port, 'listener');
-  const { client: one } = await RawClient.connect(port, 'one');
-  const { client: zero } = await RawClient.connect(port, 'zero');
+test('cured: QoS 1 and QoS 0 of different publishers do not kill each other', async (t) => {
+  // The same numbering fault as above, but a race: a bare Aedes loses a few of hundreds, and not in every run.
+  const subject = await ours();
+  const { client: listener } = await RawClient.connect(subject.port, 'listener');
+  const { client: one } = await RawClient.connect(subject.port, 'one');
+  const { client: zero } = await RawClient.connect(subject.port, 'zero');
   await listener.subscribe('a/#', 1);
-  // The fault is a race: a bare Aedes is given as many rounds as it takes, ours the same number and keeps all.
-  let lost = 0;
-  for (let attempt = 0; attempt < (cured ? 5 : 50) && lost === 0; attempt++) {
-    for (let round = 0; round < 200; round++) {
-      one.publish('a/one', `one ${round}`, { qos: 1, messageId: 1 + round });
-      zero.publish('a/zero', `zero ${round}`);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    for (let round = 0; round < 200; round++) await one.next('puback');
-    // QoS 0 has no answer: a ping on the same connection comes after all of them.
-    zero.send({ cmd: 'pingreq' });
-    await zero.next('pingresp');
-    for (let fence = 0; fence < 3; fence++) {
-      one.publish('b', 'x', { qos: 1, messageId: 1_000 + fence });
-      await one.next('puback');
-    }
-    one.publish('a/end', 'end', { qos: 1, messageId: 2_000 });
-    lost = 400 - (await listener.payloadsUntil('end')).length;
+  for (let round = 0; round < 500; round++) {
+    one.publish('a/one', `one ${round}`, { qos: 1, messageId: 1 + round });
+    zero.publish('a/zero', `zero ${round}`);
+    await new Promise((resolve) => setImmediate(resolve));
   }
+  for (let round = 0; round < 500; round++) await one.next('puback');
+  // QoS 0 has no answer: a ping on the same connection comes after all of them.
+  zero.send({ cmd: 'pingreq' });
+  await zero.next('pingresp');
+  one.publish('a/end', 'end', { qos: 1, messageId: 2_000 });
+  t.is((await listener.payloadsUntil('end')).length, 1_000);
   for (const client of [listener, one, zero]) client.close();
-  return lost === 0;
+  await subject.close();
 });
 
 test('cured: a frozen subscriber costs nobody else anything, and is cut', async (t) => {

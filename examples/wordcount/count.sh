@@ -1,0 +1,15 @@
+#!/bin/sh
+# Counts the words of one file: "count word", a line each.
+# Usage: count.sh FOLDER FILE…; the task's index says which of the files is its own.
+folder=$1
+shift
+shift "${MESQ_TASK_INDEX:-0}"
+LC_ALL=C exec awk '
+  {
+    line = tolower($0)
+    gsub(/[^a-z]+/, " ", line)
+    words = split(line, word, " ")
+    for (at = 1; at <= words; at++) count[word[at]]++
+  }
+  END { for (one in count) print count[one], one }
+' "$folder/$1"

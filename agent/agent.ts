@@ -4,15 +4,15 @@ import type { Launcher } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
 import { type Random, randomWord } from '../io/random.ts';
-import { type Storage, StorageError } from '../io/storage.ts';
+import type { Storage } from '../io/storage.ts';
 import type { Identity } from '../protocol/agent-link.ts';
 import { cut } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
-import { LIMITS } from '../protocol/limits.ts';
-import type { TaskInfo, TaskStatus } from '../protocol/task.ts';
+import { LIMITS, TIMES } from '../protocol/limits.ts';
+import type { TaskKey, TaskStatus } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { hasEnded, runName } from './checkpoint/state.ts';
-import { DurableState } from './durable-state.ts';
+import { DurableState, isFull } from './durable-state.ts';
 import { OutputStreams } from './output-streams.ts';
 import { isSignificant, type Reported } from './reporting/significance.ts';
 import { Runs } from './runs.ts';
@@ -42,9 +42,11 @@ export interface AgentOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** A person must act: it was refused, and never registered in this process. */
-  readonly onRefused: (fault: Fault) => void;
+  /** The agent cannot go on, and the process is to stop: the disk failed, a person must act, or it was declared gone. */
+  readonly onFailed: (fault: Fault) => void;
 }
+
+type Launch = Extract<Command, { type: 'RUN' }>['tasks'][number];
 
 /** A running agent. */
 export interface Agent {
@@ -58,13 +60,14 @@ export interface Agent {
  * it has accepted goes on without a master, and after a reboot too, where the restart policy says so.
  */
 export async function startAgent(options: AgentOptions): Promise<Agent | Fault> {
-  const durable = await DurableState.open(options.storage);
+  const durable = await DurableState.open(options.storage, (error) => {
+    options.onFailed(new Fault('DISK', `the data folder of agent ${options.name} failed: ${String(error)}`));
+  });
   if (durable instanceof Fault) return durable;
   const agent = durable.state.agent ?? randomWord(options.random, 12);
   if (durable.state.agent === undefined) await durable.commit([{ kind: 'AGENT', agent }]);
   const running = new RunningAgent(options, agent, durable);
-  await running.start();
-  return running;
+  return (await running.start()) ?? running;
 }
 
 class RunningAgent implements Agent {
@@ -78,6 +81,10 @@ class RunningAgent implements Agent {
   readonly #bus: MovableBus;
   /** uuid → where its acknowledgement goes. */
   readonly #sent = new Map<string, { run: string; sequence: number }>();
+  /** Launches that are on their way to the disk, and the grace of a kill that came meanwhile. */
+  readonly #accepting = new Map<string, { killMs: number | undefined }>();
+  /** Declared gone: it ends when its last task has. */
+  #gone: Fault | undefined;
   #flushing = false;
   #retry: Timer | undefined;
   #probing: Timer | undefined;
@@ -101,15 +108,14 @@ class RunningAgent implements Agent {
         boot: options.boot,
         pathOf: options.pathOf,
       },
-      (run, status) => this.#report(run, status),
-      (run) => this.#ended(run),
+      { reported: (run, status) => this.#report(run, status), startEnded: (run) => this.#startEnded(run) },
     );
-    this.#bus = options.connect(agent, () => this.#session.presence(false));
+    this.#bus = options.connect(agent, () => this.#session.will());
     this.#streams = new OutputStreams({
       find: (framework, task, attempt, stream) => {
         const run = durable.state.runs.get(runName(framework, task, attempt));
         if (run === undefined) return undefined;
-        return { file: options.output(this.#runs.folderOf(run), stream), alive: () => this.#runs.alive(run.run) };
+        return { file: options.output(this.#runs.folderOf(run), stream), alive: () => this.#runs.writes(run) };
       },
       send: (payload) => this.#bus.publish(topicOf(prefix, { kind: 'agentBulk', name }), payload, { qos: 1 }),
     });
@@ -136,18 +142,20 @@ class RunningAgent implements Agent {
         established: () => this.#established(),
         lost: () => this.#streams.stop(),
         command: (command) => this.#command(command),
-        refused: options.onRefused,
+        refused: options.onFailed,
       },
     );
   }
 
-  async start(): Promise<void> {
+  async start(): Promise<Fault | undefined> {
     const { state } = this.#durable;
     for (const run of state.runs.values()) for (const status of run.unacknowledged) this.#post(run.run, status);
     // Before any master is in reach: it needs nobody to go on with what it has accepted.
     await this.#runs.adopt(state.boot !== '' && state.boot !== this.#options.boot);
-    await this.#session.start();
-    this.#armProbe();
+    const fault = await this.#session.start();
+    if (fault !== undefined) await this.stop();
+    else this.#armProbe();
+    return fault;
   }
 
   async stop(): Promise<void> {
@@ -171,11 +179,7 @@ class RunningAgent implements Agent {
         void this.#accept(command.tasks, command.epoch);
         return;
       case 'KILL':
-        for (const { framework, task, attempt, graceMs } of command.tasks) {
-          const run = this.#durable.state.runs.get(runName(framework, task, attempt));
-          if (run !== undefined) this.#runs.kill(run, graceMs ?? run.info.killGraceMs);
-        }
-        return;
+        return this.#kill(command.tasks);
       case 'ACKNOWLEDGE':
         return this.#acknowledged(command.updates);
       case 'RECONCILE':
@@ -186,46 +190,92 @@ class RunningAgent implements Agent {
           .catch((error: unknown) => this.#options.log.debug('output not read', { error: String(error) }));
         return;
       case 'SHUTDOWN':
-        this.#options.log.error(command.fault.message, { code: command.fault.code, hint: command.fault.hint });
-        for (const run of this.#durable.state.runs.values()) if (!hasEnded(run)) this.#runs.kill(run, 0);
-        return;
+        return this.#shutDown(command.fault);
     }
   }
 
   /** Accepts durably, answers, then starts. What is known already is only answered again. */
-  async #accept(tasks: readonly { framework: string; info: TaskInfo }[], epoch: number): Promise<void> {
+  async #accept(tasks: readonly Launch[], epoch: number): Promise<void> {
     const { runs } = this.#durable.state;
-    const fresh = tasks.filter(({ framework, info }) => !runs.has(runName(framework, info.task, info.attempt)));
-    const keys = (some: typeof tasks) =>
-      some.map(({ framework, info }) => ({ framework, task: info.task, attempt: info.attempt }));
-    try {
-      await this.#durable.promise(fresh.map(({ framework, info }) => ({ kind: 'ACCEPTED', framework, info, epoch })));
-    } catch (error) {
-      const full = error instanceof StorageError && error.code === 'ENOSPC';
-      this.#options.log.error('launches refused: the disk took no acceptance', { error: String(error) });
-      const fault = new Fault(
-        'DISK',
-        full
-          ? `the disk of agent ${this.#options.name} is full`
-          : `the disk of agent ${this.#options.name} failed: ${String(error)}`,
-      );
+    const known = tasks.filter((launch) => runs.has(nameOf(launch)));
+    const fresh = new Map<string, Launch>();
+    // What an earlier message brings is on its way to the disk: that one answers.
+    for (const launch of tasks) {
+      const name = nameOf(launch);
+      if (!runs.has(name) && !this.#accepting.has(name)) fresh.set(name, launch);
+    }
+    const refused = await this.#promise(fresh, epoch);
+    const accepted = refused === undefined ? [...known, ...fresh.values()] : known;
+    if (epoch === this.#durable.state.epoch && (accepted.length > 0 || refused !== undefined)) {
       this.#session.send({
         type: 'ACCEPTED',
         epoch,
-        tasks: keys(tasks.filter((task) => !fresh.includes(task))),
-        refused: keys(fresh).map((key) => ({ ...key, fault })),
+        tasks: accepted.map(keyOf),
+        refused:
+          refused === undefined ? [] : [...fresh.values()].map((launch) => ({ ...keyOf(launch), fault: refused })),
       });
-      return;
     }
-    this.#session.send({ type: 'ACCEPTED', epoch, tasks: keys(tasks), refused: [] });
-    const started = fresh.flatMap(({ framework, info }) => {
-      const name = runName(framework, info.task, info.attempt);
-      const run = this.#runs.alive(name) ? undefined : runs.get(name);
-      return run === undefined ? [] : [run];
-    });
-    this.#runs.start(started);
-    // A launch that comes again may be about a run whose end was not heard: it is told again.
+    // A launch that comes again may be about a run whose reports were not heard.
+    for (const launch of known) this.#outbox.resend(nameOf(launch));
+    if (known.length > 0) this.#flush();
+    for (const [name, launch] of fresh) {
+      const killMs = this.#accepting.get(name)?.killMs;
+      this.#accepting.delete(name);
+      const run = refused === undefined ? runs.get(name) : undefined;
+      if (run === undefined) continue;
+      this.#runs.start(run);
+      if (killMs !== undefined) this.#runs.kill(run, killMs);
+      else if (this.#gone !== undefined) this.#runs.kill(run, launch.info.killGraceMs);
+    }
+  }
+
+  /** Makes launches durable; the fault if it cannot. They are `#accepting` until the caller has started them. */
+  async #promise(fresh: ReadonlyMap<string, Launch>, epoch: number): Promise<Fault | undefined> {
+    if (fresh.size === 0) return undefined;
+    const { name, log } = this.#options;
+    for (const run of fresh.keys()) this.#accepting.set(run, { killMs: undefined });
+    if (this.#durable.state.runs.size + this.#accepting.size > LIMITS.tasksPerAgent)
+      return new Fault(
+        'LIMIT',
+        `agent ${name} has ${this.#durable.state.runs.size} tasks; the limit is ${LIMITS.tasksPerAgent}`,
+      );
+    try {
+      await this.#durable.promise(
+        [...fresh.values()].map(({ framework, info }) => ({ kind: 'ACCEPTED', framework, info, epoch })),
+      );
+      return undefined;
+    } catch (error) {
+      log.error('launches refused: the disk took no acceptance', { error: String(error) });
+      return new Fault(
+        'DISK',
+        isFull(error) ? `the disk of agent ${name} is full` : `the disk of agent ${name} failed: ${String(error)}`,
+      );
+    }
+  }
+
+  #kill(tasks: Extract<Command, { type: 'KILL' }>['tasks']): void {
+    let unknown = false;
+    for (const { framework, task, attempt, graceMs } of tasks) {
+      const name = runName(framework, task, attempt);
+      const run = this.#durable.state.runs.get(name);
+      const accepting = this.#accepting.get(name);
+      if (accepting !== undefined)
+        accepting.killMs = Math.min(accepting.killMs ?? Infinity, graceMs ?? TIMES.killGraceMs);
+      else if (run === undefined) unknown = true;
+      else if (hasEnded(run)) this.#outbox.resend(name);
+      else this.#runs.kill(run, graceMs ?? run.info.killGraceMs);
+    }
+    // The master takes for running what is not here: it hears what is.
+    if (unknown) this.#session.tasks(randomWord(this.#options.random, 12));
     this.#flush();
+  }
+
+  /** Everything is stopped, then the agent: its place in the cluster has been given away. */
+  #shutDown(fault: Fault): void {
+    this.#gone = fault;
+    this.#options.log.error(fault.message, { code: fault.code, hint: fault.hint });
+    for (const run of this.#durable.state.runs.values()) this.#runs.kill(run, run.info.killGraceMs);
+    if (this.#runs.size === 0) this.#options.onFailed(fault);
   }
 
   #report(run: string, status: TaskStatus): void {
@@ -238,9 +288,10 @@ class RunningAgent implements Agent {
     this.#sent.set(status.uuid, { run, sequence: status.sequence });
   }
 
-  #ended(name: string): void {
+  #startEnded(name: string): void {
     const run = this.#durable.state.runs.get(name);
     if (run !== undefined) this.#streams.ended(run.framework, run.info.task, run.info.attempt);
+    if (this.#gone !== undefined && this.#runs.size === 0) this.#options.onFailed(this.#gone);
   }
 
   /** What a master has committed is forgotten; the journal hears of it with its next record. */
@@ -252,7 +303,7 @@ class RunningAgent implements Agent {
       this.#outbox.acknowledge(about.run, about.sequence);
       this.#durable.later([{ kind: 'ACKNOWLEDGED', run: about.run, sequence: about.sequence }]);
       const run = this.#durable.state.runs.get(about.run);
-      if (run !== undefined && hasEnded(run) && run.unacknowledged.length === 0) this.#runs.forgettable(run.run);
+      if (run !== undefined) this.#runs.forgettable(run);
     }
   }
 
@@ -299,4 +350,12 @@ class RunningAgent implements Agent {
       );
     });
   }
+}
+
+function keyOf({ framework, info }: Launch): TaskKey {
+  return { framework, task: info.task, attempt: info.attempt };
+}
+
+function nameOf({ framework, info }: Launch): string {
+  return runName(framework, info.task, info.attempt);
 }

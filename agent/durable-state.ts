@@ -11,34 +11,40 @@ const COMPACT_BYTES = 2 * 1_048_576;
 
 /**
  * The agent's state and the journal behind it. A full disk ends a journal: it is opened again, with the state as it
- * is, at the next commit that finds room. Any other failure of the disk is for the process to die of.
+ * is, at the next commit that finds room. Any other failure of the disk is told to `onFailed`: the process must stop,
+ * for nothing it would still promise can be kept.
  */
 export class DurableState {
   readonly state: AgentState;
   readonly #storage: Storage;
+  readonly #onFailed: (error: unknown) => void;
   #journal: Journal | undefined;
+  /** One that a full disk ended. */
+  #ended: Journal | undefined;
+  #reopening: Promise<Journal> | undefined;
   #compacting = false;
+  #compactAbove = COMPACT_BYTES;
   /** Said with the next records: losing it costs one repeated message. */
   #lazy: CheckpointRecord[] = [];
 
-  private constructor(storage: Storage, journal: Journal, state: AgentState) {
+  private constructor(storage: Storage, journal: Journal, state: AgentState, onFailed: (error: unknown) => void) {
     this.#storage = storage;
     this.#journal = journal;
     this.state = state;
+    this.#onFailed = onFailed;
   }
 
-  static async open(storage: Storage): Promise<DurableState | Fault> {
+  static async open(storage: Storage, onFailed: (error: unknown) => void): Promise<DurableState | Fault> {
     const opened = await openJournal(storage, FOLDER, { segmentBytes: SEGMENT_BYTES });
-    if ('refused' in opened) {
-      return new Fault(
-        'CORRUPT',
-        `${opened.path} at byte ${opened.position}: ${opened.message}`,
-        'Keep the folder for a look, and start the agent with a new --data to join as a new agent.',
-      );
-    }
+    if ('refused' in opened) return damaged(`${opened.path} at byte ${opened.position}: ${opened.message}`);
     const { snapshot = [], records } = opened.recovered;
-    const state = recover([...snapshot, ...records.map(({ bytes }) => bytes)]);
-    return new DurableState(storage, opened.journal, state);
+    try {
+      const state = recover([...snapshot, ...records.map(({ bytes }) => bytes)]);
+      return new DurableState(storage, opened.journal, state, onFailed);
+    } catch (error) {
+      await opened.journal.close();
+      return damaged(`${FOLDER}: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
 
   /** Takes records into the state at once; resolves when they are durable. For what can be found out again. */
@@ -47,7 +53,7 @@ export class DurableState {
     return this.#append(records);
   }
 
-  /** Takes records into the state once they are durable; until then nothing is promised. For acceptances. */
+  /** Takes records into the state once they are durable; until then nothing is promised. For what must come before an act. */
   async promise(records: readonly CheckpointRecord[]): Promise<void> {
     await this.#append(records);
     for (const record of records) applyRecord(this.state, record);
@@ -60,47 +66,81 @@ export class DurableState {
   }
 
   async close(): Promise<void> {
-    if (this.#lazy.length > 0) await this.#append([]).catch(() => undefined);
+    if (this.#lazy.length > 0 && this.#journal !== undefined) await this.#append([]).catch(() => undefined);
     await this.#journal?.close();
   }
 
   async #append(records: readonly CheckpointRecord[]): Promise<void> {
-    if (this.#journal === undefined) await this.#reopen();
-    const journal = this.#journal;
-    if (journal === undefined) throw new StorageError('ENOSPC', FOLDER);
+    const journal = this.#journal ?? (await this.#reopen());
     const all = [...this.#lazy, ...records].map(encodeRecord);
     this.#lazy = [];
     if (all.length === 0) return;
+    const { ordinal, durable } = journal.append(all);
     try {
-      await journal.append(all).durable;
+      await durable;
     } catch (error) {
-      if (this.#journal === journal && error instanceof StorageError && error.code === 'ENOSPC')
+      if (!isFull(error)) this.#onFailed(error);
+      else if (this.#journal === journal) {
         this.#journal = undefined;
+        this.#ended = journal;
+      }
       throw error;
     }
-    this.#compact(journal);
+    this.#compact(journal, ordinal + all.length);
   }
 
   /** The records that the full disk refused are in the state, or were refused with it. */
-  async #reopen(): Promise<void> {
-    const opened = await openJournal(this.#storage, FOLDER, { segmentBytes: SEGMENT_BYTES });
-    if ('refused' in opened) throw new StorageError('EIO', opened.path);
-    await opened.journal.compact(stateSlices(this.state), opened.journal.next);
-    this.#journal = opened.journal;
+  #reopen(): Promise<Journal> {
+    this.#reopening ??= this.#openAgain().finally(() => {
+      this.#reopening = undefined;
+    });
+    return this.#reopening;
   }
 
-  #compact(journal: Journal): void {
-    if (this.#compacting || journal.bytes < COMPACT_BYTES) return;
+  async #openAgain(): Promise<Journal> {
+    await this.#ended?.close();
+    this.#ended = undefined;
+    try {
+      const opened = await openJournal(this.#storage, FOLDER, { segmentBytes: SEGMENT_BYTES });
+      if ('refused' in opened) throw new StorageError('EIO', opened.path);
+      this.#ended = opened.journal;
+      await opened.journal.compact([...stateSlices(this.state)], opened.journal.next);
+      this.#journal = opened.journal;
+      this.#ended = undefined;
+      return opened.journal;
+    } catch (error) {
+      if (!isFull(error)) this.#onFailed(error);
+      throw error;
+    }
+  }
+
+  /** `upTo`: records below it are durable. The state may have taken later ones: taken again they change nothing. */
+  #compact(journal: Journal, upTo: number): void {
+    if (this.#compacting || journal.bytes < this.#compactAbove) return;
     this.#compacting = true;
-    // The slices are taken at once: what is appended meanwhile comes after them.
-    const slices = [...stateSlices(this.state)];
-    journal.compact(slices, journal.next).then(
+    journal.compact([...stateSlices(this.state)], upTo).then(
       () => {
         this.#compacting = false;
+        this.#compactAbove = COMPACT_BYTES;
       },
       () => {
+        // The journal lives on with what it had; on a full disk every append would try in vain.
         this.#compacting = false;
+        this.#compactAbove = journal.bytes + COMPACT_BYTES;
       },
     );
   }
+}
+
+/** True for the one failure of a disk that passes by itself. */
+export function isFull(error: unknown): boolean {
+  return error instanceof StorageError && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
+}
+
+function damaged(message: string): Fault {
+  return new Fault(
+    'CORRUPT',
+    message,
+    'Keep the folder for a look, and start the agent with a new --data to join as a new agent.',
+  );
 }

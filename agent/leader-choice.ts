@@ -1,52 +1,56 @@
 import type { LeaderDocument } from '../protocol/topics.ts';
 
-interface Leadership {
+/** The newest document that was heard on this connection. */
+export interface Leadership {
   readonly generation: number;
   readonly term: number;
+  readonly leader: string | null;
 }
 
 export type LeaderChoice =
   /** Older than what was heard, or nothing new. */
   | { readonly kind: 'ignore' }
   /** None is known: wait, connected. */
-  | { readonly kind: 'wait'; readonly leader: undefined }
-  | { readonly kind: 'greet'; readonly leader: Leadership }
-  | { readonly kind: 'move'; readonly leader: Leadership; readonly url: string; readonly spreadMs: number };
+  | { readonly kind: 'wait' }
+  /** Resume or register here. */
+  | { readonly kind: 'greet' }
+  | { readonly kind: 'move'; readonly url: string };
 
 /**
  * What a `mesq/leader` document asks of a peer connected to `connectedTo`: lower terms are ignored; it moves only to a
  * URL of its own scheme, never from TLS to plain, and only to hosts it was configured with (DESIGN §2.3).
  */
-export function nextLeader(
+export function chooseLeader(
   known: Leadership | undefined,
   document: LeaderDocument,
   connectedTo: string,
   configured: readonly string[],
 ): LeaderChoice {
-  const { generation, term, leader, urls, spreadMs } = document;
-  if (known !== undefined && (generation < known.generation || (generation === known.generation && term < known.term)))
-    return { kind: 'ignore' };
-  if (leader === null) return { kind: 'wait', leader: undefined };
-  if (known !== undefined && known.generation === generation && known.term === term) return { kind: 'ignore' };
-  const here = { generation, term };
-  if (urls.length === 0 || urls.some((url) => sameHost(url, connectedTo))) return { kind: 'greet', leader: here };
+  const { generation, term, leader, urls } = document;
+  if (known !== undefined) {
+    if (generation < known.generation || (generation === known.generation && term < known.term))
+      return { kind: 'ignore' };
+    if (generation === known.generation && term === known.term && leader === known.leader) return { kind: 'ignore' };
+  }
+  if (leader === null) return { kind: 'wait' };
+  if (urls.some((url) => authorityOf(url) === authorityOf(connectedTo))) return { kind: 'greet' };
   const target = urls.find(
-    (url) => schemeOf(url) === schemeOf(connectedTo) && configured.some((mine) => sameHost(mine, url)),
+    (url) =>
+      schemeOf(url) === schemeOf(connectedTo) && configured.some((mine) => authorityOf(mine) === authorityOf(url)),
   );
-  // Its own address in the cluster is another than the one the peer reached it at: it is the broker that says it leads.
-  if (target === undefined) return { kind: 'greet', leader: here };
-  return { kind: 'move', leader: here, url: target, spreadMs };
+  // A master may be reached under a name that it does not advertise: then the broker itself is taken at its word.
+  return target === undefined ? { kind: 'greet' } : { kind: 'move', url: target };
 }
 
 function schemeOf(url: string): string {
-  return url.slice(0, url.indexOf(':'));
+  return url.slice(0, url.indexOf(':')).toLowerCase();
 }
 
-function sameHost(left: string, right: string): boolean {
-  const host = (url: string): string =>
-    url
-      .replace(/^[a-z]+:\/\//, '')
-      .replace(/\/.*$/, '')
-      .toLowerCase();
-  return host(left) === host(right);
+/** Host and port, without user and path. */
+function authorityOf(url: string): string {
+  return url
+    .replace(/^[A-Za-z]+:\/\//, '')
+    .replace(/\/.*$/, '')
+    .replace(/^.*@/, '')
+    .toLowerCase();
 }

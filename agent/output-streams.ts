@@ -4,7 +4,10 @@ import { write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 
+/** The one that asked longest ago is dropped for a newer one. */
 const READERS = 256;
+/** Pieces underway at once, over all readers: what may lie before a report on the connection (128 kB). */
+const UNDERWAY = 4;
 
 export interface OutputWorld {
   /** The newest start of a run: its output, and whether more may come; undefined where nothing is known of it. */
@@ -22,7 +25,8 @@ interface Reader {
   readonly grant: Read;
   readonly file: OutputFile;
   readonly alive: () => boolean;
-  next: number;
+  /** Undefined until the end of the file was looked up. */
+  next: number | undefined;
   until: number;
   pumping: boolean;
   again: boolean;
@@ -37,6 +41,8 @@ interface Reader {
 export class OutputStreams {
   readonly #world: OutputWorld;
   readonly #readers = new Map<string, Reader>();
+  #underway = 0;
+  #waiting: (() => void)[] = [];
 
   constructor(world: OutputWorld) {
     this.#world = world;
@@ -57,13 +63,11 @@ export class OutputStreams {
       );
       return;
     }
-    const size = (await found.file.size()) ?? 0;
-    const next = grant.from >= 0 ? grant.from : Math.max(0, size + grant.from);
     const reader: Reader = {
       grant,
       ...found,
-      next,
-      until: Math.min(grant.until, next + LIMITS.creditBytes),
+      next: grant.from >= 0 ? grant.from : undefined,
+      until: grant.from >= 0 ? Math.min(grant.until, grant.from + LIMITS.creditBytes) : grant.until,
       pumping: false,
       again: false,
       done: false,
@@ -78,7 +82,7 @@ export class OutputStreams {
     this.#pump(key, reader);
   }
 
-  /** A run has ended: whoever follows it hears the end. */
+  /** A start has ended: whoever follows it hears the end. */
   ended(framework: string, task: string, attempt: number): void {
     for (const [key, reader] of this.#readers) {
       const { grant } = reader;
@@ -113,46 +117,64 @@ export class OutputStreams {
         this.#pump(key, reader);
       },
       // No connection, or an unreadable file: the reader asks again from where it is.
-      () => this.#end(key),
+      () => {
+        if (this.#readers.get(key) === reader) this.#end(key);
+      },
     );
   }
 
   async #run(key: string, reader: Reader): Promise<void> {
     const { file, grant } = reader;
-    while (!reader.done && reader.next < reader.until) {
+    let next = reader.next;
+    if (next === undefined) {
+      const size = (await file.size()) ?? 0;
+      next = Math.max(0, size + grant.from);
+      reader.until = Math.min(reader.until, next + LIMITS.creditBytes);
+    }
+    while (!reader.done && next < reader.until) {
       // Asked before the read: what is written after the end was seen cannot be missed.
       const alive = reader.alive();
-      const chunk = await file.read(reader.next, Math.min(LIMITS.chunkBytes, reader.until - reader.next));
+      const chunk = await file.read(next, Math.min(LIMITS.chunkBytes, reader.until - next));
       const bytes = chunk?.bytes ?? new Uint8Array();
-      const offset = chunk === undefined ? reader.next : Math.max(chunk.offset, reader.next);
+      const offset: number = chunk === undefined ? next : Math.max(chunk.offset, next);
       const last = offset + bytes.length >= (chunk?.end ?? 0) && (!alive || !grant.follow);
-      if (bytes.length === 0 && !last && offset === reader.next) return;
-      reader.next = offset + bytes.length;
+      if (bytes.length === 0 && !last && offset === next) break;
       await this.#send(grant, offset, bytes, last);
+      next = offset + bytes.length;
       if (last) {
-        this.#end(key);
+        if (!reader.done) this.#end(key);
         return;
       }
     }
+    reader.next = next;
   }
 
-  #send(
+  /** Waits for its turn among all pieces. */
+  async #turn(): Promise<void> {
+    if (this.#underway < UNDERWAY) this.#underway++;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #turnOver(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#underway--;
+    else next();
+  }
+
+  async #send(
     { request, client, session }: Read,
     offset: number,
     data: Uint8Array,
     end: boolean,
     fault?: Fault,
   ): Promise<void> {
-    const piece = {
-      type: 'CHUNK' as const,
-      request,
-      client,
-      session,
-      offset,
-      data: new Uint8Array(data),
-      end,
-      ...(fault === undefined ? {} : { fault }),
-    };
-    return this.#world.send(write(BULK, piece));
+    await this.#turn();
+    try {
+      // A Buffer would be written as one: the copy is a plain array of bytes.
+      const piece = { request, client, session, offset, data: new Uint8Array(data), end };
+      await this.#world.send(write(BULK, { type: 'CHUNK', ...piece, ...(fault === undefined ? {} : { fault }) }));
+    } finally {
+      this.#turnOver();
+    }
   }
 }

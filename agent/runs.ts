@@ -1,24 +1,24 @@
 import type { Clock, Timer } from '../io/clock.ts';
-import type { TaskState as Found, Launcher } from '../io/launcher.ts';
+import type { Launcher } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
 import { type Random, randomWord } from '../io/random.ts';
-import { StorageError } from '../io/storage.ts';
 import { LIMITS } from '../protocol/limits.ts';
-import type { TaskStatus } from '../protocol/task.ts';
-import type { CheckpointRecord } from './checkpoint/records.ts';
+import { isTerminal, type TaskStatus } from '../protocol/task.ts';
 import { hasEnded, type Run } from './checkpoint/state.ts';
-import type { DurableState } from './durable-state.ts';
+import { type DurableState, isFull } from './durable-state.ts';
 import { environmentOf } from './executors/command.ts';
+import { KeptFolders } from './kept-folders.ts';
+import { OutputCuts } from './output-cuts.ts';
 import { type Actual, plan, type Step } from './tasks/plan.ts';
 import { LASTING_MS } from './tasks/restart-back-off.ts';
 
-/** How often the outputs of running tasks are looked at, to keep them within their cap. */
-const CUT_MS = 1_000;
-/** Folders of ended tasks that are kept for readers. */
-const KEPT = 500;
-/** How long a task without a supervisor is asked after. */
+/** How often a task without a supervisor is asked after. */
 const UNSUPERVISED_MS = 1_000;
+/** A start that the full disk did not take is tried again after this long. */
+const DISK_RETRY_MS = 30_000;
+/** A wall clock before this (2023-11-14) was never synchronised: the board woke up in 1970, or at its image's date. */
+const PLAUSIBLE_WALL_MS = 1_700_000_000_000;
 
 export interface RunsWorld {
   readonly clock: Clock;
@@ -34,7 +34,14 @@ export interface RunsWorld {
   readonly pathOf: (folder: string) => string;
 }
 
-/** What this process knows of a run beyond the checkpoint. */
+export interface RunsListener {
+  /** Durable (or, for an end on a full disk, to be found out again): to be sent. */
+  readonly reported: (run: string, status: TaskStatus) => void;
+  /** A start has ended: nothing is written to its outputs any more. The run itself may go on with another. */
+  readonly startEnded: (run: string) => void;
+}
+
+/** What this process knows of a run beyond the checkpoint. Times are of this process: a limit begins anew with it. */
 interface Live {
   actual: Actual;
   startedMs: number | undefined;
@@ -43,61 +50,68 @@ interface Live {
   rebooted: boolean;
   quickEnds: number;
   timer: Timer | undefined;
+  /** Its folder is being made. */
+  launching: boolean;
   busy: boolean;
   again: boolean;
 }
 
 /**
- * Brings every accepted run to its end: what to do is decided by `plan`, done here, and reported through `onReport`
- * once it is durable.
+ * Brings every accepted run to its end: what to do is decided by `plan`, done here, and reported once it is durable.
  */
 export class Runs {
   readonly #world: RunsWorld;
+  readonly #listener: RunsListener;
   readonly #live = new Map<string, Live>();
-  readonly #onReport: (run: string, status: TaskStatus) => void;
-  readonly #onEnded: (run: string) => void;
-  readonly #ended: string[] = [];
-  #cutting: Timer | undefined;
-  #sweeping = false;
+  readonly #cuts: OutputCuts;
+  readonly #kept: KeptFolders;
+  #stopped = false;
 
-  constructor(world: RunsWorld, onReport: (run: string, status: TaskStatus) => void, onEnded: (run: string) => void) {
+  constructor(world: RunsWorld, listener: RunsListener) {
     this.#world = world;
-    this.#onReport = onReport;
-    this.#onEnded = onEnded;
-    world.launcher.onStarted(({ folder }) => this.#seen(folder, { kind: 'running' }));
-    world.launcher.onExit(({ folder, code }) => this.#seen(folder, { kind: 'exited', code }));
+    this.#listener = listener;
+    this.#cuts = new OutputCuts({ ...world, running: () => this.#running() });
+    this.#kept = new KeptFolders(world);
+    world.launcher.onStarted(({ folder }) => this.#noticed(folder, { kind: 'running' }));
+    world.launcher.onExit(({ folder, code }) => this.#noticed(folder, { kind: 'exited', code }));
   }
 
-  /** True while that run has not ended. */
-  alive(run: string): boolean {
-    return this.#live.has(run);
+  /** How many have not ended. */
+  get size(): number {
+    return this.#live.size;
+  }
+
+  /** True while that start of the run may write to its outputs. */
+  writes({ run, restart }: Run): boolean {
+    const live = this.#live.get(run);
+    if (live === undefined || this.#world.durable.state.runs.get(run)?.restart !== restart) return false;
+    const { kind } = live.actual;
+    return kind === 'launched' || kind === 'running' || kind === 'exited';
   }
 
   /** Accepted, durably: now it may start. */
-  start(runs: readonly Run[]): void {
-    for (const run of runs) {
-      this.#live.set(run.run, this.#fresh({ kind: 'launched' }));
-      void this.#launch(run);
-    }
-    this.#armCut();
+  start(run: Run): void {
+    if (this.#live.has(run.run) || hasEnded(run)) return;
+    this.#live.set(run.run, fresh());
+    void this.#launch(run);
+    this.#cuts.wake();
   }
 
   /** After a restart of the agent: takes up every run where it is. */
   async adopt(rebooted: boolean): Promise<void> {
-    const { durable } = this.#world;
-    for (const run of durable.state.runs.values()) {
+    for (const run of [...this.#world.durable.state.runs.values()]) {
       if (hasEnded(run)) {
-        this.#ended.push(run.run);
+        this.forgettable(run);
         continue;
       }
-      const live = this.#fresh({ kind: 'launched' });
+      const live = fresh();
       live.rebooted = rebooted;
       if (run.kill !== undefined)
         live.kill = { sinceMs: this.#now(), graceMs: run.kill.graceMs, terminated: false, killed: false };
       this.#live.set(run.run, live);
       await this.#lookAfter(run, live);
     }
-    this.#armCut();
+    this.#cuts.wake();
   }
 
   /** Ends a run for good; a later request can only shorten the grace. */
@@ -105,25 +119,31 @@ export class Runs {
     const live = this.#live.get(run.run);
     if (live === undefined) return;
     const nowMs = this.#now();
-    const left = live.kill === undefined ? graceMs : Math.min(live.kill.sinceMs + live.kill.graceMs - nowMs, graceMs);
-    if (run.kill === undefined) this.#commit([{ kind: 'KILL', run: run.run, graceMs }]);
+    const before = live.kill;
+    const left = before === undefined ? graceMs : Math.min(before.sinceMs + before.graceMs - nowMs, graceMs);
+    if (run.kill === undefined || graceMs < run.kill.graceMs) {
+      // A crash that loses the record loses nothing: the master repeats a kill until the run has ended.
+      this.#world.durable.commit([{ kind: 'KILL', run: run.run, graceMs }]).catch(() => undefined);
+    }
     live.kill = {
       sinceMs: nowMs,
       graceMs: Math.max(0, left),
-      terminated: live.kill?.terminated ?? false,
-      killed: live.kill?.killed ?? false,
+      terminated: before?.terminated ?? false,
+      killed: before?.killed ?? false,
     };
     this.#advance(run.run);
   }
 
-  /** A master has heard of its end: its folder stays for readers, up to a number. */
-  forgettable(run: string): void {
-    this.#ended.push(run);
-    this.#sweep();
+  /** Its end may be known to a master by now: then its folder only stays for readers. */
+  forgettable(run: Run): void {
+    if (hasEnded(run) && run.unacknowledged.length === 0) this.#kept.add(run.run);
   }
 
+  /** Lets go of everything; what runs goes on. */
   stop(): void {
-    this.#cutting?.cancel();
+    this.#stopped = true;
+    this.#cuts.stop();
+    this.#kept.stop();
     for (const live of this.#live.values()) live.timer?.cancel();
   }
 
@@ -131,105 +151,100 @@ export class Runs {
     return `${run}/${restart}`;
   }
 
-  #fresh(actual: Actual): Live {
-    return {
-      actual,
-      startedMs: undefined,
-      kill: undefined,
-      timeUp: false,
-      rebooted: false,
-      quickEnds: 0,
-      timer: undefined,
-      busy: false,
-      again: false,
-    };
+  *#running(): Generator<string> {
+    for (const [name, { actual }] of this.#live) {
+      const run = this.#world.durable.state.runs.get(name);
+      if (run !== undefined && (actual.kind === 'running' || actual.kind === 'launched')) yield this.folderOf(run);
+    }
   }
 
   async #launch(run: Run): Promise<void> {
-    const { launcher, log } = this.#world;
+    const { launcher, log, durable, agentName, pathOf } = this.#world;
+    const live = this.#live.get(run.run);
+    if (live === undefined) return;
     const folder = this.folderOf(run);
+    live.launching = true;
     try {
       await launcher.launch({
         folder,
         argv: run.info.argv,
-        environment: environmentOf(
-          run,
-          this.#world.agentName,
-          this.#world.durable.state.agent ?? '',
-          `${this.#world.pathOf(folder)}/work`,
-        ),
+        environment: environmentOf(run, agentName, durable.state.agent ?? '', `${pathOf(folder)}/work`),
       });
     } catch (error) {
+      live.launching = false;
+      if (this.#stopped) return;
       log.warn('launch failed', { run: run.run, error: String(error) });
-      const full = error instanceof StorageError && error.code === 'ENOSPC';
-      this.#seenRun(run.run, {
+      this.#noticed(folder, {
         kind: 'unstarted',
-        reason: full ? 'AGENT_DISK_FULL' : 'LAUNCH_FAILED',
-        message: (error instanceof Error ? error.message : String(error)).slice(0, LIMITS.messageLength),
+        reason: isFull(error) ? 'AGENT_DISK_FULL' : 'LAUNCH_FAILED',
+        message: error instanceof Error ? error.message : String(error),
       });
       return;
     }
-    const live = this.#live.get(run.run);
-    if (live?.kill !== undefined) this.#advance(run.run);
+    live.launching = false;
+    // Its process may have been seen, or a kill asked for, while the folder was made.
+    this.#advance(run.run);
   }
 
   /** What became of the newest start while nobody looked. */
   async #lookAfter(run: Run, live: Live): Promise<void> {
-    const { launcher } = this.#world;
-    const found: Found = await launcher.adopt(this.folderOf(run));
-    switch (found.state) {
-      case 'missing':
-        // Accepted, and the agent died before the folder was made: it never started.
-        void this.#launch(run);
-        return;
-      case 'unclaimed':
-        if (await launcher.claim(this.folderOf(run))) {
-          // Withdrawn here, so that nobody else can start it: the next restart number starts in its place.
-          live.actual = { kind: 'waiting', untilMs: this.#now() };
-          this.#advance(run.run);
-        } else await this.#lookAfter(run, live);
-        return;
-      case 'withdrawn':
-        live.actual = { kind: 'waiting', untilMs: this.#now() };
-        this.#advance(run.run);
-        return;
-      case 'running':
-        live.startedMs ??= this.#now();
-        this.#seenRun(run.run, { kind: 'running' });
-        if (!found.supervised) this.#askAgain(run, live);
-        return;
-      case 'exited':
-        this.#seenRun(run.run, { kind: 'exited', code: found.code });
-        return;
-      case 'vanished':
-        this.#seenRun(run.run, { kind: 'vanished' });
+    const { launcher, log } = this.#world;
+    const folder = this.folderOf(run);
+    // A reboot ends an attempt that is never restarted, also one that waited to begin.
+    const over = live.rebooted && run.info.restart === 'never';
+    try {
+      const found = await launcher.adopt(folder);
+      switch (found.state) {
+        case 'missing':
+          // Accepted, and the agent died before the folder was made: it never started.
+          if (over) return this.#noticed(folder, { kind: 'vanished' });
+          if (live.kill === undefined) return void this.#launch(run);
+          return this.#noticed(folder, withdrawn());
+        case 'unclaimed':
+          if (!over && live.kill === undefined) return await launcher.resend(folder);
+          if (!(await launcher.claim(folder))) return await this.#lookAfter(run, live);
+          return this.#noticed(folder, over ? { kind: 'vanished' } : withdrawn());
+        case 'withdrawn':
+          if (over) return this.#noticed(folder, { kind: 'vanished' });
+          // Nobody can start it any more: the next number starts in its place, unless it was to be killed.
+          return this.#noticed(folder, { kind: 'waiting', untilMs: this.#now() });
+        case 'running':
+          this.#noticed(folder, { kind: 'running' });
+          if (!found.supervised) this.#askAgain(run, live);
+          return;
+        case 'exited':
+          return this.#noticed(folder, { kind: 'exited', code: found.code });
+        case 'vanished':
+          return this.#noticed(folder, { kind: 'vanished' });
+      }
+    } catch (error) {
+      if (this.#stopped) return;
+      log.warn('task not looked after', { run: run.run, error: String(error) });
+      this.#askAgain(run, live);
     }
   }
 
-  /** Its supervisor was killed: no notice will come, so its process is looked at. */
+  /** No notice will come of it, so its process is looked at. */
   #askAgain(run: Run, live: Live): void {
     this.#world.clock.after(UNSUPERVISED_MS, () => {
-      if (this.#live.get(run.run) === live) void this.#lookAfter(run, live);
+      if (!this.#stopped && this.#live.get(run.run) === live) void this.#lookAfter(run, live);
     });
   }
 
-  #seen(folder: string, actual: Actual): void {
+  /** Something was seen of a start. Late, repeated and overtaken notices are of no more interest. */
+  #noticed(folder: string, actual: Actual): void {
+    if (this.#stopped) return;
     const at = folder.lastIndexOf('/');
     const run = this.#world.durable.state.runs.get(folder.slice(0, at));
-    if (run !== undefined && String(run.restart) === folder.slice(at + 1)) this.#seenRun(run.run, actual);
-  }
-
-  #seenRun(name: string, actual: Actual): void {
-    const live = this.#live.get(name);
-    if (
-      live === undefined ||
-      live.actual.kind === 'exited' ||
-      (actual.kind === 'running' && live.actual.kind === 'running')
-    )
-      return;
+    const live = run === undefined ? undefined : this.#live.get(run.run);
+    if (run === undefined || live === undefined || String(run.restart) !== folder.slice(at + 1)) return;
+    const { kind } = live.actual;
+    if (kind !== 'launched' && kind !== 'running') return;
     if (actual.kind === 'running') live.startedMs ??= this.#now();
-    live.actual = actual;
-    this.#advance(name);
+    if (kind !== actual.kind || live.kill !== undefined) {
+      live.actual = actual;
+      this.#advance(run.run);
+    }
   }
 
   #now(): number {
@@ -239,34 +254,29 @@ export class Runs {
   /** Plans and does, one run at a time, until there is nothing left to do now. */
   #advance(name: string): void {
     const live = this.#live.get(name);
-    if (live === undefined) return;
+    const run = this.#world.durable.state.runs.get(name);
+    if (live === undefined || run === undefined || this.#stopped || live.launching) return;
     if (live.busy) {
       live.again = true;
       return;
     }
-    const run = this.#world.durable.state.runs.get(name);
-    if (run === undefined) return;
     live.timer?.cancel();
     live.timer = undefined;
+    const nowMs = this.#now();
     const { steps, wakeMs } = plan(
       {
+        ...live,
         restartPolicy: run.info.restart,
         restart: run.restart,
-        actual: live.actual,
         reported: run.latest?.state,
-        startedMs: live.startedMs,
         maxCompletionMs: run.info.maxCompletionMs,
-        kill: live.kill,
-        timeUp: live.timeUp,
-        rebooted: live.rebooted,
-        quickEnds: live.quickEnds,
       },
-      this.#now(),
+      nowMs,
     );
     if (wakeMs !== undefined)
-      live.timer = this.#world.clock.after(Math.max(0, Math.ceil(wakeMs - this.#now())), () => this.#advance(name));
+      live.timer = this.#world.clock.after(Math.max(0, Math.ceil(wakeMs - nowMs)), () => this.#advance(name));
     live.busy = true;
-    void this.#perform(name, live, steps).finally(() => {
+    void this.#perform(name, live, steps).then(() => {
       live.busy = false;
       if (!live.again) return;
       live.again = false;
@@ -277,8 +287,12 @@ export class Runs {
   async #perform(name: string, live: Live, steps: readonly Step[]): Promise<void> {
     for (const step of steps) {
       const run = this.#world.durable.state.runs.get(name);
-      if (run === undefined) return;
-      await this.#executors[step.kind](run, live, step as never);
+      if (run === undefined || this.#stopped) return;
+      try {
+        await this.#executors[step.kind](run, live, step as never);
+      } catch (error) {
+        if (!this.#stopped) this.#world.log.warn('step failed', { run: name, step: step.kind, error: String(error) });
+      }
     }
   }
 
@@ -292,85 +306,98 @@ export class Runs {
   } = {
     report: (run, live, step) => this.#report(run, live, step),
     terminate: async (run, live) => {
-      if (live.kill !== undefined) live.kill.terminated = true;
-      await this.#world.launcher.signal(this.folderOf(run), 'SIGTERM');
+      if (await this.#withdraw(run, live)) return;
+      // False before its process is there: it gets the signal once it is seen.
+      const signalled = await this.#world.launcher.signal(this.folderOf(run), 'SIGTERM');
+      if (live.kill !== undefined) live.kill.terminated = signalled;
     },
     kill: async (run, live) => {
-      const { launcher } = this.#world;
-      if (live.actual.kind === 'launched' && (await launcher.claim(this.folderOf(run)))) {
-        live.actual = { kind: 'unstarted', reason: 'KILLED_DURING_LAUNCH', message: 'killed before it started' };
-        live.again = true;
-        return;
-      }
-      if (live.kill !== undefined) live.kill.killed = true;
-      await launcher.signal(this.folderOf(run), 'SIGKILL');
+      if (await this.#withdraw(run, live)) return;
+      const signalled = await this.#world.launcher.signal(this.folderOf(run), 'SIGKILL');
+      if (live.kill !== undefined) live.kill.killed = signalled;
     },
     timeOut: (_run, live) => {
       live.timeUp = true;
       live.kill = { sinceMs: this.#now(), graceMs: 0, terminated: true, killed: false };
       live.again = true;
     },
-    wait: (_run, live, step) => {
+    wait: (run, live, step) => {
       if (live.startedMs !== undefined)
         live.quickEnds = this.#now() - live.startedMs >= LASTING_MS ? 0 : live.quickEnds + 1;
       live.actual = { kind: 'waiting', untilMs: step.untilMs };
       live.startedMs = undefined;
       live.rebooted = false;
       live.again = true;
+      this.#listener.startEnded(run.run);
     },
-    restart: async (run, live) => {
-      const restart = run.restart + 1;
-      // Minted and durable before the start: no start happens twice under one number.
-      await this.#world.durable.commit([{ kind: 'RESTART', run: run.run, restart }]);
-      live.actual = { kind: 'launched' };
-      await this.#launch({ ...run, restart });
-    },
+    restart: (run, live) => this.#restart(run, live),
     sweep: async (run) => {
       await this.#world.launcher.signal(this.folderOf(run), 'SIGKILL');
     },
   };
 
+  /** Takes back a start that the launcher process has not begun; false where it has. */
+  async #withdraw(run: Run, live: Live): Promise<boolean> {
+    if (live.actual.kind !== 'launched' || !(await this.#world.launcher.claim(this.folderOf(run)))) return false;
+    live.actual = withdrawn();
+    live.again = true;
+    return true;
+  }
+
+  /** The number is minted and durable before the start: no start happens twice under one number. */
+  async #restart(run: Run, live: Live): Promise<void> {
+    const { durable, launcher } = this.#world;
+    const restart = run.restart + 1;
+    try {
+      await durable.promise([{ kind: 'RESTART', run: run.run, restart }]);
+    } catch {
+      live.actual = { kind: 'waiting', untilMs: this.#now() + DISK_RETRY_MS };
+      live.again = true;
+      return;
+    }
+    live.actual = { kind: 'launched' };
+    this.#cuts.wake();
+    await this.#launch({ ...run, restart });
+    // The output of the start before this one stays for readers; a service that fails for months must not fill the disk.
+    if (restart >= 2) await launcher.remove(`${run.run}/${restart - 2}`);
+  }
+
   async #report(run: Run, live: Live, step: Extract<Step, { kind: 'report' }>): Promise<void> {
-    const { clock, random, durable, boot } = this.#world;
-    const ended = isEnd(step.state);
+    const { clock, random, durable, boot, log } = this.#world;
+    const ended = isTerminal(step.state);
     const output = ended ? await this.#sizes(run) : undefined;
-    const { kind: _kind, ...said } = step;
+    const { kind: _kind, message, ...said } = step;
     const current = durable.state.runs.get(run.run) ?? run;
+    // Out of contact for long, a service that fails again and again must not grow: its newest report is renewed.
+    const renewed = !ended && current.unacknowledged.length >= LIMITS.unacknowledgedPerTask;
+    const wallMs = Math.round(clock.wall());
     const status: TaskStatus = {
       framework: run.framework,
       task: run.info.task,
       attempt: run.info.attempt,
       restart: run.restart,
       uuid: randomWord(random, 16),
-      sequence: current.sequence + 1,
+      sequence: renewed ? current.sequence : current.sequence + 1,
       ...said,
+      ...(message === undefined ? {} : { message: message.slice(0, LIMITS.messageLength) }),
       ...(output === undefined ? {} : { output }),
-      at: { boot, monotonicMs: Math.round(clock.monotonic()), wallMs: Math.max(0, Math.round(clock.wall())) },
+      at: { boot, monotonicMs: Math.round(clock.monotonic()), wallMs: wallMs < PLAUSIBLE_WALL_MS ? null : wallMs },
     };
     if (ended) {
       live.timer?.cancel();
       this.#live.delete(run.run);
     }
-    this.#commit([{ kind: 'STATUS', run: run.run, status }], status);
-    if (ended) this.#onEnded(run.run);
-  }
-
-  /** Reports of one turn of the loop become durable together, then go out. */
-  #commit(records: readonly CheckpointRecord[], status?: TaskStatus): void {
-    const { durable } = this.#world;
-    const reported = records.flatMap((record) =>
-      record.kind === 'STATUS' && status !== undefined ? [{ run: record.run, status }] : [],
-    );
-    durable.commit(records).then(
-      () => {
-        for (const { run, status: said } of reported) this.#onReport(run, said);
-      },
+    // Reports of one turn of the loop become durable together, then go out.
+    durable.commit([{ kind: 'STATUS', run: run.run, status }]).then(
+      () => this.#listener.reported(run.run, status),
       (error: unknown) => {
-        // The end of a run can be found out again from its folder: it is told although the disk could not take it.
-        this.#world.log.error('checkpoint not written', { error: String(error) });
-        for (const { run, status: said } of reported) this.#onReport(run, said);
+        log.error('report not written', { run: run.run, error: String(error) });
+        // What became of a run can be found out again from its folder, so it is told although the full disk did not
+        // take it: a crash now would report it once more, under another uuid, with the number it has here.
+        if (isFull(error)) this.#listener.reported(run.run, status);
       },
     );
+    if (ended) this.#listener.startEnded(run.run);
   }
 
   async #sizes(run: Run): Promise<{ stdout: number; stderr: number } | undefined> {
@@ -385,53 +412,23 @@ export class Runs {
       return undefined;
     }
   }
-
-  /** Keeps outputs within their cap, while anything runs. */
-  #armCut(): void {
-    if (this.#cutting !== undefined || this.#live.size === 0) return;
-    this.#cutting = this.#world.clock.after(CUT_MS, () => {
-      this.#cutting = undefined;
-      void this.#cutAll().finally(() => this.#armCut());
-    });
-  }
-
-  async #cutAll(): Promise<void> {
-    for (const [name, live] of [...this.#live]) {
-      const run = this.#world.durable.state.runs.get(name);
-      if (run === undefined || live.actual.kind !== 'running') continue;
-      const folder = this.folderOf(run);
-      try {
-        await this.#world.output(folder, 'stdout').cut();
-        await this.#world.output(folder, 'stderr').cut();
-      } catch (error) {
-        this.#world.log.warn('output not cut', { run: name, error: String(error) });
-      }
-    }
-  }
-
-  /** Removes the oldest folders of ended runs, a few at a time. */
-  #sweep(): void {
-    if (this.#sweeping || this.#ended.length <= KEPT) return;
-    this.#sweeping = true;
-    this.#world.clock.after(CUT_MS, () => {
-      void this.#removeOldest().finally(() => {
-        this.#sweeping = false;
-        this.#sweep();
-      });
-    });
-  }
-
-  async #removeOldest(): Promise<void> {
-    for (let count = 0; count < 50 && this.#ended.length > KEPT; count++) {
-      const name = this.#ended.shift();
-      const run = name === undefined ? undefined : this.#world.durable.state.runs.get(name);
-      if (run === undefined) continue;
-      await this.#world.launcher.remove(run.run).catch(() => undefined);
-      this.#world.durable.later([{ kind: 'FORGOTTEN', run: run.run }]);
-    }
-  }
 }
 
-function isEnd(state: TaskStatus['state']): boolean {
-  return state === 'TASK_FINISHED' || state === 'TASK_FAILED' || state === 'TASK_KILLED' || state === 'TASK_DROPPED';
+function fresh(): Live {
+  return {
+    actual: { kind: 'launched' },
+    startedMs: undefined,
+    kill: undefined,
+    timeUp: false,
+    rebooted: false,
+    quickEnds: 0,
+    timer: undefined,
+    launching: false,
+    busy: false,
+    again: false,
+  };
+}
+
+function withdrawn(): Actual {
+  return { kind: 'unstarted', reason: 'KILLED_DURING_LAUNCH', message: 'killed before it started' };
 }

@@ -1,4 +1,5 @@
-import type { MovableBus } from '../io/bus.ts';
+import * as v from 'valibot';
+import type { MovableBus, Will } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
@@ -12,14 +13,15 @@ import {
   PRESENCE,
   taskDigest,
 } from '../protocol/agent-link.ts';
-import { check, cut, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
-import { Fault } from '../protocol/faults.ts';
+import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
+import { Fault, type FaultCode } from '../protocol/faults.ts';
+import { Id } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { hasEnded } from './checkpoint/state.ts';
 import type { DurableState } from './durable-state.ts';
-import { nextLeader } from './leader-choice.ts';
+import { chooseLeader, type Leadership } from './leader-choice.ts';
 import type { Reported } from './reporting/significance.ts';
 
 type Down = MessageOf<typeof AGENT_DOWN>;
@@ -29,7 +31,15 @@ const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
 /** After a refusal that a person must mend. */
 const REFUSED_RETRY_MS = 60_000;
+/** Which cluster the agent belongs to: a person removes it to move the agent (docs/faults.md, OTHER_CLUSTER). */
 const CLUSTER_FILE = 'cluster.json';
+const ClusterFile = v.object({ uuid: Id, generation: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) });
+/** Commands that wait while a registration is written down. */
+const HELD_COMMANDS = 1_000;
+/** No document keeps an agent away for longer. */
+const SPREAD_MS = 600_000;
+/** What only a person can mend: worth ending the process for, if that person may be looking at it. */
+const ENDING: ReadonlySet<FaultCode> = new Set(['CLONED', 'OTHER_CLUSTER', 'GONE', 'NAME_TAKEN']);
 
 export interface SessionWorld {
   readonly bus: MovableBus;
@@ -70,7 +80,14 @@ export class Session {
   readonly #listener: SessionListener;
   #cluster: { uuid: string; generation: number } | undefined;
   #reported: Reported;
-  #leader: { generation: number; term: number } | undefined;
+  /** The newest document heard on this connection. */
+  #leader: Leadership | undefined;
+  /** The broker it is connected to leads, as far as it knows. */
+  #leads = false;
+  #approach: Timer | undefined;
+  /** A registration is being written down; what comes meanwhile waits. */
+  #held: Uint8Array[] | undefined;
+  #otherCluster = '';
   /** Hello sent, not answered: launches are refused meanwhile, so that the list it holds is exact. */
   #greeting: 'none' | 'register' | 'resume' = 'none';
   #established = false;
@@ -90,42 +107,64 @@ export class Session {
     return this.#established;
   }
 
-  /** The will of the next connection. */
-  presence(online: boolean): { topic: string; payload: Uint8Array; qos: 1 } {
-    const { prefix, name, incarnation } = this.#world;
-    const session = this.#connections + (online ? 0 : 1);
-    return {
-      topic: topicOf(prefix, { kind: 'presence', name }),
-      payload: write(PRESENCE, { type: 'PRESENCE', incarnation, session, online }),
-      qos: 1,
-    };
+  /** What it leaves behind at the broker if its next connection breaks. Each connection has a number of its own. */
+  will(): Will {
+    this.#connections++;
+    return this.#presence(false);
   }
 
-  async start(): Promise<void> {
-    const { bus, prefix, name, storage } = this.#world;
-    const known = await storage.read(CLUSTER_FILE);
-    if (known !== undefined)
-      this.#cluster = JSON.parse(new TextDecoder().decode(known)) as { uuid: string; generation: number };
+  /** A fault where its folder is damaged. */
+  async start(): Promise<Fault | undefined> {
+    const { bus, prefix, name } = this.#world;
+    const fault = await this.#readCluster();
+    if (fault !== undefined) return fault;
     bus.onDisconnected((reason) => this.#disconnected(reason));
     await bus.subscribe(topicOf(prefix, { kind: 'down', name }), 1, ({ payload }) => this.#down(payload));
     await bus.subscribe(topicOf(prefix, { kind: 'leader' }), 1, ({ payload }) => this.#leaderSays(payload));
     bus.onConnected(() => this.#connected());
+    return undefined;
   }
 
   async stop(): Promise<void> {
+    const { bus } = this.#world;
+    this.#approach?.cancel();
     this.#retry?.cancel();
     this.#renew?.cancel();
-    const { topic, payload } = { ...this.presence(true) };
-    if (this.#world.bus.connected) {
-      const offline = write(PRESENCE, {
-        type: 'PRESENCE',
-        incarnation: this.#world.incarnation,
-        session: this.#connections,
-        online: false,
-      });
-      await this.#world.bus.publish(topic, payload.length > 0 ? offline : payload, { qos: 1 }).catch(() => undefined);
+    // A polite leave sends no will.
+    if (bus.connected) await this.#publishPresence(false);
+    await bus.close();
+  }
+
+  async #readCluster(): Promise<Fault | undefined> {
+    const { storage, durable } = this.#world;
+    const bytes = await storage.read(CLUSTER_FILE);
+    if (bytes !== undefined) {
+      const decoded = decode(bytes);
+      const cluster = decoded instanceof Fault ? decoded : check(ClusterFile, decoded.value);
+      if (cluster instanceof Fault) return new Fault('CORRUPT', `${CLUSTER_FILE}: ${cluster.message}`);
+      this.#cluster = cluster;
+    } else if (durable.state.epoch > 0) {
+      // Another cluster counts its terms from the beginning.
+      await durable.commit([
+        { kind: 'FENCE', generation: 0, term: 0 },
+        { kind: 'REGISTERED', epoch: 0, boot: '' },
+      ]);
     }
-    await this.#world.bus.close();
+    return undefined;
+  }
+
+  #presence(online: boolean): Will & { qos: 1 } {
+    const { prefix, name, incarnation } = this.#world;
+    return {
+      topic: topicOf(prefix, { kind: 'presence', name }),
+      payload: write(PRESENCE, { type: 'PRESENCE', incarnation, session: this.#connections, online }),
+      qos: 1,
+    };
+  }
+
+  #publishPresence(online: boolean): Promise<void> {
+    const { topic, payload, qos } = this.#presence(online);
+    return this.#world.bus.publish(topic, payload, { qos }).catch(() => undefined);
   }
 
   /** Sends to the leader; false where there is no session. What is lost is repeated by whoever wanted it. */
@@ -164,20 +203,20 @@ export class Session {
   }
 
   #connected(): void {
-    this.#connections++;
-    const { topic, payload } = this.presence(true);
-    this.#world.bus.publish(topic, payload, { qos: 1 }).catch(() => undefined);
+    void this.#publishPresence(true);
     this.#retryMs = FIRST_RETRY_MS;
-    if (this.#leader !== undefined) this.#greet();
+    if (this.#leads && this.#greeting === 'none' && !this.#established) this.#greet();
   }
 
   #disconnected(reason: string): void {
     this.#world.log.info('disconnected', { reason });
     this.#leader = undefined;
+    this.#leads = false;
     this.#over();
   }
 
   #over(): void {
+    this.#approach?.cancel();
     this.#retry?.cancel();
     this.#renew?.cancel();
     this.#greeting = 'none';
@@ -187,26 +226,28 @@ export class Session {
   }
 
   #leaderSays(payload: Uint8Array): void {
-    const { bus, urls, log } = this.#world;
+    const { bus, urls, log, clock, random } = this.#world;
     if (payload.length === 0) return;
-    let value: unknown;
-    try {
-      value = JSON.parse(new TextDecoder().decode(payload));
-    } catch {
-      return log.debug('leader document is not JSON');
-    }
-    const document = check(LeaderDocument, value);
+    const decoded = decode(payload);
+    const document = decoded instanceof Fault ? decoded : check(LeaderDocument, decoded.value);
     if (document instanceof Fault) return log.debug('leader document refused', { message: document.message });
-    const choice = nextLeader(this.#leader, document, bus.url, urls);
+    const choice = chooseLeader(this.#leader, document, bus.url, urls);
     if (choice.kind === 'ignore') return;
-    this.#leader = choice.leader;
-    if (choice.kind === 'wait') return this.#over();
-    if (choice.kind === 'move') {
-      this.#world.clock.after(Math.floor(this.#world.random.next() * choice.spreadMs), () => bus.moveTo(choice.url));
-      return;
-    }
+    // The first document of a connection follows a reconnect, which has taken its own random time.
+    const spreadMs = this.#leader === undefined ? 0 : Math.min(SPREAD_MS, Math.max(0, document.spreadMs));
+    const { generation, term, leader } = document;
+    this.#leader = { generation, term, leader };
+    this.#leads = choice.kind === 'greet';
     this.#over();
-    this.#greet();
+    const approach =
+      choice.kind === 'greet'
+        ? () => this.#greet()
+        : choice.kind === 'move'
+          ? () => bus.moveTo(choice.url)
+          : () => log.info('waiting for a leader');
+    if (choice.kind === 'greet' && !bus.connected) return;
+    if (spreadMs === 0) approach();
+    else this.#approach = clock.after(Math.floor(random.next() * spreadMs), approach);
   }
 
   /** Resumes its session, or registers for one. */
@@ -220,11 +261,9 @@ export class Session {
   #resume(cluster: { uuid: string; generation: number }): void {
     const { durable, agent, identity, incarnation, boot } = this.#world;
     this.#greeting = 'resume';
-    const open = [...durable.state.runs.values()].filter(
-      (run) => run.latest !== undefined && !(hasEnded(run) && run.unacknowledged.length === 0),
-    );
-    const told = open.filter(
-      (run) => run.acknowledged > 0 && !this.#endAcknowledged(run.unacknowledged, run.latest?.state),
+    // What a master must know of: it acknowledged a report, but not yet the one of its end.
+    const told = [...durable.state.runs.values()].filter(
+      (run) => run.acknowledged > 0 && !(hasEnded(run) && run.unacknowledged.length === 0),
     );
     this.#publish({
       type: 'RESUME',
@@ -240,43 +279,34 @@ export class Session {
     this.#again(() => this.#resume(cluster));
   }
 
-  /** Its end has been told and acknowledged: no master counts it any more. */
-  #endAcknowledged(unacknowledged: readonly unknown[], state: string | undefined): boolean {
-    return unacknowledged.length === 0 && state !== undefined && isTerminal(state as 'TASK_FINISHED');
-  }
-
   /** The counter is durable before it is sent: no two registrations share one. */
   async #register(): Promise<void> {
-    const { durable, agent, name, identity, incarnation, boot, hostname, metered, log } = this.#world;
+    const { durable, log } = this.#world;
     this.#greeting = 'register';
     const counter = durable.state.counter + 1;
     try {
-      await durable.commit([{ kind: 'COUNTER', counter, boot }]);
+      await durable.commit([{ kind: 'COUNTER', counter }]);
     } catch (error) {
       log.error('registration not written', { error: String(error) });
       return this.#again(() => void this.#register());
     }
     if (this.#greeting !== 'register' || durable.state.counter !== counter) return;
-    this.#sendRegister(counter, { agent, name, identity, incarnation, hostname, boot, metered });
+    this.#sendRegister(counter);
   }
 
-  #sendRegister(
-    counter: number,
-    about: {
-      agent: string;
-      name: string;
-      identity: Identity;
-      incarnation: string;
-      hostname: string;
-      boot: string;
-      metered: boolean;
-    },
-  ): void {
+  #sendRegister(counter: number): void {
+    const { agent, name, identity, incarnation, hostname, boot, metered } = this.#world;
     const parts = cut(this.#known(), LIMITS.partBytes / 2, 500);
     parts.forEach((tasks, part) => {
       this.#publish({
         type: 'REGISTER',
-        ...about,
+        agent,
+        name,
+        identity,
+        incarnation,
+        hostname,
+        boot,
+        metered,
         counter,
         versions: { min: PROTOCOL.min, max: PROTOCOL.max, features: [] },
         ...this.#reported,
@@ -286,7 +316,7 @@ export class Session {
         last: part === parts.length - 1,
       });
     });
-    this.#again(() => this.#sendRegister(counter, about));
+    this.#again(() => this.#sendRegister(counter));
   }
 
   /** Every run whose end no master has acknowledged. */
@@ -298,6 +328,7 @@ export class Session {
         task: run.info.task,
         attempt: run.info.attempt,
         restart: run.restart,
+        // An end is told by its report alone, which follows: until then the run counts as alive.
         state: run.latest !== undefined && !isTerminal(run.latest.state) ? run.latest.state : 'TASK_STARTING',
         sequence: run.acknowledged,
         resources: run.info.resources,
@@ -312,6 +343,10 @@ export class Session {
 
   #down(payload: Uint8Array): void {
     if (payload.length === 0) return;
+    if (this.#held !== undefined) {
+      if (this.#held.length < HELD_COMMANDS) this.#held.push(payload);
+      return;
+    }
     const taken = read(AGENT_DOWN, payload);
     if (taken instanceof Fault)
       return this.#world.log.debug('command refused', { code: taken.code, message: taken.message });
@@ -319,7 +354,7 @@ export class Session {
     if (message.type === 'REFUSED') return this.#refused(message.fault, message.register);
     if (message.type === 'READ') return this.#established ? this.#listener.command(message) : undefined;
     if (!this.#fresh(message, message.type === 'REGISTERED')) return;
-    if (message.type === 'REGISTERED') return void this.#registered(message);
+    if (message.type === 'REGISTERED') return this.#registered(message);
     if (message.type === 'RESUMED')
       return this.#greeting === 'resume' && message.epoch === this.#world.durable.state.epoch
         ? this.#establish(message.renewMs)
@@ -339,7 +374,8 @@ export class Session {
         'OTHER_CLUSTER',
         `cluster ${fence.cluster} commands this agent, which belongs to ${this.#cluster.uuid}`,
       );
-      log.error(fault.message, { code: fault.code, hint: fault.hint });
+      if (this.#otherCluster !== fence.cluster) log.error(fault.message, { code: fault.code, hint: fault.hint });
+      this.#otherCluster = fence.cluster;
       return false;
     }
     if (this.#cluster === undefined && !joining) return false;
@@ -355,26 +391,43 @@ export class Session {
     return true;
   }
 
-  async #registered(message: Extract<Down, { type: 'REGISTERED' }>): Promise<void> {
-    const { durable, storage, incarnation, log } = this.#world;
+  #registered(message: Extract<Down, { type: 'REGISTERED' }>): void {
+    const { durable, incarnation } = this.#world;
     if (
       this.#greeting !== 'register' ||
       message.incarnation !== incarnation ||
       message.counter !== durable.state.counter
     )
       return;
-    const cluster = { uuid: message.cluster, generation: message.generation };
+    this.#held = [];
+    void this.#keepRegistration(message).then((kept) => {
+      const held = this.#held ?? [];
+      this.#held = undefined;
+      // The connection may have broken meanwhile: then the next one resumes.
+      if (kept && this.#greeting === 'register') this.#establish(message.renewMs);
+      for (const payload of held) this.#down(payload);
+    });
+  }
+
+  async #keepRegistration({
+    agent,
+    cluster: uuid,
+    generation,
+    epoch,
+  }: Extract<Down, { type: 'REGISTERED' }>): Promise<boolean> {
+    const { durable, storage, boot, log } = this.#world;
     try {
-      if (this.#cluster?.uuid !== cluster.uuid || this.#cluster.generation !== cluster.generation) {
-        await storage.replace(CLUSTER_FILE, new TextEncoder().encode(`${JSON.stringify(cluster)}\n`));
+      if (this.#cluster?.uuid !== uuid || this.#cluster.generation !== generation) {
+        await storage.replace(CLUSTER_FILE, new TextEncoder().encode(`${JSON.stringify({ uuid, generation })}\n`));
+        this.#cluster = { uuid, generation };
       }
-      await durable.commit([{ kind: 'REGISTERED', epoch: message.epoch }]);
+      await durable.promise([{ kind: 'REGISTERED', epoch, boot }]);
     } catch (error) {
-      return log.error('registration not kept', { error: String(error) });
+      log.error('registration not kept', { error: String(error) });
+      return false;
     }
-    this.#cluster = cluster;
-    log.info('registered', { agent: message.agent, epoch: message.epoch, cluster: cluster.uuid });
-    this.#establish(message.renewMs);
+    log.info('registered', { agent, epoch, cluster: uuid });
+    return true;
   }
 
   #establish(renewMs: number | undefined): void {
@@ -396,17 +449,19 @@ export class Session {
     });
   }
 
-  #refused(fault: Fault, again: boolean): void {
-    const { log } = this.#world;
-    if (again) {
+  #refused(fault: Fault, register: boolean): void {
+    const { log, clock } = this.#world;
+    if (register) {
+      // One of several messages of a session that is no more: a registration under way answers them all.
+      if (this.#greeting === 'register' || !this.#leads) return;
       this.#over();
-      this.#greeting = 'register';
       return void this.#register();
     }
     log.error(fault.message, { code: fault.code, hint: fault.hint });
+    // A delayed copy of an older registration; the newer one has been answered, or will be.
     if (fault.code === 'STALE') return;
     this.#over();
-    if (!this.#everEstablished) return this.#listener.refused(fault);
-    this.#retry = this.#world.clock.after(REFUSED_RETRY_MS, () => this.#greet());
+    if (ENDING.has(fault.code) && !this.#everEstablished) return this.#listener.refused(fault);
+    this.#retry = clock.after(REFUSED_RETRY_MS, () => this.#greet());
   }
 }

@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path';
 import { startAgent as startAgentShell } from '../agent/agent.ts';
 import type { Reported } from '../agent/reporting/significance.ts';
 import { adapterNamed } from '../firmware-adapters/catalog.ts';
-import type { BusError } from '../io/bus.ts';
+import { BusError } from '../io/bus.ts';
+import { LauncherError } from '../io/launcher.ts';
 import { systemClock } from '../io/node/clock.ts';
 import { deviceFiles } from '../io/node/device-files.ts';
 import { systemDigest } from '../io/node/digest.ts';
@@ -15,7 +16,8 @@ import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { openOutputFile } from '../io/node/output-file.ts';
 import { systemRandom } from '../io/node/random.ts';
 import { fileStorage } from '../io/node/storage.ts';
-import { type Attributes, mergeAttributes, parseAttributes } from '../protocol/attributes.ts';
+import { StorageError } from '../io/storage.ts';
+import { mergeAttributes, parseAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
@@ -52,9 +54,12 @@ export interface RunningAgent {
 /** Puts an agent together: the machine, the launcher, the link. Returns a fault where a person must act. */
 export async function startAgent(options: StartAgentOptions): Promise<RunningAgent | Fault> {
   const data = resolve(options.data);
-  const log = createLog({ level: options.logLevel ?? 'info' });
-  const adapter = await adapterNamed('linux', { files: deviceFiles(options.sysroot ?? '/'), dataFolder: data });
-  if (adapter === undefined) return new Fault('UNSUPPORTED', 'there is no adapter for this machine');
+  const given = overrides(options);
+  if (given instanceof Fault) return given;
+  const name = parseId(options.name ?? idOf(hostname()), 'the agent name');
+  if (name instanceof Fault) return name;
+  const ca = await authorities(options.ca);
+  if (ca instanceof Fault) return ca;
   const lock = await lockFolder(data);
   if ('heldBy' in lock)
     return new Fault(
@@ -62,8 +67,37 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
       `the data folder ${data} is held by process ${lock.heldBy}`,
       'Stop that process, or pass another --data.',
     );
-  const given = overrides(options);
-  if (given instanceof Fault) return given;
+  const running = await start({ options, data, given, name, ca }).catch((error: unknown) => {
+    if (error instanceof BusError || error instanceof LauncherError || error instanceof StorageError)
+      return faultOf(error);
+    throw error;
+  });
+  if (running instanceof Fault) {
+    await lock.release();
+    return running;
+  }
+  return {
+    ...running,
+    stop: async () => {
+      await running.stop();
+      await lock.release();
+    },
+  };
+}
+
+interface Checked {
+  readonly options: StartAgentOptions;
+  readonly data: string;
+  readonly given: Reported;
+  readonly name: string;
+  readonly ca: { readonly ca?: string };
+}
+
+/** Everything but the lock of the data folder. */
+async function start({ options, data, given, name, ca }: Checked): Promise<RunningAgent | Fault> {
+  const log = createLog({ level: options.logLevel ?? 'info' });
+  const adapter = await adapterNamed('linux', { files: deviceFiles(options.sysroot ?? '/'), dataFolder: data });
+  if (adapter === undefined) return new Fault('UNSUPPORTED', 'there is no adapter for this machine');
   const look = async (): Promise<Reported> => {
     const found = await adapter.probe();
     return {
@@ -73,8 +107,6 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
   };
   const probe = await adapter.probe();
   for (const note of probe.notes) log.info('probe', { note });
-  const name = parseId(options.name ?? idOf(hostname()), 'the agent name');
-  if (name instanceof Fault) return name;
   let fail: (fault: Fault) => void = () => undefined;
   const failed = new Promise<Fault>((settle) => {
     fail = settle;
@@ -85,7 +117,6 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
   };
   const launcher = await attachLauncher({ root: join(data, 'tasks'), folder: join(data, 'launcher'), log });
   const credentials = credentialsOf(options.token, name);
-  const ca = options.ca === undefined ? {} : { ca: await readFile(options.ca, 'utf8') };
   let connected = false;
   const agent = await startAgentShell({
     name,
@@ -127,22 +158,31 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
     clock: systemClock,
     random: systemRandom,
     log,
-    onRefused: (fault) => fail(fault),
+    onFailed: (fault) => fail(fault),
   });
   if (agent instanceof Fault) {
     await launcher.close();
-    await lock.release();
     return agent;
   }
-  return {
-    name,
-    resources: reported.resources,
-    failed,
-    stop: async () => {
-      await agent.stop();
-      await lock.release();
-    },
-  };
+  return { name, resources: reported.resources, failed, stop: () => agent.stop() };
+}
+
+async function authorities(path: string | undefined): Promise<{ ca?: string } | Fault> {
+  if (path === undefined) return {};
+  try {
+    return { ca: await readFile(path, 'utf8') };
+  } catch (error) {
+    return new Fault('BAD_USAGE', `--ca: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function faultOf(error: BusError | LauncherError | StorageError): Fault {
+  if (error instanceof StorageError) return new Fault('DISK', error.message);
+  if (error instanceof LauncherError) return new Fault('UNSUPPORTED', error.message);
+  return new Fault(
+    error.code === 'INSECURE' ? 'INSECURE' : error.code === 'BAD_URL' ? 'BAD_USAGE' : 'UNREACHABLE',
+    error.message,
+  );
 }
 
 /** CONNACK 2 for an agent: somebody else speaks under its name. */
@@ -162,7 +202,7 @@ function credentialsOf(token: string | undefined, name: string): { username: str
   return at < 0 ? { username: name, password: token } : { username: token.slice(0, at), password: token.slice(at + 1) };
 }
 
-function overrides(options: StartAgentOptions): { resources: Resources; attributes: Attributes } | Fault {
+function overrides(options: StartAgentOptions): Reported | Fault {
   const resources = options.resources === undefined ? [] : parseResources(options.resources);
   if (resources instanceof Fault) return resources;
   const attributes = options.attributes === undefined ? [] : parseAttributes(options.attributes);

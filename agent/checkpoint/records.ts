@@ -9,9 +9,10 @@ import type { TaskInfo, TaskStatus } from '../../protocol/task.ts';
 export type CheckpointRecord =
   /** Minted when the agent first joins; bound to its hardware by the registry. */
   | { readonly kind: 'AGENT'; readonly agent: string }
-  /** Of a registration about to be sent, and the boot it belongs to. */
-  | { readonly kind: 'COUNTER'; readonly counter: number; readonly boot: string }
-  | { readonly kind: 'REGISTERED'; readonly epoch: number }
+  /** Of a registration about to be sent. */
+  | { readonly kind: 'COUNTER'; readonly counter: number }
+  /** What the registry gave, and to which boot of the machine. Epoch 0 where the agent left its cluster. */
+  | { readonly kind: 'REGISTERED'; readonly epoch: number; readonly boot: string }
   /** The highest leadership that was heard: what is older is refused. */
   | { readonly kind: 'FENCE'; readonly generation: number; readonly term: number }
   /** An acceptance includes the first start: restart 0. */

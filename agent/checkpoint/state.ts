@@ -24,7 +24,7 @@ export interface Run {
 export interface AgentState {
   agent: string | undefined;
   counter: number;
-  /** Of the last registration: after another boot the agent registers anew. */
+  /** Of the last registration that was answered: after another boot the agent registers anew. */
   boot: string;
   epoch: number;
   generation: number;
@@ -45,6 +45,10 @@ export function hasEnded(run: Run): boolean {
   return run.latest !== undefined && isTerminal(run.latest.state);
 }
 
+/**
+ * Takes one record in. A record that the state has already taken changes nothing, so a snapshot may be newer than the
+ * first records that follow it.
+ */
 export function applyRecord(state: AgentState, record: CheckpointRecord): void {
   switch (record.kind) {
     case 'AGENT':
@@ -52,10 +56,10 @@ export function applyRecord(state: AgentState, record: CheckpointRecord): void {
       return;
     case 'COUNTER':
       state.counter = record.counter;
-      state.boot = record.boot;
       return;
     case 'REGISTERED':
       state.epoch = record.epoch;
+      state.boot = record.boot;
       return;
     case 'FENCE':
       state.generation = record.generation;
@@ -64,6 +68,7 @@ export function applyRecord(state: AgentState, record: CheckpointRecord): void {
     case 'ACCEPTED': {
       const { framework, info, epoch } = record;
       const run = runName(framework, info.task, info.attempt);
+      if (state.runs.has(run)) return;
       state.runs.set(run, {
         run,
         framework,
@@ -91,18 +96,13 @@ function changeRun(state: AgentState, record: Extract<CheckpointRecord, { run: s
   if (run === undefined) return;
   switch (record.kind) {
     case 'RESTART':
-      state.runs.set(run.run, { ...run, restart: record.restart });
+      state.runs.set(run.run, { ...run, restart: Math.max(run.restart, record.restart) });
       return;
     case 'KILL':
       state.runs.set(run.run, { ...run, kill: { graceMs: record.graceMs } });
       return;
     case 'STATUS':
-      state.runs.set(run.run, {
-        ...run,
-        sequence: record.status.sequence,
-        latest: record.status,
-        unacknowledged: [...run.unacknowledged, record.status],
-      });
+      state.runs.set(run.run, reported(run, record.status));
       return;
     case 'ACKNOWLEDGED':
       state.runs.set(run.run, {
@@ -114,6 +114,14 @@ function changeRun(state: AgentState, record: Extract<CheckpointRecord, { run: s
     case 'FORGOTTEN':
       state.runs.delete(run.run);
   }
+}
+
+/** With one more report; one of the same number takes the place of the one before. */
+function reported(run: Run, status: TaskStatus): Run {
+  if (status.sequence < run.sequence || status.sequence <= run.acknowledged || status.uuid === run.latest?.uuid)
+    return run;
+  const kept = run.unacknowledged.filter(({ sequence }) => sequence < status.sequence);
+  return { ...run, sequence: status.sequence, latest: status, unacknowledged: [...kept, status] };
 }
 
 /** The state that a journal's records amount to; any prefix of them gives the state of that moment. */
@@ -128,8 +136,8 @@ export function* stateSlices(state: AgentState): Generator<Uint8Array> {
   const { agent, counter, boot, epoch, generation, term } = state;
   const runs = [...state.runs.values()];
   if (agent !== undefined) yield encodeRecord({ kind: 'AGENT', agent });
-  yield encodeRecord({ kind: 'COUNTER', counter, boot });
-  yield encodeRecord({ kind: 'REGISTERED', epoch });
+  yield encodeRecord({ kind: 'COUNTER', counter });
+  yield encodeRecord({ kind: 'REGISTERED', epoch, boot });
   yield encodeRecord({ kind: 'FENCE', generation, term });
   for (const run of runs) {
     yield encodeRecord({ kind: 'ACCEPTED', framework: run.framework, info: run.info, epoch: run.epoch });

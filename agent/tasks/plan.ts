@@ -75,6 +75,9 @@ export function plan(facts: RunFacts, nowMs: number): Plan {
     case 'unstarted': {
       const { reason, message } = facts.actual;
       const killed = facts.kill !== undefined;
+      // A service that has run here waits for the machine to recover; one that never began is placed elsewhere.
+      if (!killed && facts.restartPolicy !== 'never' && facts.restart > 0)
+        return again(facts, `not started: ${message}`, nowMs);
       return {
         steps: [
           killed
@@ -133,25 +136,25 @@ function ended(facts: RunFacts, code: number, nowMs: number): Plan {
   if (facts.kill !== undefined)
     return done({ kind: 'report', state: 'TASK_KILLED', reason: 'KILLED_BY_REQUEST', exitCode: code });
   if (facts.restartPolicy === 'always' || (facts.restartPolicy === 'on-failure' && code !== 0)) {
-    const pause = backOffMs(facts.quickEnds);
-    return {
-      steps: [
-        { kind: 'sweep' },
-        ...seen(facts),
-        {
-          kind: 'report',
-          state: 'TASK_STARTING',
-          message: `exited with ${code}; restart ${facts.restart + 1} in ${pause / 1000} s`,
-          exitCode: code,
-        },
-        { kind: 'wait', untilMs: nowMs + pause },
-      ],
-      wakeMs: nowMs + pause,
-    };
+    const next = again(facts, `exited with ${code}`, nowMs, code);
+    return { ...next, steps: [{ kind: 'sweep' }, ...seen(facts), ...next.steps] };
   }
   if (code === 0) return done({ kind: 'report', state: 'TASK_FINISHED', exitCode: 0 });
   const reason = code === 127 || code === 126 ? 'COMMAND_NOT_FOUND' : 'COMMAND_FAILED';
   return done({ kind: 'report', state: 'TASK_FAILED', reason, message: words(code), exitCode: code });
+}
+
+/** Another start, after a pause. */
+function again(facts: RunFacts, why: string, nowMs: number, exitCode?: number): Plan {
+  const pause = backOffMs(facts.quickEnds);
+  const message = `${why}; restart ${facts.restart + 1} in ${pause / 1000} s`;
+  return {
+    steps: [
+      { kind: 'report', state: 'TASK_STARTING', message, ...(exitCode === undefined ? {} : { exitCode }) },
+      { kind: 'wait', untilMs: nowMs + pause },
+    ],
+    wakeMs: nowMs + pause,
+  };
 }
 
 /** Its beginning was missed: it is told all the same, in order. */

@@ -14,6 +14,7 @@ import { topicOf } from '../protocol/topics.ts';
 import { hasEnded, runName } from './checkpoint/state.ts';
 import { DurableState, isFull } from './durable-state.ts';
 import { OutputStreams } from './output-streams.ts';
+import { PresenceNotes } from './presence.ts';
 import { isSignificant, type Reported } from './reporting/significance.ts';
 import { Runs } from './runs.ts';
 import { type Command, Session } from './session.ts';
@@ -96,6 +97,7 @@ class RunningAgent implements Agent {
     this.#options = options;
     this.#durable = durable;
     this.#reported = options.reported;
+    const presence = new PresenceNotes(prefix, name, randomWord(random, 16));
     this.#runs = new Runs(
       {
         clock,
@@ -110,7 +112,7 @@ class RunningAgent implements Agent {
       },
       { reported: (run, status) => this.#report(run, status), startEnded: (run) => this.#startEnded(run) },
     );
-    this.#bus = options.connect(agent, () => this.#session.will());
+    this.#bus = options.connect(agent, () => presence.will());
     this.#streams = new OutputStreams({
       find: (framework, task, attempt, stream) => {
         const run = durable.state.runs.get(runName(framework, task, attempt));
@@ -130,7 +132,7 @@ class RunningAgent implements Agent {
         prefix,
         name,
         agent,
-        incarnation: randomWord(random, 16),
+        presence,
         identity: options.identity,
         boot: options.boot,
         hostname: options.hostname,

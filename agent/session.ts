@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { MovableBus, Will } from '../io/bus.ts';
+import type { MovableBus } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
@@ -10,7 +10,6 @@ import {
   type Fence,
   type Identity,
   type KnownTask,
-  PRESENCE,
   taskDigest,
 } from '../protocol/agent-link.ts';
 import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
@@ -22,6 +21,7 @@ import { LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { hasEnded } from './checkpoint/state.ts';
 import type { DurableState } from './durable-state.ts';
 import { chooseLeader, type Leadership } from './leader-choice.ts';
+import type { PresenceNotes } from './presence.ts';
 import type { Reported } from './reporting/significance.ts';
 
 type Down = MessageOf<typeof AGENT_DOWN>;
@@ -51,8 +51,7 @@ export interface SessionWorld {
   readonly prefix: string;
   readonly name: string;
   readonly agent: string;
-  /** Minted at random, once a process. */
-  readonly incarnation: string;
+  readonly presence: PresenceNotes;
   readonly identity: Identity;
   readonly boot: string;
   readonly hostname: string;
@@ -95,7 +94,6 @@ export class Session {
   #retry: Timer | undefined;
   #retryMs = FIRST_RETRY_MS;
   #renew: Timer | undefined;
-  #connections = 0;
 
   constructor(world: SessionWorld, reported: Reported, listener: SessionListener) {
     this.#world = world;
@@ -105,12 +103,6 @@ export class Session {
 
   get established(): boolean {
     return this.#established;
-  }
-
-  /** What it leaves behind at the broker if its next connection breaks. Each connection has a number of its own. */
-  will(): Will {
-    this.#connections++;
-    return this.#presence(false);
   }
 
   /** A fault where its folder is damaged. */
@@ -153,18 +145,9 @@ export class Session {
     return undefined;
   }
 
-  #presence(online: boolean): Will & { qos: 1 } {
-    const { prefix, name, incarnation } = this.#world;
-    return {
-      topic: topicOf(prefix, { kind: 'presence', name }),
-      payload: write(PRESENCE, { type: 'PRESENCE', incarnation, session: this.#connections, online }),
-      qos: 1,
-    };
-  }
-
   #publishPresence(online: boolean): Promise<void> {
-    const { topic, payload, qos } = this.#presence(online);
-    return this.#world.bus.publish(topic, payload, { qos }).catch(() => undefined);
+    const { bus, presence } = this.#world;
+    return bus.publish(presence.topic, presence.note(online), { qos: 1 }).catch(() => undefined);
   }
 
   /** Sends to the leader; false where there is no session. What is lost is repeated by whoever wanted it. */
@@ -259,7 +242,7 @@ export class Session {
   }
 
   #resume(cluster: { uuid: string; generation: number }): void {
-    const { durable, agent, identity, incarnation, boot } = this.#world;
+    const { durable, agent, identity, presence, boot } = this.#world;
     this.#greeting = 'resume';
     // What a master must know of: it acknowledged a report, but not yet the one of its end.
     const told = [...durable.state.runs.values()].filter(
@@ -270,7 +253,7 @@ export class Session {
       agent,
       epoch: durable.state.epoch,
       identity,
-      incarnation,
+      incarnation: presence.incarnation,
       cluster,
       boot,
       ...this.#reported,
@@ -295,7 +278,7 @@ export class Session {
   }
 
   #sendRegister(counter: number): void {
-    const { agent, name, identity, incarnation, hostname, boot, metered } = this.#world;
+    const { agent, name, identity, presence, hostname, boot, metered } = this.#world;
     const parts = cut(this.#known(), LIMITS.partBytes / 2, 500);
     parts.forEach((tasks, part) => {
       this.#publish({
@@ -303,7 +286,7 @@ export class Session {
         agent,
         name,
         identity,
-        incarnation,
+        incarnation: presence.incarnation,
         hostname,
         boot,
         metered,
@@ -392,10 +375,10 @@ export class Session {
   }
 
   #registered(message: Extract<Down, { type: 'REGISTERED' }>): void {
-    const { durable, incarnation } = this.#world;
+    const { durable, presence } = this.#world;
     if (
       this.#greeting !== 'register' ||
-      message.incarnation !== incarnation ||
+      message.incarnation !== presence.incarnation ||
       message.counter !== durable.state.counter
     )
       return;

@@ -62,6 +62,8 @@ const DEADLY: Readonly<Record<TaskSignal, number | undefined>> = {
  * what a task does; by default its last argument is the {@link SimulatedProgram} as JSON.
  */
 export class SimulatedMachine {
+  /** Called when a task's process begins, whether an agent is attached or not. */
+  onStart: (folder: string) => void = () => undefined;
   readonly #clock: Clock;
   readonly #programs: (task: TaskStart) => SimulatedProgram;
   readonly #folders = new Map<string, Folder>();
@@ -226,6 +228,7 @@ export class SimulatedMachine {
       folder.child = folder.program.forks === true;
       folder.stdout += folder.program.output ?? '';
       this.#run(name, folder);
+      this.onStart(name);
       this.#agent?.started({ folder: name, pid: folder.pid });
     }
   }

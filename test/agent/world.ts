@@ -1,0 +1,158 @@
+import { type Agent, startAgent } from '../../agent/agent.ts';
+import type { TaskStart } from '../../io/launcher.ts';
+import type { OutputFile } from '../../io/output-file.ts';
+import { assert, Fault } from '../../protocol/faults.ts';
+import { parseResources } from '../../protocol/resources.ts';
+import { connectSimulatedBus, type SimulatedBus } from '../sim/bus.ts';
+import { VirtualClock } from '../sim/clock.ts';
+import { SimulatedMachine, type SimulatedProgram } from '../sim/launcher.ts';
+import { SimulatedNetwork } from '../sim/network.ts';
+import { SeededRandom } from '../sim/random.ts';
+import { SimulatedDisk } from '../sim/storage.ts';
+import { ScriptedMaster } from './scripted-master.ts';
+
+export const URL = 'mqtt://m1:1883';
+
+/** One agent on a simulated machine, its disk and network, and a scripted master. All on virtual time from one seed. */
+export class AgentWorld {
+  readonly clock = new VirtualClock();
+  readonly random: SeededRandom;
+  readonly network: SimulatedNetwork;
+  readonly disk = new SimulatedDisk();
+  readonly machine: SimulatedMachine;
+  readonly master: ScriptedMaster;
+  /** Task folders that were made, with what was to be started in them. */
+  readonly made = new Map<string, TaskStart>();
+  /** Folders whose task began to run, each as often as it did. */
+  readonly started: string[] = [];
+  /** Called when the disk came to its `crashAt` and ended the agent's process. */
+  onDeath: () => void = () => undefined;
+  /** What a start writes, where it is too long for an argument. */
+  readonly outputs = new Map<string, string>();
+  /** What made the agent give up. */
+  readonly faults: Fault[] = [];
+  readonly urls: string[];
+  boot = 'boot-1';
+  identity = { machine: 'machine-1', serial: 'serial-1' };
+  agent: Agent | undefined;
+  #bus: SimulatedBus | undefined;
+  #boots = 1;
+
+  constructor(seed = 1, urls = [URL]) {
+    this.random = new SeededRandom(seed);
+    this.urls = urls;
+    this.network = new SimulatedNetwork({ clock: this.clock, random: this.random, duplicates: 0.3 });
+    this.machine = new SimulatedMachine(this.clock, (task) => {
+      this.made.set(task.folder, task);
+      const does = JSON.parse((task.argv as string[]).at(-1) ?? '{}') as SimulatedProgram;
+      const output = this.outputs.get(task.folder) ?? does.output;
+      return output === undefined ? does : { ...does, output };
+    });
+    this.machine.onStart = (folder) => this.started.push(folder);
+    this.master = this.masterAt(urls[0] ?? URL);
+  }
+
+  masterAt(url: string, cluster?: string): ScriptedMaster {
+    const bus = connectSimulatedBus(this.network, { clientId: `master ${url} ${cluster}`, urls: [url], local: true });
+    return new ScriptedMaster(bus, this.clock, 'pi-1', cluster);
+  }
+
+  /** Starts the agent's process; undefined where it died before it was up. */
+  async start(): Promise<Agent | Fault | undefined> {
+    const resources = parseResources('cpus:4;mem:1024;ports:[31000-31009]');
+    assert(!(resources instanceof Fault), 'resources can be read');
+    let died = false;
+    this.disk.onPowerCut = () => {
+      died = true;
+      this.#die();
+      this.onDeath();
+    };
+    const starting = startAgent({
+      name: 'pi-1',
+      prefix: 'mesq',
+      urls: this.urls,
+      identity: this.identity,
+      boot: this.boot,
+      hostname: 'pi-1',
+      metered: false,
+      reported: { resources, attributes: [] },
+      connect: (agent, will) => {
+        this.#bus = connectSimulatedBus(this.network, { clientId: `pi-1~${agent}`, urls: this.urls, will });
+        return this.#bus;
+      },
+      storage: this.disk.storage(),
+      launcher: this.machine.attach(),
+      output: (folder) => outputOf(this.machine, folder),
+      pathOf: (folder) => `/data/tasks/${folder}`,
+      clock: this.clock,
+      random: this.random,
+      log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+      onFailed: (fault) => this.faults.push(fault),
+    });
+    let result: Agent | Fault | undefined;
+    void starting.then((agent) => {
+      result = agent;
+    });
+    await this.clock.until(() => died || result !== undefined, 60_000).catch(() => undefined);
+    if (!(result instanceof Fault)) this.agent = result;
+    return result;
+  }
+
+  /** Starts it, and waits until the master knows it. */
+  async up(): Promise<void> {
+    await this.start();
+    await this.clock.until(() => this.master.epoch > 0, 60_000);
+    await this.clock.advance(100);
+  }
+
+  /** `kill -9` of the agent; tasks, disk and machine go on. */
+  kill(): void {
+    this.disk.kill();
+    this.#die();
+  }
+
+  /** Power is gone: what the disk had not made durable may be lost, and no process is left. */
+  cutPower(): void {
+    this.disk.crash(this.random);
+    this.#die();
+    this.machine.reboot();
+    this.boot = `boot-${++this.#boots}`;
+  }
+
+  /** The agent's connection breaks; it reconnects by itself. */
+  cut(): void {
+    const id = this.network.broker(this.urls[0] ?? URL).clients().find((client) => client.startsWith('pi-1~'));
+    if (id !== undefined) this.network.cut(id);
+  }
+
+  until(done: () => boolean, limitMs = 3_600_000): Promise<void> {
+    return this.clock.until(done, limitMs);
+  }
+
+  #die(): void {
+    this.machine.killAgent();
+    this.#bus?.kill();
+    this.#bus = undefined;
+    this.agent = undefined;
+  }
+}
+
+/** What a task of the simulated machine does, as arguments. */
+export function program(does: SimulatedProgram = {}): string[] {
+  return ['true', JSON.stringify(does)];
+}
+
+function outputOf(machine: SimulatedMachine, folder: string): OutputFile {
+  const content = (): Uint8Array => new TextEncoder().encode(machine.stdout(folder));
+  return {
+    size: () => Promise.resolve(content().length),
+    read: (offset, length) => {
+      const bytes = content();
+      return Promise.resolve({ offset, bytes: bytes.slice(offset, offset + length), end: bytes.length });
+    },
+    cut: () => Promise.resolve(false),
+    watch: () => () => undefined,
+  };
+}
+
+function ignore(): void {}

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startAgent as startAgentShell } from '../agent/agent.ts';
@@ -115,6 +115,7 @@ async function start({ options, data, given, name, ca }: Checked): Promise<Runni
     resources: replaced(probe.resources, given.resources),
     attributes: mergeAttributes(probe.attributes, given.attributes),
   };
+  await mkdir(join(data, 'tasks'), { recursive: true, mode: 0o700 });
   const launcher = await attachLauncher({ root: join(data, 'tasks'), folder: join(data, 'launcher'), log });
   const credentials = credentialsOf(options.token, name);
   let connected = false;

@@ -6,8 +6,10 @@ import type { DurableState } from './durable-state.ts';
 const KEPT = 200;
 const KEPT_MS = 24 * 3_600_000;
 const PAUSE_MS = 1_000;
-/** Removed in one go: a folder costs the disk some thirty writes. */
+/** Removed in one go: a folder is a dozen files to unlink, milliseconds on a slow medium. */
 const AT_ONCE = 20;
+/** While tasks end faster than that, tidying up waits, until this many are left over. */
+const MOST = 2_000;
 
 /** Folders of ended runs, kept for readers of their output: the newest 200, for a day at most. Then the run is forgotten. */
 export class KeptFolders {
@@ -15,6 +17,8 @@ export class KeptFolders {
   /** Run → when it came here, oldest first. */
   readonly #kept = new Map<string, number>();
   #timer: Timer | undefined;
+  /** Since the last look. */
+  #added = 0;
   #stopped = false;
 
   constructor(world: { readonly clock: Clock; readonly launcher: Launcher; readonly durable: DurableState }) {
@@ -24,6 +28,7 @@ export class KeptFolders {
   add(run: string): void {
     if (this.#kept.has(run)) return;
     this.#kept.set(run, this.#world.clock.monotonic());
+    this.#added++;
     if (this.#timer === undefined || this.#kept.size === KEPT + 1) this.#arm();
   }
 
@@ -44,6 +49,9 @@ export class KeptFolders {
 
   async #sweep(): Promise<void> {
     const { clock, launcher, durable } = this.#world;
+    const busy = this.#added > AT_ONCE && this.#kept.size <= MOST;
+    this.#added = 0;
+    if (busy) return;
     for (let count = 0; count < AT_ONCE; count++) {
       const [oldest] = this.#kept;
       if (oldest === undefined) return;

@@ -59,7 +59,24 @@ export async function openJournal(
   if ('refused' in findings) return findings;
   if (findings.torn !== undefined) await wipe(storage, findings.torn.path, findings.torn.from, findings.torn.to);
   for (const path of findings.leftovers) await storage.remove(path);
+  await settle(storage, folder, findings.segments.at(-1));
   return { journal: new SegmentedJournal(storage, folder, options, findings), recovered: findings.recovered };
+}
+
+/**
+ * A process that was killed between a write and its sync leaves records that are found again, and may still be lost with
+ * the power: behind newer ones they would be a hole. What is recovered is made durable, its file's name too.
+ */
+async function settle(storage: Storage, folder: string, segment: number | undefined): Promise<void> {
+  if (segment === undefined) return;
+  const path = `${folder}/${fileName('segment', segment)}`;
+  const file = await storage.open(path);
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await storage.rename(path, path);
 }
 
 /** Zeros, durably: bytes of a torn write must never meet those of a later one. */

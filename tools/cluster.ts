@@ -22,7 +22,11 @@ export interface Cluster {
 /** Starts a cluster; rejects where it ends before it is ready. */
 export async function startCluster(mesq: string, options: readonly string[] = []): Promise<Cluster> {
   const data = mkdtempSync(join(tmpdir(), 'mesq-'));
-  const process = spawn(globalThis.process.execPath, [mesq, 'up', '--data', data, '--port', '0', '--http', '0', ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const process = spawn(
+    globalThis.process.execPath,
+    [mesq, 'up', '--data', data, '--port', '0', '--http', '0', ...options],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
   const ended = new Promise<void>((resolve) => process.once('exit', () => resolve()));
   let said = '';
   let complaint = '';
@@ -50,9 +54,19 @@ export async function startCluster(mesq: string, options: readonly string[] = []
 }
 
 /** A client of the operator API, connected. */
-export async function connectClient(url: string, name = 'quickstart'): Promise<{ client: Client; bus: MqttBus; close(): Promise<void> }> {
+export async function connectClient(
+  url: string,
+  name = 'quickstart',
+): Promise<{ client: Client; bus: MqttBus; close(): Promise<void> }> {
   const session = randomWord(systemRandom, 8);
-  const bus = connectMqttBus({ urls: [url], clientId: `${name}/${session}`, username: name, clock: systemClock, random: systemRandom, log: createLog({ level: 'error' }) });
+  const bus = connectMqttBus({
+    urls: [url],
+    clientId: `${name}/${session}`,
+    username: name,
+    clock: systemClock,
+    random: systemRandom,
+    log: createLog({ level: 'error' }),
+  });
   await bus.ready(10_000);
   const client = createClient({ bus, name, session, clock: systemClock, random: systemRandom });
   return {

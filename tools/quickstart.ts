@@ -13,7 +13,9 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
 /** The project's own documents and sources. */
 export function ownFiles(root: string): string[] {
   return readdirSync(root, { recursive: true, encoding: 'utf8' })
-    .filter((path) => /\.(md|ts)$/.test(path) && !/(^|\/)(node_modules|build|\.git)\//.test(path) && !path.endsWith('.d.ts'))
+    .filter(
+      (path) => /\.(md|ts)$/.test(path) && !/(^|\/)(node_modules|build|\.git)\//.test(path) && !path.endsWith('.d.ts'),
+    )
     .sort();
 }
 
@@ -35,7 +37,9 @@ async function quickstart(): Promise<number> {
   }
   const good = !(result instanceof Fault) && result.finished === files.length;
   if (!process.argv.includes('--exit')) {
-    console.log(`\n${cluster.said.trim()}\n\nIt stays up until Ctrl-C. In another terminal:\n  export MESQ_URL=${cluster.url}\n  node build/cli/main.js run -- echo hello`);
+    console.log(
+      `\n${cluster.said.trim()}\n\nIt stays up until Ctrl-C. In another terminal:\n  export MESQ_URL=${cluster.url}\n  node build/cli/main.js run -- echo hello`,
+    );
     await interrupted;
   }
   await cluster.stop();

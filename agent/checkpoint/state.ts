@@ -1,3 +1,4 @@
+import { LIMITS } from '../../protocol/limits.ts';
 import { isTerminal, type TaskInfo, type TaskStatus } from '../../protocol/task.ts';
 import { type CheckpointRecord, decodeRecord, encodeRecord } from './records.ts';
 
@@ -36,8 +37,10 @@ export function emptyState(): AgentState {
   return { agent: undefined, counter: 0, boot: '', epoch: 0, generation: 0, term: 0, runs: new Map() };
 }
 
+/** `framework/task.attempt`; where that last component were over the 64 characters of an id, `framework/task/aN`. */
 export function runName(framework: string, task: string, attempt: number): string {
-  return `${framework}/${task}.${attempt}`;
+  const last = `${task}.${attempt}`;
+  return last.length <= LIMITS.idLength ? `${framework}/${last}` : `${framework}/${task}/a${attempt}`;
 }
 
 /** True once its last report says that it has ended. */

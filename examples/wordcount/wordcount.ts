@@ -18,11 +18,21 @@ export interface FileCounted {
  * Counts the words of `files` (paths below `folder`, which the agents can read) as one job: an array task a file. Reads
  * every task's output through the cluster and merges it.
  */
-export async function wordcount(client: Client, job: string, folder: string, files: readonly string[], told: (one: FileCounted) => void): Promise<WordCount | Fault> {
+export async function wordcount(
+  client: Client,
+  job: string,
+  folder: string,
+  files: readonly string[],
+  told: (one: FileCounted) => void,
+): Promise<WordCount | Fault> {
   const needs = parseResources('cpus:0.1;mem:16');
   if (needs instanceof Fault) return needs;
   const argv = ['sh', `${folder}/examples/wordcount/count.sh`, folder, ...files];
-  const submitted = await client.request('submit', { job, name: 'wordcount', argv, count: files.length, resources: [...needs] }, { framework: 'batch' });
+  const submitted = await client.request(
+    'submit',
+    { job, name: 'wordcount', argv, count: files.length, resources: [...needs] },
+    { framework: 'batch' },
+  );
   if (submitted instanceof Fault) return submitted;
   const counts = new Map<string, number>();
   const read = new Set<number>();

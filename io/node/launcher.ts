@@ -167,6 +167,8 @@ class NodeLauncher implements Launcher {
     if (identity === undefined || identity.boot !== this.#boot) return false;
     const leader = findProcess(identity.pid);
     if (leader !== undefined) return leader.start === identity.start && sendToGroup(identity.pid, signal);
+    // The usual case at the end of a task, with one system call: nobody is left.
+    if (!isGroup(identity.pid)) return false;
     // No process has the number, so whoever is in the group joined before the leader ended, or descends from one who
     // did; but the number may have been used by another leader in between, who is gone too.
     const path = this.#path(folder);
@@ -430,6 +432,16 @@ function parseIdentity(text: string): Identity | undefined {
   const [, pid, start, boot] = /^(\d+) (\d+) (\S+)\n$/.exec(text) ?? [];
   if (pid === undefined || start === undefined || boot === undefined) return undefined;
   return { pid: Number(pid), start, boot };
+}
+
+/** Whether any process is in that group, ours to signal or not. */
+function isGroup(group: number): boolean {
+  try {
+    process.kill(-group, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }
 
 /** The group exists from before the task's program runs until its last member has been waited for. */

@@ -69,7 +69,7 @@ test('whenever the agent dies or power fails, every task ends, is told in order,
       story.tasks.forEach(({ restart }, index) => {
         const task = `t${index}`;
         if (!isInOrder(world.master, task)) throw new Error(`${task} was told out of order`);
-        const starts = [...world.started].filter((folder) => folder.startsWith(`batch/${task}.0/`));
+        const starts = world.started.filter((folder) => folder.startsWith(`batch/${task}.0/`));
         if (restart === 'never' && starts.length > 1) throw new Error(`${task} started ${starts.join(', ')}`);
         if (new Set(starts).size !== starts.length) throw new Error(`one number started twice: ${starts.join(', ')}`);
       });
@@ -94,7 +94,9 @@ test('a crash at every single step of the disk, from the first start to the end 
       };
       const world = await live(story);
       steps = Math.max(steps, world.disk.steps);
-      t.is([...world.started].filter((folder) => folder.startsWith('batch/t0.0/')).length, 1, `step ${step}`);
+      const starts = world.started.filter((folder) => folder.startsWith('batch/t0.0/')).length;
+      const rebooted = world.master.last('t0')?.reason === 'AGENT_REBOOTED';
+      t.true(starts === 1 || (starts === 0 && rebooted), `step ${step}: ${starts} starts`);
     }
   }
   t.true(steps > 20);

@@ -37,6 +37,7 @@ export class AgentWorld {
   agent: Agent | undefined;
   #bus: SimulatedBus | undefined;
   #boots = 1;
+  #life = 0;
 
   constructor(seed = 1, urls = [URL]) {
     this.random = new SeededRandom(seed);
@@ -90,9 +91,16 @@ export class AgentWorld {
       onFailed: (fault) => this.faults.push(fault),
     });
     let result: Agent | Fault | undefined;
-    void starting.then((agent) => {
-      result = agent;
-    });
+    const life = this.#life;
+    starting.then(
+      (agent) => {
+        result = agent;
+      },
+      (error: unknown) => {
+        // A process that was killed while it started says no more.
+        if (life === this.#life) throw error;
+      },
+    );
     await this.clock.until(() => died || result !== undefined, 60_000).catch(() => undefined);
     if (!(result instanceof Fault)) this.agent = result;
     return result;
@@ -133,6 +141,7 @@ export class AgentWorld {
   }
 
   #die(): void {
+    this.#life++;
     this.machine.killAgent();
     this.#bus?.kill();
     this.#bus = undefined;

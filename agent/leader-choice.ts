@@ -18,7 +18,7 @@ export type LeaderChoice =
 
 /**
  * What a `mesq/leader` document asks of a peer connected to `connectedTo`: lower terms are ignored; it moves only to a
- * URL of its own scheme, never from TLS to plain, and only to hosts it was configured with (DESIGN §2.3).
+ * URL of its own scheme, never from TLS to plain, and only to hosts it was configured with (docs/protocol.md, Finding the leader).
  */
 export function chooseLeader(
   known: Leadership | undefined,

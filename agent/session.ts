@@ -65,7 +65,7 @@ export interface SessionListener {
 
 /**
  * The agent's side of the link: follows the leader, registers or resumes, sends with its epoch, and lets no command of
- * an older leader, session or another cluster through (DESIGN §3, Fencing).
+ * an older leader, session or another cluster through (docs/protocol.md, Fencing).
  */
 export class Session {
   readonly #world: SessionWorld;

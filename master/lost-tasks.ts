@@ -3,7 +3,7 @@ import type { Leader } from './leader.ts';
 import type { TaskRecord } from './registry/registry.ts';
 
 /**
- * Proposes TASK_LOST for tasks that have been unreachable for their `lost_after` (DESIGN §3, Contact). The deadline
+ * Proposes TASK_LOST for tasks that have been unreachable for their `lost_after` (docs/protocol.md, Contact). The deadline
  * counts from the wall clock in the registry, bounded by this leader's own monotonic one: a new leader, or a clock
  * that jumped, gives every task at least one full period of its own.
  */

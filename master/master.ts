@@ -207,7 +207,7 @@ function firstToken(
   );
 }
 
-/** Writes the retained `mesq/leader` (DESIGN §2.3), once there is a cluster to speak for. */
+/** Writes the retained `mesq/leader` (docs/protocol.md, Finding the leader), once there is a cluster to speak for. */
 function announce({ bus, prefix, id, urls, counters }: World, registry: Registry, term: number): void {
   if (registry.cluster === undefined) return;
   const { uuid, generation } = registry.cluster;

@@ -128,7 +128,7 @@ export const AGENT_UP = {
   RENEW: Renew,
 } as const;
 
-/** What every command to an agent carries; an agent refuses what is older than what it has persisted (DESIGN §3, Fencing). */
+/** What every command to an agent carries; an agent refuses what is older than what it has persisted (docs/protocol.md, Fencing). */
 const Fence = {
   ...V.entries,
   cluster: Id,

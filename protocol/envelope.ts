@@ -6,7 +6,7 @@ import { LIMITS } from './limits.ts';
 /** The protocol's major version: what this side speaks, and the oldest it understands (N speaks N - 1). */
 export const PROTOCOL = { min: 1, max: 1, features: [] as string[] } as const;
 
-/** A peer that began in JSON is answered in JSON (DESIGN §2.6). */
+/** A peer that began in JSON is answered in JSON (docs/protocol.md, Transport). */
 export type Encoding = 'cbor' | 'json';
 
 // A bignum of 100 kB would block the loop for two seconds; no message has one.

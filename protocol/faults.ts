@@ -4,7 +4,7 @@
  * across a wall.
  */
 interface FaultEntry {
-  /** CLI.md: 1 error, 2 wrong usage or bad file, 3 no such thing, 4 not now, 5 never, 6 no leader, 7 not allowed. */
+  /** docs/cli.md: 1 error, 2 wrong usage or bad file, 3 no such thing, 4 not now, 5 never, 6 no leader, 7 not allowed. */
   readonly exit: 1 | 2 | 3 | 4 | 5 | 6 | 7;
   readonly means: string;
   readonly hint: string;
@@ -20,7 +20,7 @@ export const FAULTS = {
   BAD_SHAPE: {
     exit: 1,
     means: 'The message does not have the shape its type asks for.',
-    hint: 'The message names the field; docs/protocol.md has every shape.',
+    hint: 'The message names the field; docs/messages.md has every shape.',
   },
   TOO_LARGE: {
     exit: 2,

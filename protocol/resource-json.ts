@@ -1,4 +1,4 @@
-/** Resources as Mesos's `--resources` takes them in JSON (its docs/attributes-resources.md). */
+/** Resources as Mesos's `--resources` takes them in JSON (Mesos's page on attributes and resources). */
 import { Fault } from './faults.ts';
 import { LIMITS } from './limits.ts';
 import { canonicalResources } from './resource-canonical.ts';

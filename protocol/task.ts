@@ -95,7 +95,7 @@ export type TaskState = keyof typeof MOVES;
 
 export const TASK_STATES = Object.keys(MOVES) as readonly TaskState[];
 
-/** True where nothing follows; resources return at the terminal state (DESIGN: status updates). */
+/** True where nothing follows; resources return at the terminal state (docs/protocol.md, Status updates). */
 export function isTerminal(state: TaskState): boolean {
   return MOVES[state].length === 0;
 }
@@ -134,7 +134,7 @@ export type Reason = (typeof REASONS)[number];
 
 /**
  * Reasons that are not the task's own failure: a new attempt for them does not count as a retry
- * (DESIGN §3, Retries).
+ * (docs/protocol.md, Retries).
  */
 export const NOT_THE_TASKS_FAULT: ReadonlySet<Reason> = new Set([
   'KILLED_DURING_LAUNCH',
@@ -178,7 +178,7 @@ export const Arguments = v.pipe(
   v.check((argv) => argv[0] !== '', 'the program is empty'),
 );
 
-/** What becomes of a task while its agent is out of reach, in Nomad's words (DESIGN §3, Contact). */
+/** What becomes of a task while its agent is out of reach, in Nomad's words (docs/protocol.md, Contact). */
 export const Disconnect = v.object({
   /** From unreachable to TASK_LOST; default one hour. */
   lostAfterMs: v.optional(Milliseconds),

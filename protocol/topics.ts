@@ -23,7 +23,7 @@ const CLIENTS = ['user', 'operator', 'viewer', 'local'] as const;
 const READERS = ['user', 'operator', 'viewer', 'local', 'framework'] as const;
 const EVERYONE = ['agent', ...READERS] as const;
 
-/** Every address of the system (DESIGN §2). docs/topics.md lists exactly these. */
+/** Every address of the system; docs/topics.md lists exactly these. */
 export const TOPICS = {
   leader: {
     pattern: 'leader',

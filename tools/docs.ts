@@ -1,14 +1,48 @@
 import { writeFileSync } from 'node:fs';
+import { AGENT_DOWN, AGENT_UP, BULK, FenceSchema, Identity, KnownTask, PRESENCE } from '../protocol/agent-link.ts';
+import { AttributesSchema } from '../protocol/attributes.ts';
+import { type MessageTable, PROTOCOL } from '../protocol/envelope.ts';
+import { FaultSchema } from '../protocol/fault-schema.ts';
 import { FAULTS } from '../protocol/faults.ts';
+import { Id } from '../protocol/ids.ts';
+import { BATCH_OPERATIONS, JobId, JobSpec, JobView, TaskView } from '../protocol/job.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
-import { isTerminal, TASK_STATES, transition } from '../protocol/task.ts';
-import { TOPICS } from '../protocol/topics.ts';
+import { Offer } from '../protocol/offer.ts';
+import {
+  AgentVerdict,
+  AgentView,
+  EventView,
+  FrameworkView,
+  MasterView,
+  OfferView,
+  OPERATIONS,
+  PrincipalSchema,
+  REPLIES,
+  REQUESTS,
+} from '../protocol/operator.ts';
+import { ResourcesSchema } from '../protocol/resources.ts';
+import { CALLS, EVENTS, RoleName, StatusEvent } from '../protocol/scheduler.ts';
+import {
+  Arguments,
+  Disconnect,
+  Environment,
+  isTerminal,
+  REASONS,
+  TASK_STATES,
+  TaskInfo,
+  TaskKey,
+  TaskStatus,
+  transition,
+} from '../protocol/task.ts';
+import { LeaderDocument, TOPICS } from '../protocol/topics.ts';
+import { messageRows, shapeOf } from './shapes.ts';
 
 /** The pages that a table of the code writes: `node build/tools/docs.js` renews them, a test compares them. */
 export function generatedPages(): Record<string, string> {
   return {
     'docs/faults.md': faultsPage(),
     'docs/topics.md': topicsPage(),
+    'docs/messages.md': messagesPage(),
     'docs/limits.md': limitsPage(),
     'docs/task-states.md': statesPage(),
   };
@@ -56,6 +90,110 @@ ${table(['topic', 'QoS', 'retained', 'who publishes', 'who subscribes', 'what tr
 
 Control topics carry CBOR; who begins in JSON is answered in JSON. \`state/\`, \`events/\` and \`leader\` are JSON for people.
 \`$SYS/broker/*\` has what MQTT Explorer's panel reads, for the same readers as \`state/\`.
+`;
+}
+
+/** The shapes that have a name on the page, most basic first. */
+const NAMED: ReadonlyMap<unknown, string> = new Map<unknown, string>([
+  [Id, 'Id'],
+  [JobId, 'JobId'],
+  [RoleName, 'Role'],
+  [FaultSchema, 'Fault'],
+  [ResourcesSchema, 'Resources'],
+  [AttributesSchema, 'Attributes'],
+  [TASK_STATES, 'State'],
+  [REASONS, 'Reason'],
+  [Arguments, 'Arguments'],
+  [Environment, 'Environment'],
+  [TaskKey, 'TaskKey'],
+  [Disconnect, 'Disconnect'],
+  [TaskInfo, 'TaskInfo'],
+  [TaskStatus, 'TaskStatus'],
+  [StatusEvent, 'StatusEvent'],
+  [KnownTask, 'KnownTask'],
+  [Identity, 'Identity'],
+  [Offer, 'Offer'],
+  [JobSpec, 'JobSpec'],
+  [JobView, 'JobView'],
+  [TaskView, 'TaskView'],
+  [AgentView, 'AgentView'],
+  [MasterView, 'MasterView'],
+  [FrameworkView, 'FrameworkView'],
+  [OfferView, 'OfferView'],
+  [EventView, 'EventView'],
+  [AgentVerdict, 'AgentVerdict'],
+  [PrincipalSchema, 'Principal'],
+  [LeaderDocument, 'LeaderDocument'],
+  [FenceSchema, 'Fence'],
+]);
+
+const IN_WORDS: Readonly<Record<string, string>> = {
+  Id: '1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or a digit',
+  JobId: '1 to 41 of A-Z a-z 0-9 _ -, beginning with a letter or a digit',
+  Role: 'a path of names, `*` for everybody',
+  State: 'one of the fourteen of docs/task-states.md',
+  Reason: REASONS.map((reason) => `\`${reason}\``).join(', '),
+};
+
+function messagesPage(): string {
+  const of = (messages: MessageTable): string => table(['type', 'fields'], messageRows(messages, NAMED));
+  const operations = (rows: Readonly<Record<string, { role: string; body: unknown; part: unknown }>>): string =>
+    table(
+      ['op', 'asked by', 'body', 'each part of the reply'],
+      Object.entries(rows).map(([op, { role, body, part }]) => [
+        `\`${op}\``,
+        role,
+        `\`${shapeOf(body, NAMED)}\``,
+        `\`${shapeOf(part, NAMED)}\``,
+      ]),
+    );
+  const shapes = [...NAMED].map(([schema, name]) => {
+    const without = new Map(NAMED);
+    without.delete(schema);
+    const words = IN_WORDS[name];
+    return [`\`${name}\``, words ?? `\`${shapeOf(schema, without)}\``];
+  });
+  return `# Messages
+
+Every message is a map with \`v\` (the protocol's major, ${PROTOCOL.max}) and \`type\`, in CBOR or in JSON; what else it has is here.
+A \`?\` marks what may be left out; unknown fields are ignored; \`≤\` behind a text or a list is its greatest length.
+Bytes are base64 in JSON. docs/protocol.md says what the messages mean.
+
+## Agent to master: \`agents/{name}/up\`
+
+${of(AGENT_UP)}
+
+## Master to agent: \`agents/{name}/down\`
+
+${of(AGENT_DOWN)}
+
+## Presence and output: \`agents/{name}/presence\`, \`…/bulk\`
+
+${of({ ...PRESENCE, ...BULK })}
+
+## Scheduler to master: \`frameworks/{name}/call\`
+
+${of(CALLS)}
+
+## Master to scheduler: \`frameworks/{name}/event\`, \`…/offers\`
+
+${of(EVENTS)}
+
+## Client and master: \`clients/{name}/{session}/request\`, \`…/reply\`
+
+${of({ ...REQUESTS, ...REPLIES })}
+
+### What the leader answers
+
+${operations(OPERATIONS)}
+
+### What the batch framework answers (\`framework: batch\`)
+
+${operations(BATCH_OPERATIONS)}
+
+## Shapes
+
+${table(['name', 'is'], shapes)}
 `;
 }
 

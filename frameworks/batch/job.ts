@@ -4,7 +4,7 @@ import type { StatusEvent } from '../../protocol/scheduler.ts';
 import { isTerminal, NOT_THE_TASKS_FAULT, type Reason, type TaskState } from '../../protocol/task.ts';
 import { IndexRanges } from './index-ranges.ts';
 
-/** New attempts that are not the task's own failures, before the task is given up (DESIGN: Retries). */
+/** New attempts that are not the task's own failures, before the task is given up (docs/protocol.md, Retries). */
 export const MOST_REQUEUES = 3;
 const FIRST_BACK_OFF_MS = 1_000;
 const LAST_BACK_OFF_MS = 60_000;

@@ -129,7 +129,7 @@ function foreign({ headers }: IncomingMessage): boolean {
   }
 }
 
-/** Sends what is written in one turn of the loop as one piece: fan-out costs half (docs/decisions/0006). */
+/** Sends what is written in one turn of the loop as one piece: a third less processor time (docs/decisions/0006). */
 function coalesced(stream: Duplex): ByteStream {
   const write = stream.write.bind(stream) as (...parameters: unknown[]) => boolean;
   let corked = false;

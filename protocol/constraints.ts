@@ -49,7 +49,7 @@ const OPERATORS: ReadonlyMap<string, 'is' | 'is-not' | 'like' | 'unlike'> = new 
 
 /**
  * `board==jetson-orin-nano`, `site!=roof`, `arch~=arm.*` and `arch!~arm.*` (regular expressions for the whole value,
- * see pattern.ts), and Marathon's `unique:hostname`, `cluster:site`, `max-per:site:2`, `group-by:site`, `group-by:site:3`,
+ * RE2's, see pattern.ts), and Marathon's `unique:hostname`, `cluster:site`, `max-per:site:2`, `group-by:site`, `group-by:site:3`,
  * `like:arch:arm.*`, `unlike:arch:arm.*`. Spaces around the parts are ignored. Faults: BAD_CONSTRAINT, with the character.
  */
 export function parseConstraint(text: string): Constraint | Fault {
@@ -113,8 +113,8 @@ function marathonStyle(text: string, field: string, fieldEnd: number, word: stri
 
 function withPattern(kind: 'like' | 'unlike', text: string, field: string, from: number): Constraint | Fault {
   const pattern = parsePattern(text.slice(from).trimEnd());
-  return 'expected' in pattern
-    ? faultAt('BAD_CONSTRAINT', text, from + pattern.at, pattern.expected)
+  return 'problem' in pattern
+    ? faultIn('BAD_CONSTRAINT', text, from + pattern.at, pattern.problem)
     : { kind, text, field, pattern };
 }
 
@@ -126,11 +126,6 @@ function afterSpace(text: string, from: number): number {
   let at = from;
   while (/\s/.test(text.charAt(at))) at++;
   return at;
-}
-
-/** As the person wrote it, without the space around it. */
-export function formatConstraint({ text }: Constraint): string {
-  return text.trim();
 }
 
 /** A candidate's value of a field; undefined where it has none. An attribute named `hostname` or `agent` is hidden by the real one. */

@@ -63,8 +63,6 @@ export const LIMITS = {
   /** Characters of one constraint, and of a regular expression in it. */
   constraintLength: 256,
   patternLength: 128,
-  /** Steps a regular expression is compiled to: with them, the cost of one match is bounded. */
-  patternSteps: 250,
   /** Longest duration that anybody may write: ten years. */
   durationMs: 315_360_000_000,
   /** Bytes of one bulk chunk. */

@@ -84,20 +84,17 @@ test('says which character of a constraint is wrong', (t) => {
     ['max-per:site:0', 14, /how many/],
     ['group-by:site:x', 15, /how many groups/],
     ['like:arch', 10, /a pattern/],
-    ['arch~=(a', 9, /found the end, expected "\)"/],
-    ['arch~=a)', 8, /expected "\(" before/],
-    ['arch~=[a', 9, /expected "\]"/],
-    ['arch~=[b-a]', 9, /ascending/],
-    ['arch~=[\\w-z]', 10, /ascending/],
-    ['arch~=[\\D]', 8, /no \\D/],
-    ['arch~=*a', 7, /something to repeat/],
-    ['arch~=a**', 9, /something to repeat/],
-    ['arch~=a{5,2}', 8, /n up to m/],
-    ['arch~=a{999}', 8, /up to 255/],
-    ['arch~=(?=a)', 8, /plain group/],
-    ['arch~=(a)\\1', 11, /after "\\"/],
-    ['arch~=a^b', 8, /only in front/],
-    ['arch~=((a{200}){200}){200}', 7, /250 steps/],
+    ['arch~=(a', 7, /missing closing \)/],
+    ['arch~=a)', 7, /unexpected \)/],
+    ['arch~=[a', 7, /missing closing \]/],
+    ['arch~=[b-a]', 8, /class range/],
+    ['arch~=*a', 7, /missing argument/],
+    ['arch~=a{5,2}', 8, /repeat count/],
+    ['arch~=a{1001}', 8, /repeat count/],
+    ['arch~=(?=a)', 7, /invalid or unsupported/],
+    ['arch~=(a)\\1', 10, /escape/],
+    ['arch~=a\\', 7, /trailing backslash/],
+    ['arch~=((a{200}){200}){200}', 10, /repeat count/],
     [`arch~=${'a'.repeat(129)}`, 135, /at most 128/],
     [`arch==${'a'.repeat(300)}`, 257, /at most 256/],
   ];
@@ -130,7 +127,7 @@ test('patterns mean what they mean in JavaScript', (t) => {
       fc.string({ unit: fc.constantFrom('a', 'b', '0', '.', '-'), maxLength: 6 }),
       (source, text) => {
         const parsed = parsePattern(source);
-        if ('expected' in parsed) return source.length > 128 || parsed.expected.includes('steps');
+        if ('problem' in parsed) return source.length > 128 || parsed.problem.includes('repe');
         const expected = new RegExp(`^(?:${source})$`, 'su').test(text);
         if (expected) matched++;
         return matchesPattern(parsed, text) === expected;
@@ -144,7 +141,7 @@ test('patterns mean what they mean in JavaScript', (t) => {
 test('anchors at the ends change nothing, and a pattern covers whole characters', (t) => {
   const is = (source: string, text: string) => {
     const parsed = parsePattern(source);
-    return 'expected' in parsed ? t.fail(parsed.expected) : matchesPattern(parsed, text);
+    return 'problem' in parsed ? t.fail(parsed.problem) : matchesPattern(parsed, text);
   };
   t.true(is('^arm.*$', 'arm64'));
   t.true(is('a\\$', 'a$'));
@@ -167,7 +164,7 @@ test('a pattern that hangs a backtracking engine costs a bounded number of steps
     '(a?){60}a{60}',
   ]) {
     const parsed = parsePattern(source);
-    if ('expected' in parsed) return t.fail(`${source}: ${parsed.expected}`);
+    if ('problem' in parsed) return t.fail(`${source}: ${parsed.problem}`);
     t.false(matchesPattern(parsed, `${'a'.repeat(255)}!`), source);
   }
   return t.pass();

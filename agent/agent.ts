@@ -166,7 +166,7 @@ class RunningAgent implements Agent {
     this.#runs.stop();
     this.#streams.stop();
     await this.#session.stop();
-    await this.#options.launcher.close();
+    await this.#options.launcher.stop();
     await this.#durable.close();
   }
 

@@ -55,7 +55,11 @@ export const up: Verb = {
     }
     const found = await remember(terminal, url);
     const flag = found || url === DEFAULT_URL ? '' : `--url ${url} `;
-    await notice(context, `data and logs are in ${data}; Ctrl-C stops everything`);
+    await notice(context, `data and logs are in ${data}`);
+    await notice(
+      context,
+      'Ctrl-C stops the cluster; tasks that run go on, and mesq up with the same data takes them up again',
+    );
     await notice(context, `try: mesq run ${flag}-- echo hello`);
     await stopped;
     await notice(context, 'stopping');

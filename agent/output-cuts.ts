@@ -35,16 +35,19 @@ export class OutputCuts {
 
   async #cutAll(): Promise<void> {
     const folders = [...this.#world.running()];
-    for (const folder of folders) {
-      for (const stream of ['stdout', 'stderr'] as const) {
-        try {
-          await this.#world.output(folder, stream).cut();
-        } catch (error) {
-          this.#world.log.warn('output not cut', { folder, stream, error: String(error) });
-        }
-      }
-    }
+    for (const folder of folders) await this.cut(folder);
     this.#timer = undefined;
     if (folders.length > 0) this.wake();
+  }
+
+  /** Both streams of a start, now: also the last time, when it has ended. */
+  async cut(folder: string): Promise<void> {
+    for (const stream of ['stdout', 'stderr'] as const) {
+      try {
+        await this.#world.output(folder, stream).cut();
+      } catch (error) {
+        this.#world.log.warn('output not cut', { folder, stream, error: String(error) });
+      }
+    }
   }
 }

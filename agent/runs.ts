@@ -328,6 +328,7 @@ export class Runs {
       live.startedMs = undefined;
       live.rebooted = false;
       live.again = true;
+      void this.#cuts.cut(this.folderOf(run));
       this.#listener.startEnded(run.run);
     },
     restart: (run, live) => this.#restart(run, live),
@@ -397,7 +398,11 @@ export class Runs {
         if (isFull(error)) this.#listener.reported(run.run, status);
       },
     );
-    if (ended) this.#listener.startEnded(run.run);
+    if (ended) {
+      const longest = Math.max(output?.stdout ?? 0, output?.stderr ?? 0);
+      if (longest > LIMITS.outputBytes) void this.#cuts.cut(this.folderOf(run));
+      this.#listener.startEnded(run.run);
+    }
   }
 
   async #sizes(run: Run): Promise<{ stdout: number; stderr: number } | undefined> {

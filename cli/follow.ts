@@ -51,6 +51,8 @@ class Following {
   #timer: Timer | undefined;
   #said = '';
   #interrupted = false;
+  /** The answer to a request to cancel it, once there was one. */
+  #cancelled: Promise<void> | undefined;
   #never: Fault | undefined;
   #closed = false;
 
@@ -94,6 +96,7 @@ class Following {
     }
     this.#timer?.cancel();
     const fault = await this.#output.complete();
+    await this.#cancelled;
     await this.#progress.clear();
     if (this.#never !== undefined) return this.#never;
     if (this.#interrupted) return EXIT.interrupted;
@@ -151,16 +154,14 @@ class Following {
   }
 
   #cancel(): void {
+    this.#cancelled = this.#askToCancel();
+  }
+
+  async #askToCancel(): Promise<void> {
     const { job } = this.#spec;
     const { timeoutMs } = this.#context.options;
-    this.#connection.client.request('cancel', { job }, { framework: BATCH, timeoutMs }).then(
-      (answer) => {
-        if (answer instanceof Fault) this.#say(`job ${job} is not cancelled: ${answer.message}`);
-      },
-      (thrown: unknown) => {
-        throw thrown;
-      },
-    );
+    const answer = await this.#connection.client.request('cancel', { job }, { framework: BATCH, timeoutMs });
+    if (answer instanceof Fault) this.#say(`job ${job} is not cancelled: ${answer.message}`);
   }
 
   #leave(): void {

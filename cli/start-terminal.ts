@@ -79,7 +79,7 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
   try {
     const bus = connectMqttBus({
       urls,
-      clientId: `${name}~${session}`,
+      clientId: `${name}/${session}`,
       username: name,
       ...(password === undefined ? {} : { password }),
       ...(ca === undefined ? {} : { ca }),

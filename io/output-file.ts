@@ -13,8 +13,9 @@ export interface OutputFile {
    */
   read(offset: number, length: number): Promise<OutputChunk | undefined>;
   /**
-   * To be called now and then while the task runs: where the file is over half the cap, its last half-cap bytes become
-   * the previous part, in place of the one before, and the file starts anew. True where it did. Between two calls the
+   * To be called now and then while the task runs, and after its end: where the file is over the cap (over half of it
+   * once there is a previous part), its last half-cap bytes become the previous part, in place of the one before, and
+   * the file starts anew. True where it did. Between two calls the
    * file grows without bound. What the task writes in the microseconds between the last look at the file and its
    * truncation is lost and not counted, for no system call does both: nothing at the pace of a log, 100 to 200 kB a cut
    * in a flood of 500 MB/s.

@@ -1,0 +1,95 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { Cluster, eventually, survivors } from './cluster.js';
+
+const MB = 1_048_576;
+
+test('a command succeeds, fails, is not found and cannot be invoked: its code is passed through', async (t) => {
+  const cluster = await Cluster.start(t);
+  const well = await cluster.mesq('run', '--', 'sh', '-c', 'echo out; echo err >&2');
+  t.deepEqual([well.code, well.stdout], [0, 'out\n']);
+  t.regex(well.stderr, /^err$/m);
+  t.is((await cluster.mesq('run', '--', 'sh', '-c', 'exit 3')).code, 3);
+  t.is((await cluster.mesq('run', '--', '/no/such/program')).code, 127);
+  t.is((await cluster.mesq('run', '--', '/etc/passwd')).code, 126);
+  t.is((await cluster.mesq('run', '--', 'sh', '-c', 'kill -9 $$')).code, 137);
+  const late = await cluster.mesq('run', '--time', '200ms', '--', 'sleep', '600');
+  t.is(late.code, 124);
+  const never = await cluster.mesq('run', '--cpus', '99', '--', 'true');
+  t.is(never.code, 125);
+  t.regex(never.stderr, /cpus/);
+  t.notRegex(never.stderr, /not cancelled/);
+  const [job] = await cluster.json<{ state: string }[]>('jobs');
+  t.is(job?.state, 'cancelled');
+});
+
+test('an array counts its tasks, gives each its ports and a folder, and passes the highest code on', async (t) => {
+  const cluster = await Cluster.start(t, { a1: {}, a2: {} });
+  const script =
+    'echo "$MESQ_TASK_INDEX of $MESQ_TASK_COUNT"; test -n "$MESQ_PORT" && test "$PWD" = "$MESQ_SANDBOX"; exit $((MESQ_TASK_INDEX % 3))';
+  const array = await cluster.mesq('run', '--count', '6', '--ports', '1', '--', 'sh', '-c', script);
+  t.is(array.code, 2);
+  const lines = array.stdout.trim().split('\n').sort();
+  t.deepEqual(lines, ['0 of 6', '1 of 6', '2 of 6', '3 of 6', '4 of 6', '5 of 6']);
+});
+
+test('cancelled, by the command and by Ctrl-C: the whole group is gone, ignored SIGTERM or not', async (t) => {
+  const cluster = await Cluster.start(t);
+  const stubborn = 'trap "" TERM; (trap "" TERM; sleep 600) & echo up; while :; do sleep 600; done';
+
+  const first = await cluster.submit('--grace', '300ms', '--', 'sh', '-c', stubborn);
+  await eventually(async () => (await cluster.mesq('logs', first)).stdout.includes('up') || undefined);
+  t.is((await cluster.mesq('cancel', first)).code, 0);
+  t.is((await cluster.task(first, 'TASK_KILLED')).state, 'TASK_KILLED');
+
+  const second = cluster.spawn(['run', '--grace', '300ms', '--', 'sh', '-c', stubborn]);
+  await second.said(/up/);
+  const { code } = await second.end('SIGINT');
+  t.is(code, 130);
+  const jobs = await cluster.json<{ state: string }[]>('jobs');
+  t.deepEqual(
+    jobs.map(({ state }) => state),
+    ['cancelled', 'cancelled'],
+  );
+  const tasks = join(cluster.dataOf('a1'), 'tasks');
+  await eventually(async () => (await survivors(tasks)).length <= 1 || undefined);
+  t.pass();
+});
+
+test('children that a task leaves behind end with it', async (t) => {
+  const cluster = await Cluster.start(t);
+  const run = await cluster.mesq('run', '--', 'sh', '-c', '(sleep 600 & sleep 600 &) ; sleep 600 & echo done');
+  t.deepEqual([run.code, run.stdout], [0, 'done\n']);
+  const tasks = join(cluster.dataOf('a1'), 'tasks');
+  // The launcher alone has that folder in its command line.
+  await eventually(async () => (await survivors(tasks)).length <= 1 || undefined);
+  t.pass();
+});
+
+test('a flood of 100 MB stays within the cap, says what it lost, and holds up nobody', async (t) => {
+  const cluster = await Cluster.start(t);
+  const flood = await cluster.submit('--', 'sh', '-c', 'head -c 104857600 /dev/zero | tr "\\0" x; echo; echo the end');
+  t.is((await cluster.mesq('run', '--', 'echo', 'meanwhile')).stdout, 'meanwhile\n');
+  t.is((await cluster.mesq('wait', flood)).code, 0);
+
+  const tail = await cluster.mesq('logs', '--tail', '1', flood);
+  t.is(tail.stdout, 'the end\n');
+  const all = await cluster.mesq('logs', flood);
+  t.is(all.code, 0);
+  t.true(all.stdout.endsWith('x\nthe end\n'));
+  t.regex(all.stderr, /dropped|lost|missing|cap/i);
+  t.true(all.stdout.length < 64 * MB, `${all.stdout.length} bytes`);
+  const kept = await sizeOf(join(cluster.dataOf('a1'), 'tasks'));
+  t.true(kept < 64 * MB, `${kept} bytes on disk`);
+});
+
+async function sizeOf(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const sizes = await Promise.all(
+    entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => stat(join(entry.parentPath, entry.name)).then(({ size }) => size)),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}

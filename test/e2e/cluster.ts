@@ -200,6 +200,12 @@ export class Cluster {
     return eventually(async () => (await this.tasks(job)).find((task) => task.index === 0 && task.state === state));
   }
 
+  /** Kills all that an agent has started, its launcher too. */
+  async powerCut(name: string): Promise<void> {
+    for (const pid of await survivors(this.dataOf(name))) killGroup(pid);
+    await eventually(async () => (await survivors(this.dataOf(name))).length === 0 || undefined);
+  }
+
   async #clean(): Promise<void> {
     const processes = [this.master, ...this.agents.values()].filter((one) => one !== undefined);
     for (const { process } of processes) process.kill('SIGKILL');

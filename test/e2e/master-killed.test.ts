@@ -1,0 +1,78 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { Cluster, eventually } from './cluster.js';
+import { roadTo } from './tcp-cut.js';
+
+async function lines(path: string): Promise<string[]> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text.split('\n').filter((line) => line !== '');
+}
+
+test('a master killed in the middle of a job, twice: every task runs once, and whoever waits is told', async (t) => {
+  const cluster = await Cluster.start(t, { a1: {}, a2: {} });
+  const starts = join(cluster.folder, 'starts');
+  const script = `echo "$MESQ_TASK_INDEX" >> ${starts}; until [ -e ${cluster.folder}/go-$((MESQ_TASK_INDEX / 20)) ]; do sleep 0.05; done`;
+  const waiting = cluster.spawn(['run', '--count', '60', '--cpus', '0.25', '--mem', '16', '--', 'sh', '-c', script]);
+  for (const part of [0, 1]) {
+    await eventually(async () => (await lines(starts)).length > part * 20 || undefined);
+    await cluster.master?.end('SIGKILL');
+    await writeFile(join(cluster.folder, `go-${part}`), '');
+    await cluster.startMaster();
+  }
+  await writeFile(join(cluster.folder, 'go-2'), '');
+  const waited = await waiting.ended;
+  t.is(waited.code, 0, waited.stderr);
+  const indices = (await lines(starts)).map(Number).sort((a, b) => a - b);
+  t.deepEqual(
+    indices,
+    Array.from({ length: 60 }, (_, index) => index),
+  );
+  const [job] = await cluster.json<{ id: string }[]>('jobs');
+  const tasks = await cluster.tasks(job?.id ?? '');
+  t.true(tasks.every(({ state, attempt }) => state === 'TASK_FINISHED' && attempt === 0));
+});
+
+test('a task that ends while the master is down is told afterwards, and mesq run goes on by itself', async (t) => {
+  const cluster = await Cluster.start(t);
+  const go = join(cluster.folder, 'go');
+  const run = cluster.spawn([
+    'run',
+    '--',
+    'sh',
+    '-c',
+    `echo before; until [ -e ${go} ]; do sleep 0.05; done; echo after; exit 4`,
+  ]);
+  await run.said(/before/);
+  await cluster.master?.end('SIGKILL');
+  await run.said(/connection to the cluster is lost/);
+  await writeFile(go, '');
+  await cluster.startMaster();
+  const { code, stdout } = await run.ended;
+  t.deepEqual([code, stdout], [4, 'before\nafter\n']);
+});
+
+test('connections cut in the middle of a log, at the agent and at the reader: complete, and nothing twice', async (t) => {
+  const cluster = await Cluster.start(t, {});
+  const toAgent = await roadTo(cluster.url);
+  const toReader = await roadTo(cluster.url);
+  t.teardown(() => Promise.all([toAgent.close(), toReader.close()]));
+  await cluster.startAgent('a1', { url: toAgent.url });
+  const step = join(cluster.folder, 'step');
+  const script = `seq 1 100000; until [ -e ${step}-1 ]; do sleep 0.05; done; seq 100001 200000; until [ -e ${step}-2 ]; do sleep 0.05; done; seq 200001 300000`;
+  const run = cluster.spawn(['run', '--', 'sh', '-c', script], { MESQ_URL: toReader.url });
+  await run.said(/^5000$/m);
+  toAgent.cut();
+  await writeFile(`${step}-1`, '');
+  toAgent.mend();
+  await run.said(/^150000$/m);
+  toReader.cut();
+  await writeFile(`${step}-2`, '');
+  toReader.mend();
+  const { code, stdout } = await run.ended;
+  t.is(code, 0);
+  const expected = Array.from({ length: 300_000 }, (_, index) => `${index + 1}\n`).join('');
+  t.is(stdout.length, expected.length);
+  t.true(stdout === expected);
+  t.true(toReader.received() > expected.length);
+});

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ExecutionContext } from 'ava';
 
-const MESQ = resolve('build/cli/main.js');
+/** The built command line, a script for node. */
+export const MESQ = resolve('build/cli/main.js');
 /** Between two looks at something that has no event of its own; a test that waits in vain ends by AVA's time-out. */
 const LOOK_MS = 50;
 
@@ -142,12 +143,18 @@ export class Cluster {
   /** Starts an agent and waits until it is active. */
   async startAgent(name: string, options: AgentOptions = this.#options.get(name) ?? {}): Promise<Running> {
     const agent = this.spawnAgent(name, options);
+    await this.active(name);
+    return agent;
+  }
+
+  /** Waits until the agent is active; rejects where its process ends. */
+  async active(name: string): Promise<void> {
     await eventually(async () => {
-      if (agent.process.exitCode !== null) throw new Error(`agent ${name} ended: ${agent.stderr()}`);
+      const agent = this.agents.get(name);
+      if (agent?.process.exitCode !== null) throw new Error(`agent ${name} ended: ${agent?.stderr()}`);
       const found = await this.json<{ name: string; state: string }[]>('agents');
       return found.some((one) => one.name === name && one.state === 'active') || undefined;
     });
-    return agent;
   }
 
   spawnAgent(name: string, options: AgentOptions = {}): Running {

@@ -1,0 +1,51 @@
+import { spawnSync } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { Cluster, eventually, MESQ, start } from './cluster.js';
+
+/** A disk of 16 MB that only the agent and what it starts can see: a mount namespace of their own. */
+const SMALL_DISK = 'mount -t tmpfs -o size=16m tmpfs "$0" && exec "$@"';
+
+const able = spawnSync('unshare', ['-rm', 'sh', '-c', 'mount -t tmpfs tmpfs /tmp']).status === 0;
+
+test("the agent's disk fills up: running tasks go on, new ones are refused in words, and with space it works again", async (t) => {
+  if (!able && process.env['CI'] !== 'true') {
+    t.log('skipped: no mount namespace can be made here (unshare -rm)');
+    return t.pass();
+  }
+  const cluster = await Cluster.start(t, {});
+  const data = cluster.dataOf('a1');
+  await mkdir(data);
+  const argv = ['agent', '--master', cluster.url, '--name', 'a1', '--data', data, '--log', 'debug'];
+  const agent = start('unshare', [
+    ...['-rm', 'sh', '-c', SMALL_DISK, data, process.execPath, MESQ, ...argv],
+    ...['--resources', 'cpus:4;mem:1024;disk:16'],
+  ]);
+  cluster.agents.set('a1', agent);
+  await cluster.active('a1');
+  const free = join(cluster.folder, 'free');
+  const full = join(cluster.folder, 'full');
+  const script = [
+    'head -c 100M /dev/zero > ../filler 2>/dev/null',
+    'while echo x >> ../filler; do :; done 2>/dev/null',
+    `: > ${full}; until [ -e ${free} ]; do sleep 0.05; done`,
+    'rm ../filler; exit 6',
+  ].join('; ');
+  const filling = await cluster.submit('--', 'sh', '-c', script);
+  await eventually(() => readFile(full, 'utf8').catch(() => undefined));
+
+  const refused = await cluster.submit('--retries', '0', '--', 'true');
+  const why = await eventually(async () => {
+    const [task] = await cluster.tasks(refused);
+    return task?.reason ?? undefined;
+  });
+  t.is(why, 'AGENT_DISK_FULL');
+  t.is(agent.process.exitCode, null);
+  t.is((await cluster.tasks(filling))[0]?.state, 'TASK_RUNNING');
+
+  await writeFile(free, '');
+  t.is((await cluster.mesq('wait', filling)).code, 6);
+  t.is((await cluster.mesq('run', '--', 'echo', 'well again')).stdout, 'well again\n');
+  return t.is(agent.process.exitCode, null);
+});

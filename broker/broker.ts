@@ -59,6 +59,8 @@ export interface BrokerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<BrokerLimits>;
+  /** Called for everything that is refused, with the reason that {@link BrokerStats} counts it under. */
+  readonly onRejected?: (reason: string) => void;
   /** Bytes of the heap in use, for MQTT Explorer's panel. Default 0. */
   readonly heapBytes?: () => number;
 }
@@ -242,6 +244,7 @@ class CuredBroker implements Broker {
 
   #reject(reason: string): void {
     this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + 1);
+    this.#options.onRejected?.(reason);
   }
 
   #accept(connection: Connection): void {

@@ -84,6 +84,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     clock,
     log,
     heapBytes: () => process.memoryUsage().heapUsed,
+    onRejected: (reason) => master?.counters.count(reason),
     authenticate: ({ username, password, clientId, loopback, secure }) => {
       const name = username === undefined || username === '' ? (clientId.split(/[~/]/)[0] ?? '') : username;
       if (password === undefined)

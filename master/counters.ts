@@ -1,9 +1,19 @@
 /** What happened how often: every rejection is counted under its reason, and shown by `state/cluster`. */
 export class Counters {
   readonly #counts = new Map<string, number>();
+  #listener: (() => void) | undefined;
 
-  count(reason: string, by = 1): void {
-    this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + by);
+  /** Says how often it has happened now. */
+  count(reason: string, by = 1): number {
+    const now = (this.#counts.get(reason) ?? 0) + by;
+    this.#counts.set(reason, now);
+    this.#listener?.();
+    return now;
+  }
+
+  /** Calls `listener`, in place of the one before, after every change. */
+  onCount(listener: (() => void) | undefined): void {
+    this.#listener = listener;
   }
 
   get(reason: string): number {

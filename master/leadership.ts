@@ -13,7 +13,7 @@ import { FrameworkSessions } from './framework-sessions.ts';
 import type { Leader, ShownThing, World } from './leader.ts';
 import { LostTasks } from './lost-tasks.ts';
 import { Offering } from './offering.ts';
-import { handleRequest, type OperatorDesk } from './operator-requests.ts';
+import { handleRequest, type OperatorDesk, refuseRequest } from './operator-requests.ts';
 import { OutputStreams } from './output-streams.ts';
 import { Reactions } from './reactions.ts';
 import type { Command } from './registry/commands.ts';
@@ -91,9 +91,11 @@ export class Leadership {
       feed,
     );
     this.#reactions.showAll();
+    leader.world.counters.onCount(() => this.#reactions.showCluster());
   }
 
   stop(): void {
+    this.#world.counters.onCount(undefined);
     for (const part of [this.#agents, this.#frameworks, this.#dispatch, this.#offering, this.#state, this.#lost])
       part.stop();
   }
@@ -139,10 +141,17 @@ export class Leadership {
           (fault) => this.#frameworks.send(name, { type: 'ERROR', fault }),
         );
       case 'request':
-        return this.#take(kind, name, REQUESTS, payload, (message, encoding) => {
-          this.#operatorDesk.clients.speaks(name, session, encoding);
-          handleRequest(this.#operatorDesk, name, session, message);
-        });
+        return this.#take(
+          kind,
+          name,
+          REQUESTS,
+          payload,
+          (message, encoding) => {
+            this.#operatorDesk.clients.speaks(name, session, encoding);
+            handleRequest(this.#operatorDesk, name, session, message);
+          },
+          (fault) => refuseRequest(this.#operatorDesk, name, session, payload, fault),
+        );
       default:
         this.#world.counters.count(`message on ${kind}`);
     }
@@ -168,8 +177,10 @@ export class Leadership {
   ): void {
     const taken = read(table, payload);
     if (taken instanceof Fault) {
-      this.#world.counters.count(`${kind}: ${taken.code}`);
-      this.#world.log.debug('message refused', { kind, name, code: taken.code, message: taken.message });
+      const times = this.#world.counters.count(`${kind}: ${taken.code}`);
+      // The first, the tenth, the hundredth: a hostile peer fills no log.
+      const level = Number.isInteger(Math.log10(times)) ? 'warn' : 'debug';
+      this.#world.log[level]('message refused', { kind, name, code: taken.code, message: taken.message, times });
       refused?.(taken);
       return;
     }

@@ -1,8 +1,9 @@
 import type * as v from 'valibot';
 import { randomWord } from '../io/random.ts';
 import { type Constraint, parseConstraint } from '../protocol/constraints.ts';
-import { check, cut, type MessageOf } from '../protocol/envelope.ts';
+import { check, cut, decode, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
+import { Id } from '../protocol/ids.ts';
 import { OPERATIONS, type OperationName, type Principal, type REQUESTS } from '../protocol/operator.ts';
 import { subtract } from '../protocol/resource-arithmetic.ts';
 import { explain } from './allocator/explain.ts';
@@ -129,6 +130,23 @@ function wait(desk: OperatorDesk, { principal, session, request }: Asker, token?
   const key = `${principal.name}/${request}`;
   desk.waiting.set(key, { client: principal.name, session, ...(token === undefined ? {} : { token }) });
   return key;
+}
+
+/** Tells a client what is wrong with a request that cannot be read, where at least its id can be. */
+export function refuseRequest(
+  { clients }: OperatorDesk,
+  client: string,
+  session: string,
+  payload: Uint8Array,
+  fault: Fault,
+): void {
+  const decoded = decode(payload);
+  if (decoded instanceof Fault) return;
+  const { request } = (decoded.value ?? {}) as { request?: unknown };
+  const id = check(Id, request);
+  if (id instanceof Fault) return;
+  clients.speaks(client, session, decoded.encoding);
+  clients.reply(client, session, { request: id, part: 0, last: true, fault });
 }
 
 /** Answers one request of a client; who it is comes from the topic and its credential. */

@@ -38,7 +38,7 @@ export class Reactions {
   react(event: RegistryEvent): void {
     switch (event.kind) {
       case 'CLUSTER_CREATED':
-        return this.#showCluster();
+        return this.showCluster();
       case 'AGENT_REGISTERED':
         return this.#registered(event.agent, event.counter, event.repeated);
       case 'AGENT_REFUSED':
@@ -125,7 +125,7 @@ export class Reactions {
   /** Everything a viewer sees at the start of a term. */
   showAll(): void {
     const { registry } = this.#desk.leader;
-    this.#showCluster();
+    this.showCluster();
     for (const agent of registry.agents.values()) this.#showAgent(agent);
     for (const framework of registry.frameworks.keys()) this.#showFramework(framework);
     for (const key of [...registry.finished.keys()].slice(-1_000)) this.#showFinished(key);
@@ -211,7 +211,8 @@ export class Reactions {
     this.#operators.clients.reply(asker.client, asker.session, { request: id, part: 0, last: true, ...answer });
   }
 
-  #showCluster(): void {
+  /** What concerns the cluster as a whole, and what was refused, reads differently. */
+  showCluster(): void {
     const { leader } = this.#desk;
     const { world, registry } = leader;
     this.#state.touch('cluster', () => ({
@@ -237,7 +238,7 @@ export class Reactions {
       return { id, state, hostname, attributes, resources: { total: resources.total }, epoch };
     });
     this.#state.touch(`${rest}/load`, () => this.#load(current()));
-    this.#showCluster();
+    this.showCluster();
   }
 
   /** Plotted numbers, apart from the description and small, so that MQTT Explorer keeps a long history of them. */

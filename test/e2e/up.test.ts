@@ -1,0 +1,57 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { eventually, MESQ, type Running, start, survivors } from './cluster.js';
+
+interface AgentRow {
+  readonly name: string;
+  readonly state: string;
+  readonly epoch: number;
+  readonly resources: { readonly total: string };
+}
+
+/** What mesq up prints with --json once everything is up. */
+interface Up {
+  readonly url: string;
+  readonly pids: Readonly<Record<string, number>>;
+}
+
+async function upIn(folder: string, more: readonly string[] = []): Promise<{ running: Running; up: Up }> {
+  const argv = ['up', '--data', folder, '--port', '0', '--http', '0', '--json', ...more];
+  const running = start(process.execPath, [MESQ, ...argv]);
+  const [line = ''] = await running.said(/^\{.*\}$/m);
+  return { running, up: JSON.parse(line) as Up };
+}
+
+function asking(url: string, ...argv: string[]): ReturnType<typeof start>['ended'] {
+  return start(process.execPath, [MESQ, ...argv], { MESQ_URL: url }).ended;
+}
+
+async function agents(url: string): Promise<AgentRow[]> {
+  const { code, stdout } = await asking(url, 'agents', '--json');
+  return code === 0 ? (JSON.parse(stdout) as AgentRow[]) : [];
+}
+
+test('mesq up shares the machine, starts a part again when it dies, and leaves no process behind', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'mesq-up-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  const { running, up } = await upIn(folder, ['--agents', '3']);
+  t.teardown(() => void running.process.kill('SIGKILL'));
+  const there = await agents(up.url);
+  t.deepEqual(there.map(({ name, state }) => `${name} ${state}`).sort(), ['a1 active', 'a2 active', 'a3 active']);
+  const ports = there.map(({ resources }) => /ports:\[[^\]]*\]/.exec(resources.total)?.[0]);
+  t.is(new Set(ports).size, 3, 'no port is offered twice');
+
+  for (const part of ['a2', 'm1']) {
+    process.kill(up.pids[part] ?? 0, 'SIGKILL');
+    await running.said(new RegExp(`${part}\\b.*(ended|died|again)`));
+    await eventually(async () => {
+      const active = (await agents(up.url)).filter(({ state }) => state === 'active');
+      return active.length === 3 || undefined;
+    });
+  }
+  t.is((await asking(up.url, 'run', '--', 'echo', 'still here')).stdout, 'still here\n');
+  t.is((await running.end('SIGINT')).code, 0);
+  await eventually(async () => (await survivors(folder)).length === 0 || undefined);
+});

@@ -84,6 +84,7 @@ class MqttBusConnection implements MqttBus {
   private asked: Map<string, QoS> | undefined;
   private up = false;
   private upSince = 0;
+  private lastReason: string | undefined;
   private attempts = 0;
   /** The back-off before a connection, or the deadline of one that is opening. */
   private timer: Timer | undefined;
@@ -323,7 +324,9 @@ class MqttBusConnection implements MqttBus {
       this.target = this.listed();
     }
     const retryMs = this.backOff();
-    const fresh = up || this.attempts < this.urls.length;
+    // Repeats of one reason are not news.
+    const fresh = up || this.attempts < this.urls.length || end.reason !== this.lastReason;
+    this.lastReason = end.reason;
     this.attempts++;
     log[fresh ? 'warn' : 'debug'](up ? 'bus_disconnected' : 'bus_unreachable', {
       url: target.text,

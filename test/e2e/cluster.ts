@@ -121,7 +121,7 @@ export class Cluster {
   }
 
   /** On a free port the first time, and on the same one ever after. */
-  async startMaster(): Promise<void> {
+  async startMaster(more: readonly string[] = []): Promise<void> {
     const listen = this.url === '' ? 'mqtt://127.0.0.1:0' : this.url;
     const argv = [
       'master',
@@ -134,7 +134,7 @@ export class Cluster {
       '--http',
       '127.0.0.1:0',
     ];
-    this.master = this.spawn([...argv, '--log', 'debug']);
+    this.master = this.spawn([...argv, '--log', 'debug', ...more]);
     const [, url = ''] = await this.master.said(/listening (mqtt:\S+)/);
     this.url = url;
     await this.master.said(/leading/);

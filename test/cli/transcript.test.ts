@@ -1,0 +1,127 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { Cluster, type Ended } from '../e2e/cluster.js';
+import { matchesGolden } from '../golden.js';
+
+/** Commands and what they answered, as a person sees them, with what changes from run to run named instead. */
+class Session {
+  readonly #cluster: Cluster;
+  readonly #token: string;
+  readonly #names = new Map<string, string>();
+  text = '';
+
+  /** Asks with a token, so that the owner's name is the same on every machine. */
+  constructor(cluster: Cluster, token: string) {
+    this.#cluster = cluster;
+    this.#token = token;
+  }
+
+  /** From now on this is shown by that name. */
+  name(what: string, as: string): void {
+    this.#names.set(what, as);
+  }
+
+  async quietly(...argv: string[]): Promise<string> {
+    return (await this.#run(argv)).stdout;
+  }
+
+  async mesq(...argv: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.#run(argv);
+    const shown = argv.map((word) => (/^[\w./:=,@-]+$/.test(word) ? word : `'${word}'`)).join(' ');
+    this.text += this.#named(
+      `$ mesq ${shown}\n${stdout}${stderr === '' ? '' : stderr.replace(/^/gm, '! ').replace(/! $/, '')}`,
+    );
+    this.text += `→ ${code}\n\n`;
+    return stdout;
+  }
+
+  #run(argv: readonly string[]): Promise<Ended> {
+    return this.#cluster.spawn(argv, { COLUMNS: '100', MESQ_TOKEN: this.#token.trim() }).ended;
+  }
+
+  #named(text: string): string {
+    let named = text;
+    for (const [what, as] of this.#names) named = named.replaceAll(what, as);
+    return named
+      .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
+      .replace(/\b[a-z0-9]{8}(?=\.\d)/g, 'JOB')
+      .replace(/(leader +\d+ +)\d+ /, '$1N ')
+      .replace(/(\.\d .*) +\d+m?s ago +\d+m?s /g, '$1 AGO TOOK ');
+  }
+}
+
+test('what the verbs say, to people and as JSON, well and wrong', async (t) => {
+  const cluster = await Cluster.start(t, {});
+  const attributes = ['--attributes', 'site:roof;board:pi-5'];
+  await cluster.startAgent('roof', { resources: 'cpus:2;mem:512;disk:100;ports:[31000-31009]', more: attributes });
+  const session = new Session(cluster, await readFile(join(cluster.folder, 'm1', 'operator-token'), 'utf8'));
+  session.name(cluster.url, 'URL');
+  session.name(cluster.folder, 'FOLDER');
+  session.name(`process ${cluster.master?.pid}`, 'process PID');
+
+  const job = async (name: string, ...argv: string[]): Promise<string> => {
+    const id = (await session.quietly(...argv)).trim();
+    session.name(id, name);
+    return id;
+  };
+  await session.mesq('run', '--', 'echo', 'hello');
+  await session.mesq('run', '--', 'sh', '-c', 'echo out; exit 3');
+  const part = await job(
+    'PARTS',
+    'run',
+    '--detach',
+    '--name',
+    'parts',
+    '--count',
+    '3',
+    '--cpus',
+    '0.5',
+    '--',
+    'sh',
+    '-c',
+    'echo part $MESQ_TASK_INDEX; exit $MESQ_TASK_INDEX',
+  );
+  await session.mesq('wait', part);
+  await session.mesq('job', part);
+  await session.mesq('ps', part);
+  await session.mesq('logs', `${part}.1`);
+  await session.mesq('why', part);
+  const waiting = await job('WAITS', 'run', '--detach', '--constraint', 'site==cellar', '--', 'true');
+  await session.mesq('why', waiting);
+  await session.mesq('why', waiting, '--json');
+  await session.mesq('cancel', waiting);
+  await session.mesq('wait', waiting);
+  const file = join(cluster.folder, 'job.yaml');
+  await writeFile(file, 'name: from-a-file\ncommand: exit 0\ncount: 2\ncpus: 0.1\n');
+  const submitted = await job('SUBMITTED', 'submit', file);
+  await session.mesq('wait', submitted);
+  await session.mesq('masters');
+  await session.mesq('frameworks');
+  await session.mesq('offers');
+
+  await writeFile(file, 'name: wrong\ncomand: echo hi\n');
+  await session.mesq('submit', file);
+  await writeFile(file, 'command: [echo\ncpus: 1\n');
+  await session.mesq('submit', file);
+  await session.mesq('submit', join(cluster.folder, 'nothing.yaml'));
+  await session.mesq('rnu');
+  await session.mesq('run');
+  await session.mesq('run', '--cpus', 'many', '--', 'true');
+  await session.mesq('run', '--constraint', 'site=roof', '--', 'true');
+  await session.mesq('job', 'nosuch');
+  await session.mesq('job', 'nosuch', '--json');
+  await session.mesq('kill', 'nosuch.0');
+  await session.mesq('logs', 'nosuch');
+  await session.mesq('wait', 'nosuch');
+  await session.mesq('gone', 'nosuch');
+  await session.mesq('agents', '--timeout', '5parsec');
+  await session.mesq('agents', '--url', 'mqtt://127.0.0.1:1');
+  await session.mesq('run', '--url', 'mqtt://127.0.0.1:1', '--', 'true');
+  await session.mesq('agents', '--token', 'nobody:secret');
+  await session.mesq('token', 'create', '--role', 'emperor', '--name', 'x');
+  await session.mesq('token', 'revoke', 'nosuch');
+  await session.mesq('master', '--id', 'm2', '--data', join(cluster.folder, 'm2'), '--listen', cluster.url);
+  await session.mesq('master', '--id', 'm2', '--data', join(cluster.folder, 'm2'), '--listen', 'mqtt://0.0.0.0:0');
+  matchesGolden(t, 'cli.txt', session.text);
+});

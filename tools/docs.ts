@@ -35,16 +35,18 @@ import {
   transition,
 } from '../protocol/task.ts';
 import { LeaderDocument, TOPICS } from '../protocol/topics.ts';
+import { cliPage } from './cli-page.ts';
 import { messageRows, shapeOf } from './shapes.ts';
 
 /** The pages that a table of the code writes: `node build/tools/docs.js` renews them, a test compares them. */
-export function generatedPages(): Record<string, string> {
+export async function generatedPages(): Promise<Record<string, string>> {
   return {
     'docs/faults.md': faultsPage(),
     'docs/topics.md': topicsPage(),
     'docs/messages.md': messagesPage(),
     'docs/limits.md': limitsPage(),
     'docs/task-states.md': statesPage(),
+    'docs/cli.md': await cliPage(),
   };
 }
 
@@ -236,5 +238,5 @@ ${table(['state', 'an end', 'may become'], rows)}
 }
 
 if (process.argv[1]?.endsWith('tools/docs.js')) {
-  for (const [path, text] of Object.entries(generatedPages())) writeFileSync(path, text);
+  for (const [path, text] of Object.entries(await generatedPages())) writeFileSync(path, text);
 }

@@ -9,7 +9,7 @@ const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
   .filter((path) => path !== '' && existsSync(path));
 const pages = files.filter((path) => path.endsWith('.md'));
 
-for (const [path, text] of Object.entries(generatedPages())) {
+for (const [path, text] of Object.entries(await generatedPages())) {
   test(`${path} is what the code's table says (node build/tools/docs.js writes it)`, (t) => {
     t.is(readFileSync(path, 'utf8'), text);
   });

@@ -1,0 +1,41 @@
+import { execFileSync } from 'node:child_process';
+import { resolve } from 'node:path';
+import test from 'ava';
+import { wordcount } from '../../examples/wordcount/wordcount.js';
+import { Fault } from '../../sdk/index.js';
+import { connectClient, startCluster } from '../../tools/cluster.js';
+import { ownFiles } from '../../tools/quickstart.js';
+import { MESQ, start } from '../e2e/cluster.js';
+
+test('the words of the project, counted by the cluster, are as many as tr, sort and uniq count', async (t) => {
+  const root = resolve('.');
+  const files = ownFiles(root).filter((file) => /^(docs|protocol|cli|[A-Z])/.test(file));
+  t.true(files.length > 50);
+  const cluster = await startCluster(MESQ);
+  t.teardown(() => cluster.stop());
+  const { client, close } = await connectClient(cluster.url, 'counter');
+  t.teardown(close);
+  const told: string[] = [];
+  const result = await wordcount(client, 'words', root, files, ({ file }) => told.push(file));
+  if (result instanceof Fault) return t.fail(result.message);
+  t.is(result.finished, files.length);
+  t.deepEqual(told.sort(), [...files].sort());
+
+  const script = 'cat "$@" | LC_ALL=C tr A-Z a-z | LC_ALL=C tr -cs a-z "\\n" | sed "/^$/d" | LC_ALL=C sort | uniq -c';
+  const counted = execFileSync('sh', ['-c', script, 'sh', ...files], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  const expected = counted
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(' '))
+    .map(([count, word]): [string, number] => [word ?? '', Number(count)]);
+  const byWord = ([left]: [string, number], [right]: [string, number]): number => (left < right ? -1 : 1);
+  return t.deepEqual([...result.counts].sort(byWord), expected.sort(byWord));
+});
+
+test('the quick start runs to its end, and stops what it started', async (t) => {
+  const { code, stdout, stderr } = await start(process.execPath, ['build/tools/quickstart.js', '--exit']).ended;
+  t.is(code, 0, stderr);
+  t.regex(stdout, /^(\d+) of \1 tasks finished\. The most frequent words:\n +\d+ {2}\w+$/m);
+  t.regex(stdout, / a1 +\d+ words /);
+  t.regex(stdout, / a2 +\d+ words /);
+});

@@ -1,0 +1,32 @@
+import { tmpdir } from 'node:os';
+import { parseArgs } from 'node:util';
+import { measureJobRate } from './job-rate.ts';
+import { type Measured, machine, printTable } from './report.ts';
+
+interface BenchOptions {
+  /** Where data folders are made: an ext4 folder is slow for a minute after many files were removed from it. */
+  readonly folder: string;
+  /** Length of the idle measurement. */
+  readonly minutes: number;
+}
+
+interface Part {
+  readonly title: string;
+  readonly measure: (options: BenchOptions) => Promise<Measured[]>;
+}
+
+const PARTS: Readonly<Record<string, Part>> = {
+  jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder }) => measureJobRate(folder) },
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { folder: { type: 'string', default: tmpdir() }, minutes: { type: 'string', default: '2' } },
+});
+const wanted = positionals.length > 0 ? positionals : Object.keys(PARTS);
+console.log(machine());
+for (const name of wanted) {
+  const part = PARTS[name];
+  if (part === undefined) throw new Error(`there is no part ${name}; there are: ${Object.keys(PARTS).join(', ')}`);
+  printTable(part.title, await part.measure({ folder: values.folder, minutes: Number(values.minutes) }));
+}

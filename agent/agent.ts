@@ -61,8 +61,11 @@ export interface Agent {
  * it has accepted goes on without a master, and after a reboot too, where the restart policy says so.
  */
 export async function startAgent(options: AgentOptions): Promise<Agent | Fault> {
-  const durable = await DurableState.open(options.storage, (error) => {
-    options.onFailed(new Fault('DISK', `the data folder of agent ${options.name} failed: ${String(error)}`));
+  const durable = await DurableState.open({
+    storage: options.storage,
+    clock: options.clock,
+    onFailed: (error) =>
+      options.onFailed(new Fault('DISK', `the data folder of agent ${options.name} failed: ${String(error)}`)),
   });
   if (durable instanceof Fault) return durable;
   const agent = durable.state.agent ?? randomWord(options.random, 12);

@@ -30,7 +30,10 @@ export function benchFolder(parent: string): { readonly path: string; remove(): 
 /** Starts a master on a free port of this machine. `nodeOptions` go before the script. */
 export async function startMasterPart(folder: string, nodeOptions: readonly string[] = []): Promise<MasterPart> {
   const data = join(folder, 'm1');
-  const { part, heard } = start([...nodeOptions, MESQ, 'master', '--id', 'm1', '--data', data, '--listen', 'mqtt://127.0.0.1:0'], data);
+  const { part, heard } = start(
+    [...nodeOptions, MESQ, 'master', '--id', 'm1', '--data', data, '--listen', 'mqtt://127.0.0.1:0'],
+    data,
+  );
   const [, url = ''] = await heard('stdout', /listening (mqtt:\S+)/);
   return { ...part, url };
 }
@@ -44,7 +47,10 @@ export async function startAgentPart(
   nodeOptions: readonly string[] = [],
 ): Promise<Part> {
   const data = join(folder, name);
-  const { part, heard } = start([...nodeOptions, MESQ, 'agent', '--name', name, '--data', data, '--master', url, '--resources', resources], data);
+  const { part, heard } = start(
+    [...nodeOptions, MESQ, 'agent', '--name', name, '--data', data, '--master', url, '--resources', resources],
+    data,
+  );
   await heard('stderr', /registered|resumed/);
   return part;
 }

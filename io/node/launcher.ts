@@ -165,10 +165,10 @@ class NodeLauncher implements Launcher {
   async signal(folder: string, signal: TaskSignal): Promise<boolean> {
     const identity = await this.#identity(folder);
     if (identity === undefined || identity.boot !== this.#boot) return false;
+    // The usual case at the end of a task, with one system call: nobody is left, its leader included.
+    if (!isGroup(identity.pid)) return false;
     const leader = findProcess(identity.pid);
     if (leader !== undefined) return leader.start === identity.start && sendToGroup(identity.pid, signal);
-    // The usual case at the end of a task, with one system call: nobody is left.
-    if (!isGroup(identity.pid)) return false;
     // No process has the number, so whoever is in the group joined before the leader ended, or descends from one who
     // did; but the number may have been used by another leader in between, who is gone too.
     const path = this.#path(folder);

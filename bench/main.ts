@@ -1,7 +1,9 @@
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
+import { measureIdle } from './idle.ts';
 import { measureJobRate } from './job-rate.ts';
 import { type Measured, machine, printTable } from './report.ts';
+import { measureTaskLatency } from './task-latency.ts';
 
 interface BenchOptions {
   /** Where data folders are made: an ext4 folder is slow for a minute after many files were removed from it. */
@@ -17,6 +19,8 @@ interface Part {
 
 const PARTS: Readonly<Record<string, Part>> = {
   jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder }) => measureJobRate(folder) },
+  latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
+  idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes) },
 };
 
 const { values, positionals } = parseArgs({

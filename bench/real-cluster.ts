@@ -28,12 +28,13 @@ export function benchFolder(parent: string): { readonly path: string; remove(): 
 }
 
 /** Starts a master on a free port of this machine. `nodeOptions` go before the script. */
-export async function startMasterPart(folder: string, nodeOptions: readonly string[] = []): Promise<MasterPart> {
+export async function startMasterPart(
+  folder: string,
+  { advertise, nodeOptions = [] }: { advertise?: string; nodeOptions?: readonly string[] } = {},
+): Promise<MasterPart> {
   const data = join(folder, 'm1');
-  const { part, heard } = start(
-    [...nodeOptions, MESQ, 'master', '--id', 'm1', '--data', data, '--listen', 'mqtt://127.0.0.1:0'],
-    data,
-  );
+  const where = ['--listen', 'mqtt://127.0.0.1:0', ...(advertise === undefined ? [] : ['--advertise', advertise])];
+  const { part, heard } = start([...nodeOptions, MESQ, 'master', '--id', 'm1', '--data', data, ...where], data);
   const [, url = ''] = await heard('stdout', /listening (mqtt:\S+)/);
   return { ...part, url };
 }

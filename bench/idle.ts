@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { build } from 'esbuild';
 import { openCountingProxy } from './counting-proxy.ts';
 import { type DiskWrites, watchDiskWrites } from './disk-writes.ts';
-import { pssOf, withDescendants } from './process-memory.ts';
+import { ownPss, pssOf, withDescendants } from './process-memory.ts';
 import { benchFolder, endLauncher, launcherPid, startAgentPart, startMasterPart } from './real-cluster.ts';
 import type { Measured } from './report.ts';
 
@@ -38,7 +38,7 @@ export async function measureIdle(parent: string, minutes: number): Promise<Meas
   await pause(minutes * 60_000);
   const after = proxy.traffic();
   const disk = { agent: await writesOfAgent(), master: await writesOfMaster() };
-  const memory = { agent: pssOf(agentRoots), alone: pssOf([agent.pid]), peer: pssOf([peer.pid ?? 0]) };
+  const memory = { agent: pssOf(agentRoots), node: ownPss(agent.pid), peer: pssOf([peer.pid ?? 0]) };
 
   peer.kill('SIGKILL');
   await agent.stop();
@@ -55,7 +55,7 @@ export async function measureIdle(parent: string, minutes: number): Promise<Meas
     {
       what: `memory of an idle agent after ${minutes} min: PSS of all its processes`,
       value: `${mb(memory.agent)} (ratio ${ratio.toFixed(2)})`,
-      beside: `MQTT client ${mb(memory.peer)}; the agent's Node alone ${mb(memory.alone)}`,
+      beside: `MQTT client ${mb(memory.peer)}; the agent's Node alone ${mb(memory.node)}`,
       target: `≤ ${MEMORY}×`,
       met: ratio <= MEMORY,
     },

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { measureIdle } from './idle.ts';
 import { measureJobRate } from './job-rate.ts';
 import { type Measured, machine, printTable } from './report.ts';
+import { measureSimulatedAgents } from './simulated-agents.ts';
 import { measureTaskLatency } from './task-latency.ts';
 
 interface BenchOptions {
@@ -10,6 +11,8 @@ interface BenchOptions {
   readonly folder: string;
   /** Length of the idle measurement. */
   readonly minutes: number;
+  /** How many are simulated. */
+  readonly agents: number;
 }
 
 interface Part {
@@ -21,16 +24,24 @@ const PARTS: Readonly<Record<string, Part>> = {
   jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder }) => measureJobRate(folder) },
   latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
   idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes) },
+  agents: { title: 'Many agents, one master', measure: ({ folder, agents }) => measureSimulatedAgents(folder, agents) },
 };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { folder: { type: 'string', default: tmpdir() }, minutes: { type: 'string', default: '2' } },
+  options: {
+    folder: { type: 'string', default: tmpdir() },
+    minutes: { type: 'string', default: '2' },
+    agents: { type: 'string', default: '1000' },
+  },
 });
 const wanted = positionals.length > 0 ? positionals : Object.keys(PARTS);
 console.log(machine());
 for (const name of wanted) {
   const part = PARTS[name];
   if (part === undefined) throw new Error(`there is no part ${name}; there are: ${Object.keys(PARTS).join(', ')}`);
-  printTable(part.title, await part.measure({ folder: values.folder, minutes: Number(values.minutes) }));
+  printTable(
+    part.title,
+    await part.measure({ folder: values.folder, minutes: Number(values.minutes), agents: Number(values.agents) }),
+  );
 }

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 /** Proportional set size (proc(5), smaps_rollup) of these processes and everything below them, in kB. */
 export function pssOf(roots: readonly number[]): number {
-  return [...withDescendants(roots)].reduce((sum, pid) => sum + pss(pid), 0);
+  return [...withDescendants(roots)].reduce((sum, pid) => sum + ownPss(pid), 0);
 }
 
 /** Processor time of a process so far, in milliseconds: fields 14 and 15 of proc(5) stat, in hundredths of a second. */
@@ -11,7 +11,8 @@ export function processorMs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-function pss(pid: number): number {
+/** Of one process, in kB. */
+export function ownPss(pid: number): number {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
   return Number(/^Pss: +(\d+) kB$/m.exec(text)?.[1] ?? Number.NaN);
 }

@@ -58,11 +58,31 @@ export async function startAgentPart(
 
 type Source = 'stdout' | 'stderr';
 
+/** A measurement that fails, or is interrupted, leaves nothing running; launchers outlive their agents. */
+const started = new Map<ChildProcess, string>();
+process.once('exit', () => {
+  for (const [child, data] of started) {
+    child.kill('SIGKILL');
+    const launcher = launcherPid({ data });
+    if (launcher !== undefined) signal(launcher, 'SIGKILL');
+  }
+});
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(1));
+
+function signal(pid: number, name: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, name);
+  } catch {
+    return false;
+  }
+}
+
 function start(argv: readonly string[], data: string) {
   const log = `${data}.log`;
   const descriptor = openSync(log, 'w');
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', descriptor] });
   closeSync(descriptor);
+  started.set(child, data);
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   let said = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -91,25 +111,22 @@ async function stop(child: ChildProcess, ended: Promise<void>): Promise<void> {
   const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
   await ended;
   clearTimeout(timer);
+  started.delete(child);
 }
 
 /** Ends the launcher process that an agent leaves behind on purpose: it is the bench that has no more use for it. */
 export async function endLauncher(agent: Part): Promise<void> {
   const pid = launcherPid(agent);
   if (pid === undefined) return;
-  try {
-    process.kill(pid, 'SIGTERM');
-    for (;;) {
-      process.kill(pid, 0);
-      await pause(5);
-    }
-  } catch {
-    // It is gone.
-  }
+  signal(pid, 'SIGTERM');
+  while (signal(pid, 0)) await pause(5);
 }
 
-/** The bash process that starts an agent's tasks. */
-export function launcherPid(agent: Part): number | undefined {
-  const [first = ''] = readFileSync(join(agent.data, 'launcher/launcher.pid'), 'utf8').split(' ');
-  return first === '' ? undefined : Number(first);
+/** The bash process that starts an agent's tasks; undefined where there is none. */
+export function launcherPid({ data }: Pick<Part, 'data'>): number | undefined {
+  try {
+    return Number(readFileSync(join(data, 'launcher/launcher.pid'), 'utf8').split(' ')[0]);
+  } catch {
+    return undefined;
+  }
 }

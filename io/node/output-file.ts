@@ -10,7 +10,7 @@ import {
   watch,
   writeSync,
 } from 'node:fs';
-import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { OutputChunk, OutputFile } from '../output-file.ts';
 import { StorageError } from '../storage.ts';
@@ -79,10 +79,13 @@ class NodeOutputFile implements OutputFile {
 
   cut(): Promise<boolean | undefined> {
     return this.#next(async () => {
-      const { size } = await stat(this.#path);
-      const { base } = await this.#look(size);
-      // As long as nothing was dropped the whole cap is for what there is.
-      if (size <= (base.live > 0 ? this.#half : 2 * this.#half)) return false;
+      const live = statSync(this.#path, { throwIfNoEntry: false });
+      if (live === undefined) return undefined;
+      const { size } = live;
+      // The usual case, of every running task once a second: small, and not one that we follow.
+      if (size <= this.#half && this.#base === undefined) return false;
+      await this.#look(size);
+      if (size <= this.#half) return false;
       await withFile(this.#path, (file) => this.#copyTail(file, size));
       this.#truncate(size);
       return true;

@@ -82,8 +82,11 @@ class NodeOutputFile implements OutputFile {
       const live = statSync(this.#path, { throwIfNoEntry: false });
       if (live === undefined) return undefined;
       const { size } = live;
-      // The usual case, of every running task once a second: small, and not one that we follow.
-      if (size <= this.#half && this.#base === undefined) return false;
+      // The usual case, of every running task once a second: it is small, and nothing was dropped from it.
+      if (size <= this.#half && size >= this.#seen && this.#base === undefined) {
+        this.#seen = size;
+        return false;
+      }
       await this.#look(size);
       if (size <= this.#half) return false;
       await withFile(this.#path, (file) => this.#copyTail(file, size));

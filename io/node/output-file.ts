@@ -87,8 +87,9 @@ class NodeOutputFile implements OutputFile {
         this.#seen = size;
         return false;
       }
-      await this.#look(size);
-      if (size <= this.#half) return false;
+      const { base } = await this.#look(size);
+      // As long as nothing was dropped the whole cap is for what there is.
+      if (size <= (base.live > 0 ? this.#half : 2 * this.#half)) return false;
       await withFile(this.#path, (file) => this.#copyTail(file, size));
       this.#truncate(size);
       return true;

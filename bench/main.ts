@@ -38,7 +38,6 @@ const { values, positionals } = parseArgs({
   },
 });
 const wanted = positionals.length > 0 ? positionals : Object.keys(PARTS);
-console.log(machine());
 for (const name of wanted) {
   const part = PARTS[name];
   if (part === undefined) throw new Error(`there is no part ${name}; there are: ${Object.keys(PARTS).join(', ')}`);

@@ -1,4 +1,4 @@
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 
 /** One thing measured, beside what it is compared with in the same run. */
 export interface Measured {
@@ -29,11 +29,11 @@ export function printTable(heading: string, rows: readonly Measured[]): void {
   console.log([`\n## ${heading}\n`, line(header), rule, ...body.map(line), ''].join('\n'));
 }
 
-/** The machine under all numbers of a run. */
+/** The machine under all numbers of a run, and how busy others kept it in the minute before. */
 export function machine(): string {
   const [cpu] = cpus();
   const memory = `${(totalmem() / 2 ** 30).toFixed(0)} GB`;
-  return `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${memory}, Linux ${release()}, Node ${process.version}`;
+  return `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${memory}, Linux ${release()}, Node ${process.version}, load ${loadavg()[0]?.toFixed(1)}`;
 }
 
 /** The value below which the part `q` (0 to 1) of the values lies. */

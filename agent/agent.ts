@@ -22,6 +22,8 @@ import { Outbox } from './updates/outbox.ts';
 
 /** How often the machine is looked at again. */
 const PROBE_MS = 300_000;
+/** How long the word that a launch was accepted may wait: a report about the run, which comes sooner, says it as well. */
+const ANSWER_MS = 100;
 
 export interface AgentOptions {
   readonly name: string;
@@ -61,8 +63,11 @@ export interface Agent {
  * it has accepted goes on without a master, and after a reboot too, where the restart policy says so.
  */
 export async function startAgent(options: AgentOptions): Promise<Agent | Fault> {
-  const durable = await DurableState.open(options.storage, (error) => {
-    options.onFailed(new Fault('DISK', `the data folder of agent ${options.name} failed: ${String(error)}`));
+  const durable = await DurableState.open({
+    storage: options.storage,
+    clock: options.clock,
+    onFailed: (error) =>
+      options.onFailed(new Fault('DISK', `the data folder of agent ${options.name} failed: ${String(error)}`)),
   });
   if (durable instanceof Fault) return durable;
   const agent = durable.state.agent ?? randomWord(options.random, 12);
@@ -84,6 +89,9 @@ class RunningAgent implements Agent {
   readonly #sent = new Map<string, { run: string; sequence: number }>();
   /** Launches that are on their way to the disk, and the grace of a kill that came meanwhile. */
   readonly #accepting = new Map<string, { killMs: number | undefined }>();
+  /** Accepted, and neither said so nor reported on, by run. */
+  readonly #unanswered = new Map<string, TaskKey>();
+  #answering: Timer | undefined;
   /** Declared gone: it ends when its last task has. */
   #gone: Fault | undefined;
   #flushing = false;
@@ -162,6 +170,7 @@ class RunningAgent implements Agent {
 
   async stop(): Promise<void> {
     this.#retry?.cancel();
+    this.#answering?.cancel();
     this.#probing?.cancel();
     this.#runs.stop();
     this.#streams.stop();
@@ -207,15 +216,12 @@ class RunningAgent implements Agent {
       if (!runs.has(name) && !this.#accepting.has(name)) fresh.set(name, launch);
     }
     const refused = await this.#promise(fresh, epoch);
-    const accepted = refused === undefined ? [...known, ...fresh.values()] : known;
-    if (epoch === this.#durable.state.epoch && (accepted.length > 0 || refused !== undefined)) {
-      this.#session.send({
-        type: 'ACCEPTED',
-        epoch,
-        tasks: accepted.map(keyOf),
-        refused:
-          refused === undefined ? [] : [...fresh.values()].map((launch) => ({ ...keyOf(launch), fault: refused })),
-      });
+    if (epoch === this.#durable.state.epoch) {
+      this.#answer(refused === undefined ? [...known, ...fresh.values()] : known);
+      if (refused !== undefined) {
+        const faults = [...fresh.values()].map((launch) => ({ ...keyOf(launch), fault: refused }));
+        this.#session.send({ type: 'ACCEPTED', epoch, tasks: [], refused: faults });
+      }
     }
     // A launch that comes again may be about a run whose reports were not heard.
     for (const launch of known) this.#outbox.resend(nameOf(launch));
@@ -229,6 +235,21 @@ class RunningAgent implements Agent {
       if (killMs !== undefined) this.#runs.kill(run, killMs);
       else if (this.#gone !== undefined) this.#runs.kill(run, launch.info.killGraceMs);
     }
+  }
+
+  /** Says that these were accepted, unless a report about them says it before. */
+  #answer(launches: readonly Launch[]): void {
+    for (const launch of launches) this.#unanswered.set(nameOf(launch), keyOf(launch));
+    if (launches.length === 0 || this.#answering !== undefined) return;
+    this.#answering = this.#options.clock.after(ANSWER_MS, () => {
+      this.#answering = undefined;
+      const tasks = [...this.#unanswered.values()];
+      this.#unanswered.clear();
+      for (const part of cut(tasks, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
+        if (part.length > 0)
+          this.#session.send({ type: 'ACCEPTED', epoch: this.#durable.state.epoch, tasks: part, refused: [] });
+      }
+    });
   }
 
   /** Makes launches durable; the fault if it cannot. They are `#accepting` until the caller has started them. */
@@ -328,6 +349,7 @@ class RunningAgent implements Agent {
     for (const updates of cut(due, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
       if (updates.length > 0) this.#session.send({ type: 'UPDATE', epoch: this.#durable.state.epoch, updates });
     }
+    for (const { framework, task, attempt } of due) this.#unanswered.delete(runName(framework, task, attempt));
     const next = this.#outbox.nextMs();
     if (next !== undefined)
       this.#retry = clock.after(Math.max(1, Math.ceil(next - clock.monotonic())), () => this.#sendDue());

@@ -1,6 +1,7 @@
+import type { Clock, Timer } from '../io/clock.ts';
 import { type Journal, openJournal } from '../io/journal.ts';
 import { type Storage, StorageError } from '../io/storage.ts';
-import { Fault } from '../protocol/faults.ts';
+import { assert, Fault } from '../protocol/faults.ts';
 import { type CheckpointRecord, encodeRecord } from './checkpoint/records.ts';
 import { type AgentState, applyRecord, recover, stateSlices } from './checkpoint/state.ts';
 
@@ -8,6 +9,22 @@ const FOLDER = 'checkpoint';
 const SEGMENT_BYTES = 262_144;
 /** Of records since the last snapshot. */
 const COMPACT_BYTES = 2 * 1_048_576;
+
+export interface DurableStateOptions {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  /** Any failure of the disk but that it is full. */
+  readonly onFailed: (error: unknown) => void;
+}
+
+interface Gathered {
+  readonly records: CheckpointRecord[];
+  readonly durable: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+  dueMs: number;
+  timer: Timer | undefined;
+}
 
 /**
  * The agent's state and the journal behind it. A full disk ends a journal: it is opened again, with the state as it
@@ -26,21 +43,25 @@ export class DurableState {
   #compactAbove = COMPACT_BYTES;
   /** Said with the next records: losing it costs one repeated message. */
   #lazy: CheckpointRecord[] = [];
+  /** {@link commitWithin}: written together with whatever is written next, at the latest when the timer says so. */
+  #gathered: Gathered | undefined;
+  readonly #clock: Clock;
 
-  private constructor(storage: Storage, journal: Journal, state: AgentState, onFailed: (error: unknown) => void) {
+  private constructor({ storage, clock, onFailed }: DurableStateOptions, journal: Journal, state: AgentState) {
     this.#storage = storage;
+    this.#clock = clock;
     this.#journal = journal;
     this.state = state;
     this.#onFailed = onFailed;
   }
 
-  static async open(storage: Storage, onFailed: (error: unknown) => void): Promise<DurableState | Fault> {
-    const opened = await openJournal(storage, FOLDER, { segmentBytes: SEGMENT_BYTES });
+  static async open(options: DurableStateOptions): Promise<DurableState | Fault> {
+    const opened = await openJournal(options.storage, FOLDER, { segmentBytes: SEGMENT_BYTES });
     if ('refused' in opened) return damaged(`${opened.path} at byte ${opened.position}: ${opened.message}`);
     const { snapshot = [], records } = opened.recovered;
     try {
       const state = recover([...snapshot, ...records.map(({ bytes }) => bytes)]);
-      return new DurableState(storage, opened.journal, state, onFailed);
+      return new DurableState(options, opened.journal, state);
     } catch (error) {
       await opened.journal.close();
       return damaged(`${FOLDER}: ${error instanceof Error ? error.message : String(error)}`);
@@ -51,6 +72,21 @@ export class DurableState {
   commit(records: readonly CheckpointRecord[]): Promise<void> {
     for (const record of records) applyRecord(this.state, record);
     return this.#append(records);
+  }
+
+  /** As {@link commit}, but the disk may wait up to `ms` for more to write: what is in no hurry costs no sync of its own. */
+  commitWithin(ms: number, records: readonly CheckpointRecord[]): Promise<void> {
+    if (ms <= 0) return this.commit(records);
+    for (const record of records) applyRecord(this.state, record);
+    const gathered = this.#gather();
+    gathered.records.push(...records);
+    const dueMs = this.#clock.monotonic() + ms;
+    if (dueMs < gathered.dueMs) {
+      gathered.timer?.cancel();
+      gathered.dueMs = dueMs;
+      gathered.timer = this.#clock.after(ms, () => void this.#append([]).catch(() => undefined));
+    }
+    return gathered.durable;
   }
 
   /** Takes records into the state once they are durable; until then nothing is promised. For what must come before an act. */
@@ -66,11 +102,36 @@ export class DurableState {
   }
 
   async close(): Promise<void> {
-    if (this.#lazy.length > 0 && this.#journal !== undefined) await this.#append([]).catch(() => undefined);
+    if (this.#journal !== undefined) await this.#append([]).catch(() => undefined);
     await this.#journal?.close();
   }
 
+  #gather(): Gathered {
+    if (this.#gathered !== undefined) return this.#gathered;
+    let settle: Pick<Gathered, 'resolve' | 'reject'> | undefined;
+    const durable = new Promise<void>((resolve, reject) => {
+      settle = { resolve, reject };
+    });
+    assert(settle !== undefined, 'a promise calls its executor at once');
+    this.#gathered = { ...settle, durable, records: [], dueMs: Number.POSITIVE_INFINITY, timer: undefined };
+    return this.#gathered;
+  }
+
   async #append(records: readonly CheckpointRecord[]): Promise<void> {
+    const gathered = this.#gathered;
+    this.#gathered = undefined;
+    gathered?.timer?.cancel();
+    try {
+      await this.#appendNow([...(gathered?.records ?? []), ...records]);
+      // Before our own caller hears: what was said first is heard first.
+      gathered?.resolve();
+    } catch (error) {
+      gathered?.reject(error);
+      throw error;
+    }
+  }
+
+  async #appendNow(records: readonly CheckpointRecord[]): Promise<void> {
     const journal = this.#journal ?? (await this.#reopen());
     const all = [...this.#lazy, ...records].map(encodeRecord);
     this.#lazy = [];

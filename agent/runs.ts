@@ -15,6 +15,9 @@ import { LASTING_MS } from './tasks/restart-back-off.ts';
 
 /** How often a task without a supervisor is asked after. */
 const UNSUPERVISED_MS = 1_000;
+/** The longest that a report waits for company, and how many runs there are for each millisecond that an end waits. */
+const GATHER_MS = 20;
+const RUNS_PER_MS = 8;
 /** A start that the full disk did not take is tried again after this long. */
 const DISK_RETRY_MS = 30_000;
 /** A wall clock before this (2023-11-14) was never synchronised: the board woke up in 1970, or at its image's date. */
@@ -388,8 +391,7 @@ export class Runs {
       live.timer?.cancel();
       this.#live.delete(run.run);
     }
-    // Reports of one turn of the loop become durable together, then go out.
-    durable.commit([{ kind: 'STATUS', run: run.run, status }]).then(
+    durable.commitWithin(this.#patience(ended), [{ kind: 'STATUS', run: run.run, status }]).then(
       () => this.#listener.reported(run.run, status),
       (error: unknown) => {
         log.error('report not written', { run: run.run, error: String(error) });
@@ -403,6 +405,15 @@ export class Runs {
       if (longest > LIMITS.outputBytes) void this.#cuts.cut(this.folderOf(run));
       this.#listener.startEnded(run.run);
     }
+  }
+
+  /**
+   * How long a report may wait for others, to be written and sent with them. A beginning that is told with the end of a
+   * short task costs nothing of its own. An end goes out at once, unless so many run that one more or less hardly matters:
+   * then a machine that is busy with them is not kept busy with telling.
+   */
+  #patience(ended: boolean): number {
+    return ended ? Math.min(GATHER_MS, Math.floor(this.#live.size / RUNS_PER_MS)) : GATHER_MS;
   }
 
   async #sizes(run: Run): Promise<{ stdout: number; stderr: number } | undefined> {

@@ -242,8 +242,7 @@ class SegmentedJournal implements Journal {
     for (const [back, pending] of batch.entries()) {
       end = putFrame(bytes, end, pending.bytes, this.#durable + back, back, this.#storage.crc32);
     }
-    await this.#file.write(this.#position, bytes);
-    await this.#file.sync();
+    await this.#file.writeDurably(this.#position, bytes);
     this.#position += bytes.length;
     this.#size = Math.max(this.#size, this.#position);
     this.#durable += batch.length;

@@ -38,6 +38,8 @@ export interface RandomAccessFile {
   read(position: number, length: number): Promise<Uint8Array>;
   /** Writes all of `bytes` at `position`; durable only after `sync`. */
   write(position: number, bytes: Uint8Array): Promise<void>;
+  /** Writes all of `bytes` at `position`; durable when it resolves. Says nothing of what `write` wrote before. */
+  writeDurably(position: number, bytes: Uint8Array): Promise<void>;
   /** Makes every write so far durable (fdatasync). */
   sync(): Promise<void>;
   /** Cuts the file to `size`; durable only after `sync`. */

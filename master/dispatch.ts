@@ -6,6 +6,9 @@ import type { AgentSessions } from './agent-sessions.ts';
 import type { Leader } from './leader.ts';
 import { type AgentRecord, type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 
+/** Nobody waits for an acknowledgement: those of this long go out together. */
+const ACKNOWLEDGE_MS = 50;
+
 /**
  * Carries what is committed to the agents, again and again until it is answered: launches until ACCEPTED, kills until
  * the task has ended, acknowledgements once an update (an update that comes again is acknowledged again).
@@ -22,6 +25,7 @@ export class Dispatch {
   /** Launches the agent has made durable, in this term. */
   readonly #answered = new Set<string>();
   #timer: Timer | undefined;
+  #acknowledging: Timer | undefined;
 
   constructor(leader: Leader, sessions: AgentSessions) {
     this.#leader = leader;
@@ -30,6 +34,7 @@ export class Dispatch {
 
   stop(): void {
     this.#timer?.cancel();
+    this.#acknowledging?.cancel();
   }
 
   launch(task: TaskRecord): void {
@@ -42,6 +47,13 @@ export class Dispatch {
 
   acknowledge(agent: string, uuid: string): void {
     push(this.#acknowledged, agent, uuid);
+    this.#acknowledging ??= this.#leader.world.clock.after(ACKNOWLEDGE_MS, () => {
+      this.#acknowledging = undefined;
+      this.#each(this.#acknowledged, (record, uuids) => {
+        for (const updates of cut(uuids, LIMITS.partBytes, LIMITS.tasksPerMessage))
+          this.#sessions.command(record, { type: 'ACKNOWLEDGE', updates });
+      });
+    });
   }
 
   /** The agent has it, durably. */
@@ -83,10 +95,6 @@ export class Dispatch {
       for (const part of cut(kills, LIMITS.partBytes, LIMITS.tasksPerMessage))
         this.#sessions.command(agent, { type: 'KILL', tasks: part });
       this.#waiting.add(agent.agent);
-    });
-    this.#each(this.#acknowledged, (agent, uuids) => {
-      for (const updates of cut(uuids, LIMITS.partBytes, LIMITS.tasksPerMessage))
-        this.#sessions.command(agent, { type: 'ACKNOWLEDGE', updates });
     });
     this.#arm();
   }

@@ -272,6 +272,8 @@ export class Reactions {
   #showTask(task: TaskRecord): void {
     const key = taskKey(task.framework, task.info.task, task.info.attempt);
     this.#state.task(
+      task.framework,
+      task.info.task,
       () => taskView(this.#operators, this.#desk.leader.registry.tasks.get(key) ?? task),
       isTerminal(task.state),
     );
@@ -284,6 +286,7 @@ export class Reactions {
 
   #showFinished(key: string): void {
     const ended = this.#desk.leader.registry.finished.get(key);
-    if (ended !== undefined) this.#state.task(() => finishedView(this.#operators, ended), true);
+    if (ended !== undefined)
+      this.#state.task(ended.framework, ended.task, () => finishedView(this.#operators, ended), true);
   }
 }

@@ -37,8 +37,7 @@ export class StateTree {
   }
 
   /** A task; of ended ones the newest 1,000 stay. */
-  task(view: () => TaskView, ended: boolean): void {
-    const { framework, id } = view();
+  task(framework: string, id: string, view: () => TaskView, ended: boolean): void {
     const rest = framework === 'batch' ? `tasks/${id}` : `tasks/${framework}/${id}`;
     this.touch(rest, () => shownTask(view()));
     if (!ended) {

@@ -9,6 +9,18 @@ for (const name of readdirSync(folder)) {
   if (/^chunk-.*\.js$/.test(name)) rmSync(join(folder, name));
 }
 
+/** What MQTT.js and cbor-x carry and we never call: 200 kB that every agent would parse and keep (docs/decisions/0010-lean-bundle.md). */
+const alias = {
+  // Node's own streams, copied for browsers; Node's are there already.
+  'readable-stream': 'node:stream',
+  // Prints where the variable DEBUG says so, and looks at the terminal for that; we log by ourselves.
+  debug: './tools/bundled/no-debug.cjs',
+  // Timers in a web worker. `timerVariant: 'native'` (io/node/mqtt-bus.ts) never calls them.
+  'worker-timers': './tools/bundled/no-worker-timers.cjs',
+  // A native decoder, which no bundle can carry.
+  'cbor-extract': './tools/bundled/no-cbor-extract.cjs',
+};
+
 await build({
   entryPoints: { main: 'cli/main.ts' },
   outdir: folder,
@@ -21,6 +33,7 @@ await build({
   minifyWhitespace: true,
   minifySyntax: true,
   legalComments: 'none',
+  alias,
   // Some dependencies are CommonJS, and ask for Node's own modules by `require`.
   banner: {
     js: "import { createRequire as requireOf } from 'node:module';const require = requireOf(import.meta.url);",

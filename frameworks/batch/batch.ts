@@ -30,6 +30,8 @@ import { Watchers } from './watchers.ts';
 const MOST_DETAILS = 10_000;
 const TRIM_MS = 3_600_000;
 const STORE_AGAIN_MS = 5_000;
+/** Between two writings of one job: its progress is told as it is then, and acknowledged thereafter. */
+const STORE_PAUSE_MS = 50;
 /** Messages that wait while the jobs are read; clients and masters repeat what is dropped. */
 const MOST_EARLY = 10_000;
 
@@ -71,6 +73,7 @@ export class Batch implements Scheduler, BatchJobs {
   readonly #toWrite = new Set<JobRecord>();
   readonly #delays = new Set<Timer>();
   #turn: Timer | undefined;
+  #writing: Timer | undefined;
   #trim: Timer | undefined;
 
   constructor({ clock, log }: BatchOptions) {
@@ -288,11 +291,26 @@ export class Batch implements Scheduler, BatchJobs {
       this.#kills.clear();
       for (const owner of this.#awake) this.#roles.wants(driver, owner);
       this.#awake.clear();
-      const records = [...this.#toWrite];
-      this.#toWrite.clear();
-      for (const record of records)
-        record.write(driver).then((fault) => this.#storeFailed(driver, fault, record), rethrow);
+      this.#writeDue(driver);
     });
+  }
+
+  #writeDue(driver: SchedulerDriver): void {
+    const now = this.clock.monotonic();
+    let next = Number.POSITIVE_INFINITY;
+    for (const record of this.#toWrite) {
+      const due = record.writtenMs + STORE_PAUSE_MS;
+      if (due > now) {
+        next = Math.min(next, due);
+        continue;
+      }
+      this.#toWrite.delete(record);
+      record.writtenMs = now;
+      record.write(driver).then((fault) => this.#storeFailed(driver, fault, record), rethrow);
+    }
+    this.#writing?.cancel();
+    if (next < Number.POSITIVE_INFINITY)
+      this.#writing = this.clock.after(Math.ceil(next - now), () => this.#writeDue(driver));
   }
 
   #storeFailed(driver: SchedulerDriver, fault: Fault | undefined, record?: JobRecord): void {
@@ -376,6 +394,7 @@ export class Batch implements Scheduler, BatchJobs {
     this.#reconciliation.stop();
     this.#turn?.cancel();
     this.#turn = undefined;
+    this.#writing?.cancel();
     for (const timer of this.#delays) timer.cancel();
     this.#delays.clear();
     for (const { job } of this.records.values()) this.#pending.forget(job.owner);

@@ -21,6 +21,8 @@ export class JobRecord {
   readonly job: Job;
   /** Undefined once it has ended. */
   live: LiveJob | undefined;
+  /** When its last writing began, in monotonic milliseconds. */
+  writtenMs = Number.NEGATIVE_INFINITY;
   readonly #versions: Map<string, number>;
   readonly #dirty = new Set<number>();
   #stateDirty = false;

@@ -61,8 +61,6 @@ export class Reconciliation {
   }
 
   #ask(driver: SchedulerDriver, believed: () => Believed[], attempt: number): void {
-    driver.reconcileTasks();
-    driver.reconcileTasks([...believed(), { task: END }]);
     this.#timer?.cancel();
     this.#timer = this.#clock.after(AGAIN_MS, () => {
       if (attempt < MOST_TRIES) {
@@ -72,6 +70,9 @@ export class Reconciliation {
       this.#log?.warn('reconciliation-unanswered', { framework: driver.name, tries: attempt });
       this.#finish();
     });
+    // Last: over an in-process bus the answer comes before these return.
+    driver.reconcileTasks();
+    driver.reconcileTasks([...believed(), { task: END }]);
   }
 
   #finish(): void {

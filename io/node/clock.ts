@@ -25,9 +25,18 @@ class SystemTimer implements Timer {
   }
 }
 
+/**
+ * The next turn of the event loop: Node's shortest timer takes a millisecond, and a task passes through several. It is
+ * not unref'ed, for the loop would wait for some other event before it; it keeps the process alive for that turn.
+ */
+function nextTurn(callback: () => void): Timer {
+  const handle = setImmediate(callback);
+  return { cancel: () => clearImmediate(handle) };
+}
+
 /** The clocks of this machine. `monotonic` counts from the start of the process and stands still while the machine sleeps. */
 export const systemClock: Clock = {
   monotonic: () => performance.now(),
   wall: () => Date.now(),
-  after: (ms, callback) => new SystemTimer(ms, callback),
+  after: (ms, callback) => (ms === 0 ? nextTurn(callback) : new SystemTimer(ms, callback)),
 };

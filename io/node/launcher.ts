@@ -130,7 +130,7 @@ class NodeLauncher implements Launcher {
     this.#open();
     const script = runScript(task);
     try {
-      await makeFolder(join(folder, 'work'), { recursive: true, mode: 0o700 });
+      await makeTaskFolder(folder);
       await writeRun(join(folder, 'run'), 'wx', script).catch(async (error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error;
         // Left by an agent that was killed meanwhile, perhaps half of it. Replaced at one stroke, for it may be running.
@@ -165,10 +165,10 @@ class NodeLauncher implements Launcher {
   async signal(folder: string, signal: TaskSignal): Promise<boolean> {
     const identity = await this.#identity(folder);
     if (identity === undefined || identity.boot !== this.#boot) return false;
+    // The usual case at the end of a task, with one system call: nobody is left, its leader included.
+    if (!isGroup(identity.pid)) return false;
     const leader = findProcess(identity.pid);
     if (leader !== undefined) return leader.start === identity.start && sendToGroup(identity.pid, signal);
-    // The usual case at the end of a task, with one system call: nobody is left.
-    if (!isGroup(identity.pid)) return false;
     // No process has the number, so whoever is in the group joined before the leader ended, or descends from one who
     // did; but the number may have been used by another leader in between, who is gone too.
     const path = this.#path(folder);
@@ -414,6 +414,19 @@ function inherited(environment: NodeJS.ProcessEnv): Record<string, string> {
     if (value !== undefined) kept[name] = value;
   }
   return kept;
+}
+
+/** Most often all but the last two levels are there: each level is a trip to the thread pool, and Node's `recursive` begins at the wrong end. */
+async function makeTaskFolder(folder: string): Promise<void> {
+  for (const level of [dirname(folder), folder, join(folder, 'work')]) {
+    try {
+      await makeFolder(level, { mode: 0o700 });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') await makeFolder(level, { recursive: true, mode: 0o700 });
+      else if (code !== 'EEXIST') throw error;
+    }
+  }
 }
 
 async function writeRun(path: string, flags: 'w' | 'wx', script: string): Promise<void> {

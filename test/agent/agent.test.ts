@@ -90,6 +90,8 @@ test('a repeated launch starts nothing and is answered again', async (t) => {
   for (let again = 0; again < 5; again++) world.master.command({ type: 'RUN', tasks: [{ framework: 'batch', info }] });
   await world.until(() => world.master.ended('a'));
   await world.clock.advance(60_000);
+  const answered = () => world.master.of('ACCEPTED').flatMap(({ tasks }) => tasks).length;
+  const before = answered();
   world.master.command({
     type: 'RUN',
     tasks: [
@@ -100,8 +102,8 @@ test('a repeated launch starts nothing and is answered again', async (t) => {
   await world.clock.advance(60_000);
   t.deepEqual([...world.made.keys()], ['batch/a.0/0']);
   t.deepEqual(world.master.states('a'), ['TASK_RUNNING', 'TASK_FINISHED']);
-  const answered = world.master.of('ACCEPTED').flatMap(({ tasks }) => tasks);
-  t.true(answered.length >= 7);
+  // No report says it any more: the answer is a word of its own.
+  t.true(answered() > before);
 });
 
 test('restarts: on-failure until it succeeds, always until killed, with growing pauses and numbers of their own', async (t) => {

@@ -121,6 +121,17 @@ export const STORAGE_CHECKS: Readonly<Record<string, Check>> = {
     t.is(text(await start().read('folder/file')), 'hi\0\0\0t');
   },
 
+  'what is written durably is there for the next run, mixed with other writes': async (t, { start }) => {
+    const file = await start().open('folder/file');
+    await file.write(0, bytes('.....there'));
+    await file.writeDurably(0, bytes('hi'));
+    await file.writeDurably(12, bytes('!'));
+    t.is(text(await file.read(0, 100)), 'hi...there\0\0!');
+    await file.sync();
+    await file.close();
+    t.is(text(await start().read('folder/file')), 'hi...there\0\0!');
+  },
+
   'open keeps what is there': async (t, { start }) => {
     await start().replace('file', bytes('kept'));
     const file = await start().open('file');

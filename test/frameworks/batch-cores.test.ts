@@ -14,6 +14,7 @@ import {
 import { createLiveJob, type LiveJob } from '../../frameworks/batch/live-job.ts';
 import { PendingJobs, PendingTasks } from '../../frameworks/batch/pending-tasks.ts';
 import { placeTasks } from '../../frameworks/batch/placement.ts';
+import { Reconciliation } from '../../frameworks/batch/reconciliation.ts';
 import {
   blockOf,
   blocksOf,
@@ -31,6 +32,8 @@ import { contains, subtract } from '../../protocol/resource-arithmetic.ts';
 import { parseResources, type Resources } from '../../protocol/resources.ts';
 import type { StatusEvent } from '../../protocol/scheduler.ts';
 import { REASONS, type Reason, TASK_STATES, type TaskState } from '../../protocol/task.ts';
+import type { SchedulerDriver } from '../../sdk/index.ts';
+import { VirtualClock } from '../sim/clock.ts';
 import { spec } from './batch-world.ts';
 
 test('index ranges are a set', (t) => {
@@ -277,4 +280,23 @@ test('pending tasks are those that wait, first the ones that come again', (t) =>
   t.is(pending.peek(), 2);
   cancel(job, 1);
   t.is(pending.peek(), undefined);
+});
+
+test('a reconciliation that is answered while it asks is asked once', (t) => {
+  const clock = new VirtualClock();
+  const reconciliation = new Reconciliation(clock, undefined);
+  let asked = 0;
+  const driver = {
+    reconcileTasks: (tasks: readonly { task: string }[] = []) => {
+      asked++;
+      for (const { task } of tasks) reconciliation.answered(task);
+    },
+  } as unknown as SchedulerDriver;
+  let done = 0;
+  reconciliation.begin(
+    driver,
+    () => [],
+    () => done++,
+  );
+  t.deepEqual([asked, done, clock.timers], [2, 1, 0]);
 });

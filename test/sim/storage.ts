@@ -130,6 +130,10 @@ export class SimulatedDisk {
         return inode.current.slice(position, position + length);
       },
       write: (position, bytes) => change(path, inode, position, bytes),
+      writeDurably: async (position, bytes) => {
+        await change(path, inode, position, bytes);
+        await sync(path, inode);
+      },
       sync: () => sync(path, inode),
       truncate: (size) => change(path, inode, size, undefined),
       close: () => step(),

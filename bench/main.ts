@@ -1,0 +1,48 @@
+import { tmpdir } from 'node:os';
+import { parseArgs } from 'node:util';
+import { measureCores } from './cores.ts';
+import { measureIdle } from './idle.ts';
+import { measureJobRate } from './job-rate.ts';
+import { type Measured, machine, printTable } from './report.ts';
+import { measureSimulatedAgents } from './simulated-agents.ts';
+import { measureTaskLatency } from './task-latency.ts';
+
+interface BenchOptions {
+  /** Where data folders are made: an ext4 folder is slow for a minute after many files were removed from it. */
+  readonly folder: string;
+  /** Length of the idle measurement. */
+  readonly minutes: number;
+  /** How many are simulated. */
+  readonly agents: number;
+}
+
+interface Part {
+  readonly title: string;
+  readonly measure: (options: BenchOptions) => Promise<Measured[]>;
+}
+
+const PARTS: Readonly<Record<string, Part>> = {
+  cores: { title: 'The pure cores', measure: () => measureCores() },
+  jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder }) => measureJobRate(folder) },
+  latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
+  idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes) },
+  agents: { title: 'Many agents, one master', measure: ({ folder, agents }) => measureSimulatedAgents(folder, agents) },
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    folder: { type: 'string', default: tmpdir() },
+    minutes: { type: 'string', default: '2' },
+    agents: { type: 'string', default: '1000' },
+  },
+});
+const wanted = positionals.length > 0 ? positionals : Object.keys(PARTS);
+for (const name of wanted) {
+  const part = PARTS[name];
+  if (part === undefined) throw new Error(`there is no part ${name}; there are: ${Object.keys(PARTS).join(', ')}`);
+  printTable(
+    part.title,
+    await part.measure({ folder: values.folder, minutes: Number(values.minutes), agents: Number(values.agents) }),
+  );
+}

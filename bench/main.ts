@@ -41,6 +41,7 @@ const wanted = positionals.length > 0 ? positionals : Object.keys(PARTS);
 for (const name of wanted) {
   const part = PARTS[name];
   if (part === undefined) throw new Error(`there is no part ${name}; there are: ${Object.keys(PARTS).join(', ')}`);
+  console.log(`\n${machine()}, data in ${values.folder}`);
   printTable(
     part.title,
     await part.measure({ folder: values.folder, minutes: Number(values.minutes), agents: Number(values.agents) }),

@@ -42,7 +42,7 @@ class Problem {
  * Reads a job from YAML, or JSON, which is a part of it. Faults: BAD_JOB, or the field's own, as
  * `FILE:line:column: what is wrong`. Unknown fields are wrong too.
  */
-export function readJobFile(job: string, text: string, file: string): JobSpec | Fault {
+export async function readJobFile(job: string, text: string, file: string): Promise<JobSpec | Fault> {
   const lines = new LineCounter();
   const at = (offset: number): string => {
     const { line, col } = lines.linePos(offset);
@@ -54,7 +54,7 @@ export function readJobFile(job: string, text: string, file: string): JobSpec | 
   const places = new Map<FieldName, Node>();
   const written = readFields(document.contents, places);
   if (written instanceof Problem) return new Fault('BAD_JOB', `${at(written.at)}: ${written.message}`, written.hint);
-  const spec = jobSpecOf(job, written);
+  const spec = await jobSpecOf(job, written);
   if (!('fault' in spec)) return spec;
   const field = fileField(spec.field);
   const place = places.get(field)?.range?.[0] ?? 0;

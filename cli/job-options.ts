@@ -18,6 +18,7 @@ export interface JobOptions {
   readonly retries?: string;
   readonly time?: string;
   readonly grace?: string;
+  readonly requeue?: boolean;
 }
 
 export function addJobOptions(command: Command): void {
@@ -34,18 +35,23 @@ export function addJobOptions(command: Command): void {
     .option('--constraint <c>', 'board==pi-5, arch~=arm.*, site!=roof, unique:hostname; may be repeated', gather)
     .option('--restart <when>', 'never, on-failure or always (default never)')
     .option('--retries <n>', 'new attempts after a failure (default 0)')
+    .option('--no-requeue', 'no new attempt either where one was lost to a reboot, a lost agent or a lost launch')
     .option('--time <duration>', 'longest run of an attempt; longer is exit code 124')
     .option('--grace <duration>', 'between SIGTERM and SIGKILL');
 }
 
 /** Makes the job. Faults name the option that is wrong. */
-export function specOfOptions(job: string, options: JobOptions, argv: readonly string[]): JobSpec | Fault {
+export async function specOfOptions(
+  job: string,
+  options: JobOptions,
+  argv: readonly string[],
+): Promise<JobSpec | Fault> {
   if (argv.length === 0)
     return new Fault('BAD_USAGE', 'there is no command to run', 'Write it behind --, as in mesq run -- echo hello.');
   const environment = environmentOf(options.env ?? []);
   if (environment instanceof Fault) return environment;
   const { env: _, constraint, ...rest } = options;
-  const made = jobSpecOf(job, {
+  const made = await jobSpecOf(job, {
     ...rest,
     argv,
     environment,

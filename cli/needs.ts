@@ -1,4 +1,3 @@
-import { parseConstraint } from '../protocol/constraints.ts';
 import { parseDuration } from '../protocol/duration.ts';
 import { check } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
@@ -39,7 +38,7 @@ export interface WrongField {
 }
 
 /** Makes the job that batch takes, or says which field is wrong and why. */
-export function jobSpecOf(job: string, written: WrittenJob): JobSpec | WrongField {
+export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSpec | WrongField> {
   const wrong: WrongField[] = [];
   const taken = <Value>(field: keyof WrittenJob, value: Value | Fault, otherwise: Value): Value => {
     if (!(value instanceof Fault)) return value;
@@ -48,7 +47,11 @@ export function jobSpecOf(job: string, written: WrittenJob): JobSpec | WrongFiel
   };
   const { name, argv, environment, constraints = [], time, grace, requeue } = written;
   const restart = taken('restart', restartOf(written.restart), 'never');
-  for (const text of constraints) taken<unknown>('constraints', parseConstraint(text), undefined);
+  if (constraints.length > 0) {
+    // A regular expression engine hangs on it, which most commands do without.
+    const { parseConstraint } = await import('../protocol/constraints.ts');
+    for (const text of constraints) taken<unknown>('constraints', parseConstraint(text), undefined);
+  }
   const fields = {
     job,
     ...(name === undefined ? {} : { name }),

@@ -27,7 +27,7 @@ export const run: Verb = {
   run: async (context, command) => {
     const { terminal, options } = context;
     const written = command.opts<JobOptions & { detach?: boolean; json?: boolean }>();
-    const spec = specOfOptions(terminal.randomWord(JOB_ID_LENGTH), jobPart(written), command.args);
+    const spec = await specOfOptions(terminal.randomWord(JOB_ID_LENGTH), jobPart(written), command.args);
     if (spec instanceof Fault) return spec;
     const connection = await context.connect();
     if (connection instanceof Fault) return connection;
@@ -41,7 +41,9 @@ export const run: Verb = {
 };
 
 function jobPart(written: JobOptions): JobOptions {
-  const { name, count, cpus, mem, disk, gpus, ports, env, constraint, restart, retries, time, grace } = written;
-  const part = { name, count, cpus, mem, disk, gpus, ports, env, constraint, restart, retries, time, grace };
+  const { name, count, cpus, mem, disk, gpus, ports, env, constraint, restart, retries, time, grace, requeue } =
+    written;
+  const needs = { name, count, cpus, mem, disk, gpus, ports, env, constraint };
+  const part = { ...needs, restart, retries, time, grace, requeue };
   return Object.fromEntries(Object.entries(part).filter(([, value]) => value !== undefined));
 }

@@ -17,7 +17,7 @@ export const submit: Verb = {
     if (text === undefined)
       return new Fault('BAD_JOB', `there is no file ${file}`, 'Check the path; - reads standard input.');
     const { readJobFile } = await import('./job-file.ts');
-    const spec = readJobFile(terminal.randomWord(JOB_ID_LENGTH), text, file === '-' ? 'standard input' : file);
+    const spec = await readJobFile(terminal.randomWord(JOB_ID_LENGTH), text, file === '-' ? 'standard input' : file);
     if (spec instanceof Fault) return spec;
     const connection = await context.connect();
     if (connection instanceof Fault) return connection;

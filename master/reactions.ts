@@ -67,9 +67,10 @@ export class Reactions {
         this.#dispatch.launch(event.task);
         return this.#showTask(event.task);
       case 'TASK_REFUSED': {
-        const { framework, role, agent, task, fault } = event;
-        this.#desk.offering.recover({ framework, role, agent, resources: task.info.resources }, 0);
-        this.#desk.offering.touch(agent);
+        const { framework, task, fault, known } = event;
+        this.#desk.offering.release(taskKey(framework, task.info.task, task.info.attempt));
+        if (known !== undefined && !isTerminal(known.state) && known.state !== 'TASK_UNREACHABLE')
+          this.#desk.offering.occupy(known);
         return dropped(this.#desk, framework, task.info, fault);
       }
       case 'TASK_UPDATED':
@@ -82,7 +83,7 @@ export class Reactions {
           event.task.info.task,
           `${event.task.info.task} runs on an agent and nobody here launched it`,
         );
-        this.#occupyOrphan(event.task);
+        this.#desk.offering.occupy(event.task);
         return this.#showTask(event.task);
       case 'TASK_FORGOTTEN':
         this.#dispatch.ended(event.key);
@@ -176,13 +177,7 @@ export class Reactions {
     if (task.state !== 'TASK_STAGING' && task.state !== 'TASK_UNREACHABLE') this.#dispatch.answered(key);
     if (tell) frameworks.update(task.framework, frameworks.statusOf(task));
     this.#lost.watch(key, task);
-    if (freed) {
-      offering.recover(
-        { framework: task.framework, role: task.role, agent: task.agent, resources: task.info.resources },
-        0,
-      );
-      offering.touch(task.agent);
-    }
+    if (freed) offering.release(key);
     this.#showTask(task);
     if (isTerminal(task.state))
       this.#feed.tell(
@@ -190,15 +185,6 @@ export class Reactions {
         task.info.task,
         `${task.info.task} ${task.state}${task.message === undefined ? '' : `: ${task.message}`}`,
       );
-  }
-
-  #occupyOrphan(task: TaskRecord): void {
-    this.#desk.offering.allocator.occupy({
-      framework: task.framework,
-      role: task.role,
-      agent: task.agent,
-      resources: task.info.resources,
-    });
   }
 
   #answer(request: string, body: (token: string | undefined) => object | Fault): void {

@@ -43,11 +43,13 @@ function base64(bytes: Uint8Array): string {
 
 /**
  * Reads CBOR, or JSON where the first byte is `{` (no CBOR map begins with it). Never throws: what cannot be read is
- * a fault BAD_ENCODING or TOO_LARGE.
+ * a fault BAD_ENCODING or TOO_LARGE. `most` is for what comes from our own disk.
  */
-export function decode(bytes: Uint8Array): { encoding: Encoding; value: unknown } | Fault {
-  if (bytes.length > LIMITS.payloadBytes)
-    return new Fault('TOO_LARGE', `a payload of ${bytes.length} bytes; the limit is ${LIMITS.payloadBytes}`);
+export function decode(
+  bytes: Uint8Array,
+  most: number = LIMITS.payloadBytes,
+): { encoding: Encoding; value: unknown } | Fault {
+  if (bytes.length > most) return new Fault('TOO_LARGE', `a payload of ${bytes.length} bytes; the limit is ${most}`);
   if (bytes.length === 0) return new Fault('BAD_ENCODING', 'an empty payload');
   const encoding: Encoding = bytes[0] === 0x7b ? 'json' : 'cbor';
   try {

@@ -170,6 +170,10 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       else leadership.message(address, payload);
     });
   }
+  // Somebody may clear what is retained (MQTT Explorer offers it): who leads is said again.
+  await bus.subscribe(topicOf(prefix, { kind: 'leader' }), 1, ({ payload }) => {
+    if (payload.length === 0 && leadership !== undefined) announce(world, registry, registry.term);
+  });
   durable.start();
 
   return {

@@ -14,7 +14,9 @@ import { type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
  */
 export class Offering {
   readonly allocator = new Allocator();
-  readonly book = new OfferBook();
+  readonly book = new OfferBook((offer) => this.onOffer(offer));
+  /** Told of every offer that is made or taken out. */
+  onOffer: (offer: string) => void = () => undefined;
   readonly #leader: Leader;
   readonly #frameworks: FrameworkSessions;
   #dirty: Set<string> | 'all' | undefined;
@@ -155,11 +157,11 @@ export class Offering {
     return `o${this.#leader.term}-${this.#minted}-${randomWord(this.#leader.world.random, 4)}`;
   }
 
-  #rescind(offers: OpenOffer[], tell: boolean): void {
+  #rescind(offers: OpenOffer[], tell: boolean, refuseMs = 0): void {
     const byFramework = new Map<string, string[]>();
     for (const offer of offers) {
       this.book.take(offer.offer);
-      this.allocator.recover(offer, 0, this.#now());
+      this.allocator.recover(offer, refuseMs, this.#now());
       const ids = byFramework.get(offer.framework);
       if (ids === undefined) byFramework.set(offer.framework, [offer.offer]);
       else ids.push(offer.offer);
@@ -192,7 +194,8 @@ export class Offering {
     this.#expiry = this.#leader.world.clock.after(Math.max(1, Math.ceil(next - this.#now())), () => {
       this.#expiry = undefined;
       const due = this.book.expired(this.#now());
-      this.#rescind(due, true);
+      // Whoever is silent has, for as long, no claim on what it let time out: else the emptiest share hoards by sleeping.
+      this.#rescind(due, true, this.#leader.world.times.offerMs);
       for (const { agent } of due) this.touch(agent);
       this.flush();
       this.#armExpiry();

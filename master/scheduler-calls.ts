@@ -88,7 +88,7 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
       return clients.reply(client, session, answer);
     }
     case 'SHOW':
-      return leader.show(call.things);
+      return leader.show(framework, call.things);
     case 'TEARDOWN':
       return leader.propose({ kind: 'REMOVE_FRAMEWORK', framework, nowMs: leader.wallMs() });
   }

@@ -61,6 +61,7 @@ export class Reactions {
         if (event.fresh)
           this.#feed.tell('framework-subscribed', event.framework, `framework ${event.framework} is new`);
         confirm(this.#desk, event.framework);
+        this.showCluster();
         return this.showFramework(event.framework);
       case 'FRAMEWORK_REMOVED':
         this.#desk.offering.rescindFrom(event.framework, true);

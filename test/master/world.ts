@@ -239,7 +239,7 @@ export class ScriptedFramework {
     this.bus = world.bus(`framework:${name}`);
     const hear = ({ payload }: { payload: Uint8Array }): void => {
       const event = read(EVENTS, payload);
-      assert(!(event instanceof Fault), `a framework can read what it is sent: ${String(event)}`);
+      assert(!(event instanceof Fault), `a framework can read what it is sent: ${event instanceof Fault ? event.message : ''}`);
       assert(event.encoding === this.#encoding, 'a framework is answered as it writes');
       this.events.push(event.message);
     };

@@ -51,7 +51,7 @@ export interface Leader {
   /** Hands a command to Raft. Its outcome comes as events when it is applied; nobody waits for it in memory alone. */
   propose(command: Command): void;
   /** Publishes what a framework shows to people. */
-  show(things: readonly ShownThing[]): void;
+  show(framework: string, things: readonly ShownThing[]): void;
   /** Wall-clock milliseconds to stamp commands with. */
   wallMs(): number;
 }

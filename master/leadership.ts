@@ -20,7 +20,7 @@ import type { Command } from './registry/commands.ts';
 import type { RegistryEvent } from './registry/events.ts';
 import type { Registry } from './registry/registry.ts';
 import { handleCall, type SchedulerDesk } from './scheduler-calls.ts';
-import { StateTree } from './state-tree.ts';
+import { StateTree, shownUnder } from './state-tree.ts';
 
 /** What starts when a term is won, and stops when it is lost. Everything in here dies with the term. */
 export class Leadership {
@@ -45,7 +45,7 @@ export class Leadership {
       registry,
       term,
       propose,
-      show: (things) => this.#show(things),
+      show: (framework, things) => this.#show(framework, things),
       wallMs: () => world.clock.wall(),
     };
     const feed = new EventFeed(world);
@@ -90,6 +90,7 @@ export class Leadership {
       this.#lost,
       feed,
     );
+    this.#state.start();
     this.#reactions.showAll();
     leader.world.counters.onCount(() => this.#reactions.showCluster());
   }
@@ -164,6 +165,7 @@ export class Leadership {
       this.#frameworks.end(name);
       this.#offering.allocator.setActive(name, false);
       this.#offering.rescindFrom(name, false);
+      this.#reactions.showFramework(name);
     }
   }
 
@@ -187,7 +189,7 @@ export class Leadership {
     handle(taken.message, taken.encoding);
   }
 
-  #show(things: readonly ShownThing[]): void {
-    for (const { kind, id, view } of things) this.#state.touch(`${kind}/${id}`, () => view);
+  #show(framework: string, things: readonly ShownThing[]): void {
+    for (const { kind, id, view } of things) this.#state.touch(shownUnder(kind, framework, id), () => view);
   }
 }

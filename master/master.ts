@@ -14,13 +14,14 @@ import type { Times, World } from './leader.ts';
 import { Leadership } from './leadership.ts';
 import { openLog } from './log.ts';
 import { apply } from './registry/apply.ts';
-import { type Command, decodeCommand, encodeCommand } from './registry/commands.ts';
+import { type Command, CommandReader, encodeCommand } from './registry/commands.ts';
 import type { RegistryEvent } from './registry/events.ts';
 import { emptyRegistry, type Registry } from './registry/registry.ts';
 import { registryOf, snapshotSlices } from './registry/snapshot.ts';
 
 /** Log bytes after which a snapshot is taken; a quiet cluster never takes one. */
 const SNAPSHOT_BYTES = 8 * 1_048_576;
+const NOTHING = new Uint8Array();
 
 export interface MasterOptions {
   readonly id: string;
@@ -83,6 +84,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   let leadership: Leadership | undefined;
   let stopFrameworks: (() => void) | undefined;
   let snapshotting = false;
+  const reader = new CommandReader();
 
   const follow = (): void => {
     stopFrameworks?.();
@@ -91,10 +93,15 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     leadership = undefined;
   };
   const propose = (command: Command): void => {
-    const proposed = durable.propose(encodeCommand(command));
+    const entries = encodeCommand(command);
+    let refused = entries instanceof Fault ? entries : undefined;
+    for (const entry of entries instanceof Fault ? [] : entries) {
+      const proposed = durable.propose(entry);
+      if (proposed instanceof Fault) refused ??= proposed;
+    }
     // Who asked asks again: nothing is awaited in memory alone.
-    if (proposed instanceof Fault)
-      log.warn('proposal refused', { kind: command.kind, code: proposed.code, message: proposed.message });
+    if (refused !== undefined)
+      log.warn('proposal refused', { kind: command.kind, code: refused.code, message: refused.message });
   };
   const lead = (term: number): void => {
     follow();
@@ -113,7 +120,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     onCommitted: (entries) => {
       const events: RegistryEvent[] = [];
       for (const { kind, index, term, payload } of entries) {
-        if (kind === 'command') events.push(...apply(registry, { index, term }, decodeCommand(payload)));
+        const command = reader.read(kind === 'command' ? payload : NOTHING);
+        if (command !== undefined) events.push(...apply(registry, { index, term }, command));
         else {
           registry.index = index;
           registry.term = term;
@@ -142,7 +150,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   if (opened.snapshot !== undefined) registry = registryOf(opened.snapshot.slices);
 
   function maybeSnapshot(): void {
-    if (snapshotting || durable.bytes < SNAPSHOT_BYTES) return;
+    if (snapshotting || durable.bytes < SNAPSHOT_BYTES || !reader.idle) return;
     snapshotting = true;
     durable
       .snapshot(() => snapshotSlices(registry))
@@ -162,6 +170,10 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       else leadership.message(address, payload);
     });
   }
+  // Somebody may clear what is retained (MQTT Explorer offers it): who leads is said again.
+  await bus.subscribe(topicOf(prefix, { kind: 'leader' }), 1, ({ payload }) => {
+    if (payload.length === 0 && leadership !== undefined) announce(world, registry, registry.term);
+  });
   durable.start();
 
   return {

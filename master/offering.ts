@@ -6,7 +6,7 @@ import { type Allocation, Allocator } from './allocator/allocator.ts';
 import type { FrameworkSessions } from './framework-sessions.ts';
 import type { Leader } from './leader.ts';
 import { OfferBook, type OpenOffer } from './offers/offer-book.ts';
-import { tasksOfAgent } from './registry/registry.ts';
+import { type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 
 /**
  * Turns allocations into offers, and takes them back. Passes that an event asks for run once per batch of committed
@@ -14,13 +14,18 @@ import { tasksOfAgent } from './registry/registry.ts';
  */
 export class Offering {
   readonly allocator = new Allocator();
-  readonly book = new OfferBook();
+  readonly book = new OfferBook((offer) => this.onOffer(offer));
+  /** Told of every offer that is made or taken out. */
+  onOffer: (offer: string) => void = () => undefined;
   readonly #leader: Leader;
   readonly #frameworks: FrameworkSessions;
   #dirty: Set<string> | 'all' | undefined;
   #batch: Timer | undefined;
   #expiry: Timer | undefined;
   #minted = 0;
+  /** `taskKey` → what a launch took, from its ACCEPT until its task ends, is refused, or its agent is lost. */
+  readonly #held = new Map<string, Allocation>();
+  readonly #heldOn = new Map<string, Set<string>>();
 
   constructor(leader: Leader, frameworks: FrameworkSessions) {
     this.#leader = leader;
@@ -84,6 +89,33 @@ export class Offering {
     this.#armBatch();
   }
 
+  /** What was offered is a launch's now; false, and nothing happens, where one of that key holds something already. */
+  hold(key: string, allocation: Allocation): boolean {
+    if (this.#held.has(key)) return false;
+    this.#held.set(key, allocation);
+    const keys = this.#heldOn.get(allocation.agent);
+    if (keys === undefined) this.#heldOn.set(allocation.agent, new Set([key]));
+    else keys.add(key);
+    return true;
+  }
+
+  /** Counts a task of the registry that no ACCEPT of this term launched: an orphan, or one of an earlier term. */
+  occupy(task: TaskRecord): void {
+    const { framework, role, agent, info } = task;
+    const allocation = { framework, role, agent, resources: info.resources };
+    if (this.hold(taskKey(framework, info.task, info.attempt), allocation)) this.allocator.occupy(allocation);
+  }
+
+  /** A task has ended, or a launch was refused: once for each, however often it is told. */
+  release(key: string): void {
+    const held = this.#held.get(key);
+    if (held === undefined) return;
+    this.#held.delete(key);
+    this.#heldOn.get(held.agent)?.delete(key);
+    this.recover(held, 0);
+    this.touch(held.agent);
+  }
+
   /** Takes the offers of an agent back and tells their frameworks. */
   rescindOf(agent: string): void {
     this.#rescind(this.book.ofAgent(agent), true);
@@ -125,11 +157,11 @@ export class Offering {
     return `o${this.#leader.term}-${this.#minted}-${randomWord(this.#leader.world.random, 4)}`;
   }
 
-  #rescind(offers: OpenOffer[], tell: boolean): void {
+  #rescind(offers: OpenOffer[], tell: boolean, refuseMs = 0): void {
     const byFramework = new Map<string, string[]>();
     for (const offer of offers) {
       this.book.take(offer.offer);
-      this.allocator.recover(offer, 0, this.#now());
+      this.allocator.recover(offer, refuseMs, this.#now());
       const ids = byFramework.get(offer.framework);
       if (ids === undefined) byFramework.set(offer.framework, [offer.offer]);
       else ids.push(offer.offer);
@@ -138,21 +170,12 @@ export class Offering {
   }
 
   #occupy(agent: string): void {
-    for (const task of tasksOfAgent(this.#leader.registry, agent)) {
-      if (isTerminal(task.state)) continue;
-      this.allocator.occupy({ framework: task.framework, role: task.role, agent, resources: task.info.resources });
-    }
+    for (const task of tasksOfAgent(this.#leader.registry, agent)) if (!isTerminal(task.state)) this.occupy(task);
   }
 
   #vacate(agent: string): void {
-    for (const task of tasksOfAgent(this.#leader.registry, agent)) {
-      if (isTerminal(task.state)) continue;
-      this.allocator.recover(
-        { framework: task.framework, role: task.role, agent, resources: task.info.resources },
-        0,
-        this.#now(),
-      );
-    }
+    for (const key of [...(this.#heldOn.get(agent) ?? [])]) this.release(key);
+    this.#heldOn.delete(agent);
   }
 
   #armBatch(): void {
@@ -171,7 +194,8 @@ export class Offering {
     this.#expiry = this.#leader.world.clock.after(Math.max(1, Math.ceil(next - this.#now())), () => {
       this.#expiry = undefined;
       const due = this.book.expired(this.#now());
-      this.#rescind(due, true);
+      // Whoever is silent has, for as long, no claim on what it let time out: else the emptiest share hoards by sleeping.
+      this.#rescind(due, true, this.#leader.world.times.offerMs);
       for (const { agent } of due) this.touch(agent);
       this.flush();
       this.#armExpiry();

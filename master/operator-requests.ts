@@ -13,7 +13,7 @@ import type { Offering } from './offering.ts';
 import type { OutputStreams } from './output-streams.ts';
 import { attemptsOf, freeOf } from './registry/apply-tasks.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
-import { agentView, finishedView, frameworkView, masterView, offerView, taskView, type ViewSources } from './views.ts';
+import { agentView, finishedView, frameworkView, masterView, offerViews, taskView, type ViewSources } from './views.ts';
 
 type Request = MessageOf<typeof REQUESTS>;
 
@@ -53,7 +53,7 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   frameworks: (desk) => [
     { frameworks: [...desk.leader.registry.frameworks.keys()].map((framework) => frameworkView(desk, framework)) },
   ],
-  offers: (desk) => cut(offerView(desk)).map((offers) => ({ offers })),
+  offers: (desk) => cut(offerViews(desk)).map((offers) => ({ offers })),
   events: (desk) => cut(desk.feed.recent()).map((events) => ({ events })),
   tasks: (desk, { job }) => {
     const live = [...desk.leader.registry.tasks.values()].map((task) => taskView(desk, task));

@@ -1,14 +1,16 @@
+import { formatAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 import { isTerminal } from '../protocol/task.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { EventFeed } from './event-feed.ts';
 import type { LostTasks } from './lost-tasks.ts';
 import type { OperatorDesk } from './operator-requests.ts';
+import { attemptsOf } from './registry/apply-tasks.ts';
 import type { RegistryEvent } from './registry/events.ts';
-import { type AgentRecord, type TaskRecord, taskKey } from './registry/registry.ts';
+import { type AgentRecord, type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 import { confirm, dropped, type SchedulerDesk } from './scheduler-calls.ts';
 import type { StateTree } from './state-tree.ts';
-import { agentView, finishedView, frameworkView, masterView, taskView } from './views.ts';
+import { agentView, finishedView, masterView, offerView, taskView } from './views.ts';
 
 /** What a leader does about each thing that was committed: commit first, then act. */
 export class Reactions {
@@ -33,6 +35,7 @@ export class Reactions {
     this.#state = state;
     this.#lost = lost;
     this.#feed = feed;
+    desk.offering.onOffer = (offer) => this.#showOffer(offer);
   }
 
   react(event: RegistryEvent): void {
@@ -40,6 +43,7 @@ export class Reactions {
       case 'CLUSTER_CREATED':
         return this.showCluster();
       case 'AGENT_REGISTERED':
+        if (event.formerly !== undefined) this.#showAgentNamed(event.formerly);
         return this.#registered(event.agent, event.counter, event.repeated);
       case 'AGENT_REFUSED':
         this.#feed.tell('agent-refused', event.name, event.fault.message);
@@ -57,19 +61,21 @@ export class Reactions {
         if (event.fresh)
           this.#feed.tell('framework-subscribed', event.framework, `framework ${event.framework} is new`);
         confirm(this.#desk, event.framework);
-        return this.#showFramework(event.framework);
+        this.showCluster();
+        return this.showFramework(event.framework);
       case 'FRAMEWORK_REMOVED':
         this.#desk.offering.rescindFrom(event.framework, true);
         this.#desk.offering.allocator.removeFramework(event.framework);
         this.#desk.frameworks.end(event.framework);
-        return this.#showFramework(event.framework);
+        return this.showFramework(event.framework);
       case 'TASK_PLACED':
         this.#dispatch.launch(event.task);
         return this.#showTask(event.task);
       case 'TASK_REFUSED': {
-        const { framework, role, agent, task, fault } = event;
-        this.#desk.offering.recover({ framework, role, agent, resources: task.info.resources }, 0);
-        this.#desk.offering.touch(agent);
+        const { framework, task, fault, known } = event;
+        this.#desk.offering.release(taskKey(framework, task.info.task, task.info.attempt));
+        if (known !== undefined && !isTerminal(known.state) && known.state !== 'TASK_UNREACHABLE')
+          this.#desk.offering.occupy(known);
         return dropped(this.#desk, framework, task.info, fault);
       }
       case 'TASK_UPDATED':
@@ -82,11 +88,16 @@ export class Reactions {
           event.task.info.task,
           `${event.task.info.task} runs on an agent and nobody here launched it`,
         );
-        this.#occupyOrphan(event.task);
+        this.#desk.offering.occupy(event.task);
         return this.#showTask(event.task);
       case 'TASK_FORGOTTEN':
         this.#dispatch.ended(event.key);
         return this.#showFinished(event.key);
+      case 'RUN_UNWANTED': {
+        // Killed once: should that be lost, the digest of the next connection differs, and the list comes again.
+        const { agent, framework, task, attempt } = event;
+        return this.#desk.agents.command(agent, { type: 'KILL', tasks: [{ framework, task, attempt }] });
+      }
       case 'KILL_WANTED':
         return this.#dispatch.kill(event.task);
       case 'STORED': {
@@ -127,7 +138,7 @@ export class Reactions {
     const { registry } = this.#desk.leader;
     this.showCluster();
     for (const agent of registry.agents.values()) this.#showAgent(agent);
-    for (const framework of registry.frameworks.keys()) this.#showFramework(framework);
+    for (const framework of registry.frameworks.keys()) this.showFramework(framework);
     for (const key of [...registry.finished.keys()].slice(-1_000)) this.#showFinished(key);
     for (const task of registry.tasks.values()) this.#showTask(task);
   }
@@ -176,13 +187,7 @@ export class Reactions {
     if (task.state !== 'TASK_STAGING' && task.state !== 'TASK_UNREACHABLE') this.#dispatch.answered(key);
     if (tell) frameworks.update(task.framework, frameworks.statusOf(task));
     this.#lost.watch(key, task);
-    if (freed) {
-      offering.recover(
-        { framework: task.framework, role: task.role, agent: task.agent, resources: task.info.resources },
-        0,
-      );
-      offering.touch(task.agent);
-    }
+    if (freed) offering.release(key);
     this.#showTask(task);
     if (isTerminal(task.state))
       this.#feed.tell(
@@ -190,15 +195,6 @@ export class Reactions {
         task.info.task,
         `${task.info.task} ${task.state}${task.message === undefined ? '' : `: ${task.message}`}`,
       );
-  }
-
-  #occupyOrphan(task: TaskRecord): void {
-    this.#desk.offering.allocator.occupy({
-      framework: task.framework,
-      role: task.role,
-      agent: task.agent,
-      resources: task.info.resources,
-    });
   }
 
   #answer(request: string, body: (token: string | undefined) => object | Fault): void {
@@ -231,42 +227,65 @@ export class Reactions {
   }
 
   #showAgent(agent: AgentRecord): void {
-    const current = (): AgentRecord => this.#desk.leader.registry.agents.get(agent.agent) ?? agent;
-    const rest = `agents/${agent.name}`;
-    this.#state.touch(rest, () => {
-      const { id, state, hostname, attributes, resources, epoch } = agentView(this.#operators, current());
-      return { id, state, hostname, attributes, resources: { total: resources.total }, epoch };
-    });
-    this.#state.touch(`${rest}/load`, () => this.#load(current()));
+    this.#showAgentNamed(agent.name);
     this.showCluster();
   }
 
-  /** Plotted numbers, apart from the description and small, so that MQTT Explorer keeps a long history of them. */
-  #load(agent: AgentRecord): object {
-    const { tasks } = agentView(this.#operators, agent);
-    const used: Record<string, number> = {};
-    for (const task of this.#desk.leader.registry.tasksOf.get(agent.agent) ?? []) {
-      const record = this.#desk.leader.registry.tasks.get(task);
-      if (record === undefined || isTerminal(record.state)) continue;
-      for (const resource of record.info.resources) {
-        if ('scalar' in resource) used[resource.name] = (used[resource.name] ?? 0) + resource.scalar;
-      }
-    }
-    return {
-      tasks,
-      cpus: (used['cpus'] ?? 0) / 1000,
-      mem: (used['mem'] ?? 0) / 1000,
-      disk: (used['disk'] ?? 0) / 1000,
-      gpus: (used['gpus'] ?? 0) / 1000,
-    };
+  /** What has that name now; nothing, where it was declared gone or has another. */
+  #showAgentNamed(name: string): void {
+    const current = (): AgentRecord | undefined => this.#desk.agents.byName(name);
+    this.#state.touch(`agents/${name}`, () => {
+      const agent = current();
+      if (agent === undefined) return null;
+      const { id, state, hostname, resources, epoch } = agentView(this.#operators, agent);
+      return {
+        id,
+        state,
+        hostname,
+        attributes: formatAttributes(agent.attributes),
+        resources: resources.total,
+        epoch,
+        registered: new Date(agent.registeredMs).toISOString(),
+      };
+    });
+    this.#showLoad(name);
   }
 
-  #showFramework(framework: string): void {
-    this.#state.touch(`frameworks/${framework}`, () => {
-      if (!this.#desk.leader.registry.frameworks.has(framework)) return null;
-      const { name, roles, state, tasks, allocated } = frameworkView(this.#operators, framework);
-      return { name, roles, state, tasks, allocated };
+  #showLoad(name: string): void {
+    this.#state.touch(`agents/${name}/load`, () => {
+      const agent = this.#desk.agents.byName(name);
+      return agent === undefined ? null : loadOf(tasksOfAgent(this.#desk.leader.registry, agent.agent));
     });
+  }
+
+  #showOffer(id: string): void {
+    this.#state.touch(`offers/${id}`, () => {
+      const offer = this.#desk.offering.book.get(id);
+      if (offer === undefined) return null;
+      const { framework, role, agent, resources, created } = offerView(this.#operators, offer);
+      return { framework, role, agent, resources, created: new Date(created).toISOString() };
+    });
+  }
+
+  /** A framework, and beside it the numbers of its tasks. */
+  showFramework(framework: string): void {
+    const { frameworks, leader } = this.#desk;
+    this.#state.touch(`frameworks/${framework}`, () => {
+      const record = leader.registry.frameworks.get(framework);
+      if (record === undefined) return null;
+      const state = frameworks.active(framework) ? 'active' : 'disconnected';
+      return { state, roles: record.roles.slice(0, 100), registered: new Date(record.registeredMs).toISOString() };
+    });
+    this.#showFrameworkLoad(framework);
+  }
+
+  #showFrameworkLoad(framework: string): void {
+    const { registry } = this.#desk.leader;
+    this.#state.touch(`frameworks/${framework}/load`, () =>
+      registry.frameworks.has(framework)
+        ? loadOf([...registry.tasks.values()].filter((task) => task.framework === framework))
+        : null,
+    );
   }
 
   #showTask(task: TaskRecord): void {
@@ -277,16 +296,33 @@ export class Reactions {
       () => taskView(this.#operators, this.#desk.leader.registry.tasks.get(key) ?? task),
       isTerminal(task.state),
     );
+    this.#showFrameworkLoad(task.framework);
     const agent = this.#desk.leader.registry.agents.get(task.agent);
-    if (agent !== undefined)
-      this.#state.touch(`agents/${agent.name}/load`, () =>
-        this.#load(this.#desk.leader.registry.agents.get(agent.agent) ?? agent),
-      );
+    if (agent !== undefined) this.#showLoad(agent.name);
   }
 
+  /** An attempt that is forgotten says nothing where a later one is shown. */
   #showFinished(key: string): void {
-    const ended = this.#desk.leader.registry.finished.get(key);
-    if (ended !== undefined)
-      this.#state.task(ended.framework, ended.task, () => finishedView(this.#operators, ended), true);
+    const { registry } = this.#desk.leader;
+    const ended = registry.finished.get(key);
+    if (ended === undefined) return;
+    const { framework, task, attempt } = ended;
+    const later =
+      attemptsOf(registry, framework, task).length > 0 || registry.finished.has(taskKey(framework, task, attempt + 1));
+    if (!later) this.#state.task(framework, task, () => finishedView(this.#operators, ended), true);
   }
+}
+
+/** Plotted numbers, apart from the description and small, so that MQTT Explorer keeps a long history of them. */
+function loadOf(tasks: readonly TaskRecord[]): object {
+  let live = 0;
+  const used = new Map<string, number>();
+  for (const { state, info } of tasks) {
+    if (isTerminal(state)) continue;
+    live++;
+    for (const resource of info.resources)
+      if ('scalar' in resource) used.set(resource.name, (used.get(resource.name) ?? 0) + resource.scalar);
+  }
+  const amount = (name: string): number => (used.get(name) ?? 0) / 1_000;
+  return { tasks: live, cpus: amount('cpus'), mem: amount('mem'), disk: amount('disk'), gpus: amount('gpus') };
 }

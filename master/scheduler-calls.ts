@@ -1,7 +1,8 @@
 import type { Encoding } from '../protocol/envelope.ts';
-import { cut, type MessageOf } from '../protocol/envelope.ts';
+import { cut, encode, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import { add } from '../protocol/resource-arithmetic.ts';
 import type { CALLS, StatusEvent } from '../protocol/scheduler.ts';
 import type { TaskInfo } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
@@ -87,7 +88,7 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
       return clients.reply(client, session, answer);
     }
     case 'SHOW':
-      return leader.show(call.things);
+      return leader.show(framework, call.things);
     case 'TEARDOWN':
       return leader.propose({ kind: 'REMOVE_FRAMEWORK', framework, nowMs: leader.wallMs() });
   }
@@ -128,14 +129,34 @@ function acceptOffers(desk: SchedulerDesk, framework: string, call: CallOf<'ACCE
   }
   const { role, agent, launches, refused, rest } = acceptance;
   for (const { task, fault } of refused) dropped(desk, framework, task, fault);
-  offering.recover({ framework, role, agent, resources: rest }, refuseFor(call.refuseMs));
-  // Mesos waits for its next batch here; a scheduler that says "no filter" has more to launch.
-  if (call.refuseMs === 0) offering.touch(agent);
+  let unused = rest;
+  const refuse = (task: TaskInfo, fault: Fault): void => {
+    unused = add(unused, task.resources);
+    dropped(desk, framework, task, fault);
+  };
   const epoch = leader.registry.agents.get(agent)?.epoch ?? 0;
   for (const part of cut(launches, LIMITS.commandBytes - 1_024)) {
-    if (part.length > 0)
-      leader.propose({ kind: 'LAUNCH', framework, role, agent, epoch, tasks: part, nowMs: leader.wallMs() });
+    const tasks = part.filter((task) => {
+      if (part.length === 1 && encode(task, 'cbor').length > LIMITS.commandBytes) {
+        refuse(task, new Fault('TOO_LARGE', `task ${task.task} takes more than ${LIMITS.commandBytes} bytes`));
+        return false;
+      }
+      const key = taskKey(framework, task.task, task.attempt);
+      if (leader.registry.tasks.has(key)) {
+        refuse(task, new Fault('EXISTS'));
+        return false;
+      }
+      const held = offering.hold(key, { framework, role, agent, resources: task.resources });
+      // The same launch is on its way to the log: what becomes of that one is the answer.
+      if (!held) unused = add(unused, task.resources);
+      return held;
+    });
+    if (tasks.length > 0)
+      leader.propose({ kind: 'LAUNCH', framework, role, agent, epoch, tasks, nowMs: leader.wallMs() });
   }
+  offering.recover({ framework, role, agent, resources: unused }, refuseFor(call.refuseMs));
+  // Mesos waits for its next batch here; a scheduler that says "no filter" has more to launch.
+  if (call.refuseMs === 0) offering.touch(agent);
 }
 
 /** A launch that came to nothing is answered task by task; one that was committed before, with its recorded outcome. */
@@ -149,7 +170,7 @@ export function dropped(desk: SchedulerDesk, framework: string, task: TaskInfo, 
     const code = ended.exitCode === undefined ? {} : { exitCode: ended.exitCode };
     desk.frameworks.update(framework, { ...about, restart: ended.restart, state: ended.state, ...code });
   } else {
-    const state = fault.code === 'BAD_SHAPE' ? 'TASK_ERROR' : 'TASK_DROPPED';
+    const state = fault.code === 'BAD_SHAPE' || fault.code === 'TOO_LARGE' ? 'TASK_ERROR' : 'TASK_DROPPED';
     const reason = state === 'TASK_ERROR' ? 'TASK_INVALID' : 'INVALID_OFFERS';
     desk.frameworks.update(framework, {
       ...about,

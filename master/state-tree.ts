@@ -1,15 +1,18 @@
 import type { Timer } from '../io/clock.ts';
 import type { TaskView } from '../protocol/job.ts';
 import { LIMITS } from '../protocol/limits.ts';
-import { topicOf } from '../protocol/topics.ts';
+import { parseTopic, topicOf } from '../protocol/topics.ts';
 import type { World } from './leader.ts';
 
 /** How long changes gather: people do not read faster, and a task that lives for a moment costs one topic, not four. */
 const GATHER_MS = 100;
+/** After this long, what an earlier leader had retained and this one has not said again is cleared. */
+const INHERITED_MS = 10_000;
 
 /**
  * The retained `state/` tree: JSON for people, one small topic a thing, published from what has been applied.
- * A thing is published again only when it reads differently; one that is gone is cleared by an empty payload.
+ * A thing is published again only when it reads differently; one that is gone is cleared by an empty payload. What
+ * somebody else clears (MQTT Explorer offers it) is written again.
  */
 export class StateTree {
   readonly #world: World;
@@ -17,14 +20,37 @@ export class StateTree {
   readonly #changed = new Map<string, () => object | null>();
   /** Topics of ended tasks, oldest first. */
   readonly #ended = new Set<string>();
+  /** Found retained at the start of the term. */
+  readonly #inherited = new Set<string>();
+  #unsubscribe: (() => void) | undefined;
+  #stopped = false;
   #timer: Timer | undefined;
+  #clearing: Timer | undefined;
 
   constructor(world: World) {
     this.#world = world;
   }
 
+  /** Listens to its own topics. */
+  start(): void {
+    const { bus, clock, prefix } = this.#world;
+    bus
+      .subscribe(topicOf(prefix, { kind: 'state' }), 0, ({ topic, payload, retained }) =>
+        this.#heard(topic, payload, retained),
+      )
+      .then((unsubscribe) => {
+        if (this.#stopped) unsubscribe();
+        else this.#unsubscribe = unsubscribe;
+      })
+      .catch(() => this.#world.counters.count('state not watched'));
+    this.#clearing = clock.after(INHERITED_MS, () => this.#clearInherited());
+  }
+
   stop(): void {
+    this.#stopped = true;
     this.#timer?.cancel();
+    this.#clearing?.cancel();
+    this.#unsubscribe?.();
   }
 
   /** Says that `state/<rest>` may read differently; `view` is asked when it is published, null removes the topic. */
@@ -38,7 +64,7 @@ export class StateTree {
 
   /** A task; of ended ones the newest 1,000 stay. */
   task(framework: string, id: string, view: () => TaskView, ended: boolean): void {
-    const rest = framework === 'batch' ? `tasks/${id}` : `tasks/${framework}/${id}`;
+    const rest = shownUnder('tasks', framework, id);
     this.touch(rest, () => shownTask(view()));
     if (!ended) {
       this.#ended.delete(rest);
@@ -60,18 +86,52 @@ export class StateTree {
   #publish(rest: string, view: object | null): void {
     const text = view === null ? '' : JSON.stringify(view);
     if ((this.#published.get(rest) ?? '') === text) return;
-    if (text.length > LIMITS.stateBytes) {
-      this.#world.counters.count('state topic over its limit');
+    if (text !== '' && !this.#published.has(rest) && this.#published.size >= LIMITS.stateTopics) {
+      this.#world.counters.count('state topic over their number');
       return;
+    }
+    const bytes = new TextEncoder().encode(text);
+    if (bytes.length > LIMITS.stateBytes) {
+      this.#world.counters.count('state topic over its limit');
+      return this.#publish(rest, { omitted: `it has ${bytes.length} bytes, and ${LIMITS.stateBytes} is the most` });
     }
     if (view === null) this.#published.delete(rest);
     else this.#published.set(rest, text);
+    this.#send(rest, bytes);
+  }
+
+  #send(rest: string, payload: Uint8Array): void {
     const topic = topicOf(this.#world.prefix, { kind: 'state', rest });
-    this.#world.bus.publish(topic, new TextEncoder().encode(text), { retain: true }).catch(() => {
+    this.#world.bus.publish(topic, payload, { retain: true }).catch(() => {
       this.#published.delete(rest);
       this.#world.counters.count('state not published');
     });
   }
+
+  /** Its own words come back to it too, and say nothing new. */
+  #heard(topic: string, payload: Uint8Array, retained: boolean): void {
+    const rest = parseTopic(this.#world.prefix, topic)?.rest;
+    if (rest === undefined) return;
+    const text = this.#published.get(rest);
+    if (payload.length > 0) {
+      if (retained && text === undefined) this.#inherited.add(rest);
+    } else if (text !== undefined) {
+      this.#world.counters.count('state topic cleared by somebody');
+      this.#send(rest, new TextEncoder().encode(text));
+    }
+  }
+
+  #clearInherited(): void {
+    for (const rest of this.#inherited) {
+      if (!this.#published.has(rest) && !this.#changed.has(rest)) this.#send(rest, new Uint8Array());
+    }
+    this.#inherited.clear();
+  }
+}
+
+/** Where a framework's thing is shown: `jobs/j1` for the built-in batch, `jobs/spark/j1` for any other. */
+export function shownUnder(kind: 'jobs' | 'tasks', framework: string, id: string): string {
+  return framework === 'batch' ? `${kind}/${id}` : `${kind}/${framework}/${id}`;
 }
 
 /** Stable order of keys, times last. */

@@ -8,7 +8,7 @@ import { isTerminal } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { FrameworkSessions } from './framework-sessions.ts';
 import type { Leader } from './leader.ts';
-import type { OfferBook } from './offers/offer-book.ts';
+import type { OfferBook, OpenOffer } from './offers/offer-book.ts';
 import { type AgentRecord, type FinishedTask, type TaskRecord, tasksOfAgent } from './registry/registry.ts';
 
 /** What people are shown of the cluster: one shape for the operator API, the CLI and `state/`. */
@@ -72,15 +72,22 @@ export function frameworkView({ leader, frameworks, book }: ViewSources, framewo
   };
 }
 
-export function offerView({ leader, book }: ViewSources): OfferView[] {
-  return [...book.all()].map(({ offer, framework, role, agent, resources, createdMs }) => ({
+export function offerView(
+  { leader }: Pick<ViewSources, 'leader'>,
+  { offer, framework, role, agent, resources, createdMs }: OpenOffer,
+): OfferView {
+  return {
     id: offer,
     framework,
     role,
     agent: leader.registry.agents.get(agent)?.name ?? agent,
     resources: formatResources(resources),
     created: createdMs,
-  }));
+  };
+}
+
+export function offerViews({ leader, book }: ViewSources): OfferView[] {
+  return [...book.all()].map((offer) => offerView({ leader }, offer));
 }
 
 export function taskView({ leader }: ViewSources, task: TaskRecord): TaskView {

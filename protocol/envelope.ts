@@ -1,7 +1,8 @@
-import { addExtension, Decoder, Encoder } from 'cbor-x';
+import { Decoder, Encoder } from 'cbor-x';
 import * as v from 'valibot';
 import { Fault } from './faults.ts';
 import { LIMITS } from './limits.ts';
+import { cborProblem, jsonProblem } from './message-shape.ts';
 
 /** The protocol's major version: what this side speaks, and the oldest it understands (N speaks N - 1). */
 export const PROTOCOL = { min: 1, max: 1, features: [] as string[] } as const;
@@ -9,19 +10,14 @@ export const PROTOCOL = { min: 1, max: 1, features: [] as string[] } as const;
 /** A peer that began in JSON is answered in JSON (docs/protocol.md, Transport). */
 export type Encoding = 'cbor' | 'json';
 
-// A bignum of 100 kB would block the loop for two seconds; no message has one.
-for (const tag of [2, 3]) {
-  addExtension({
-    Class: class Bignum {},
-    tag,
-    encode: () => new Uint8Array(),
-    decode: () => {
-      throw new Error('bignums are not allowed');
-    },
-  });
-}
-
-const CBOR = { useRecords: false, mapsAsObjects: true, tagUint8Array: false, variableMapSize: true } as const;
+// An integer of 64 bits is a number: a BigInt would be a surprise to everything that does sums or writes JSON.
+const CBOR = {
+  useRecords: false,
+  mapsAsObjects: true,
+  tagUint8Array: false,
+  variableMapSize: true,
+  int64AsNumber: true,
+} as const;
 const encoder = new Encoder(CBOR);
 const decoder = new Decoder(CBOR);
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -43,13 +39,18 @@ function base64(bytes: Uint8Array): string {
 
 /**
  * Reads CBOR, or JSON where the first byte is `{` (no CBOR map begins with it). Never throws: what cannot be read is
- * a fault BAD_ENCODING or TOO_LARGE.
+ * a fault BAD_ENCODING or TOO_LARGE. `most` is for what comes from our own disk.
  */
-export function decode(bytes: Uint8Array): { encoding: Encoding; value: unknown } | Fault {
-  if (bytes.length > LIMITS.payloadBytes)
-    return new Fault('TOO_LARGE', `a payload of ${bytes.length} bytes; the limit is ${LIMITS.payloadBytes}`);
+export function decode(
+  bytes: Uint8Array,
+  most: number = LIMITS.payloadBytes,
+): { encoding: Encoding; value: unknown } | Fault {
+  if (bytes.length > most) return new Fault('TOO_LARGE', `a payload of ${bytes.length} bytes; the limit is ${most}`);
   if (bytes.length === 0) return new Fault('BAD_ENCODING', 'an empty payload');
   const encoding: Encoding = bytes[0] === 0x7b ? 'json' : 'cbor';
+  const problem = encoding === 'json' ? jsonProblem(bytes) : cborProblem(bytes);
+  if (problem !== undefined)
+    return new Fault('BAD_ENCODING', `not ${encoding === 'json' ? 'JSON' : 'CBOR'} for us: ${problem}`);
   try {
     const value: unknown = encoding === 'json' ? JSON.parse(utf8.decode(bytes)) : decoder.decode(bytes);
     return { encoding, value };

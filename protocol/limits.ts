@@ -2,12 +2,20 @@
 export const LIMITS = {
   /** Bytes of one MQTT payload that anybody may send. */
   payloadBytes: 65_536,
+  /** Maps and lists in each other, in one message. */
+  nesting: 32,
   /** Where a list is cut into parts; leaves room for envelope and topic. */
   partBytes: 49_152,
-  /** Bytes of one registry command. */
+  /** Bytes of one entry of the log: a registry command, or a part of one. */
   commandBytes: 49_152,
+  /** Bytes of a registry command that is cut into parts: the list of tasks of a large agent. */
+  longCommandBytes: 8_388_608,
+  /** Bytes of one slice of a snapshot. */
+  sliceBytes: 1_048_576,
   /** Bytes of one `state/` topic (MQTT Explorer cuts at 20,000). */
   stateBytes: 20_000,
+  /** Topics below `state/`. */
+  stateTopics: 200_000,
   /** Bytes of a `state/` topic with plotted numbers. */
   plottedBytes: 150,
   /** Operations in one ACCEPT. */

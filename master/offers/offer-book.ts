@@ -18,6 +18,12 @@ export class OfferBook {
   readonly #offers = new Map<string, OpenOffer>();
   readonly #ofAgent = new Map<string, Set<string>>();
   readonly #ofFramework = new Map<string, Set<string>>();
+  readonly #changed: (offer: string) => void;
+
+  /** `changed` is told of every offer that is made or taken out. */
+  constructor(changed: (offer: string) => void = () => undefined) {
+    this.#changed = changed;
+  }
 
   get size(): number {
     return this.#offers.size;
@@ -31,6 +37,7 @@ export class OfferBook {
     this.#offers.set(offer.offer, offer);
     put(this.#ofAgent, offer.agent, offer.offer);
     put(this.#ofFramework, offer.framework, offer.offer);
+    this.#changed(offer.offer);
   }
 
   get(offer: string): OpenOffer | undefined {
@@ -44,6 +51,7 @@ export class OfferBook {
     this.#offers.delete(id);
     drop(this.#ofAgent, offer.agent, id);
     drop(this.#ofFramework, offer.framework, id);
+    this.#changed(id);
     return offer;
   }
 

@@ -23,9 +23,10 @@ export function applyRegister(registry: Registry, index: number, command: Regist
     known.counter === command.counter &&
     known.state === 'active'
   ) {
-    return [{ kind: 'AGENT_REGISTERED', agent: known, counter: command.counter, repeated: true }];
+    return [{ kind: 'AGENT_REGISTERED', agent: known, counter: command.counter, repeated: true, formerly: undefined }];
   }
-  if (known !== undefined && known.name !== command.name) registry.names.delete(known.name);
+  const formerly = known !== undefined && known.name !== command.name ? known.name : undefined;
+  if (formerly !== undefined) registry.names.delete(formerly);
   const { agent, name, machine, serial, incarnation, counter, hostname, boot, resources, attributes, metered, nowMs } =
     command;
   const record: AgentRecord = {
@@ -48,7 +49,7 @@ export function applyRegister(registry: Registry, index: number, command: Regist
   registry.agents.set(agent, record);
   registry.names.set(name, agent);
   return [
-    { kind: 'AGENT_REGISTERED', agent: record, counter, repeated: false },
+    { kind: 'AGENT_REGISTERED', agent: record, counter, repeated: false, formerly },
     ...reconcileTasks(registry, record, command.tasks, nowMs, true),
   ];
 }
@@ -122,7 +123,11 @@ function reconcileTasks(
     const key = taskKey(task.framework, task.info.task, task.info.attempt);
     const known = has.get(key);
     has.delete(key);
-    if (isTerminal(task.state) || (known === undefined && task.state === 'TASK_STAGING' && !exact)) continue;
+    if (isTerminal(task.state)) {
+      if (known !== undefined && !isTerminal(known.state)) events.push(unwanted(agent, known));
+      continue;
+    }
+    if (known === undefined && task.state === 'TASK_STAGING' && !exact) continue;
     if (known === undefined) {
       const answered = task.state !== 'TASK_STAGING';
       events.push(
@@ -136,25 +141,35 @@ function reconcileTasks(
         }),
       );
     } else {
+      const returned = task.state === 'TASK_UNREACHABLE' && !isTerminal(known.state);
       const back: TaskRecord = {
         ...task,
+        ...(returned ? { state: known.state, reason: 'AGENT_REREGISTERED' } : {}),
         epoch: agent.epoch,
         restart: known.restart,
         sequence: Math.max(task.sequence, known.sequence),
         unreachableMs: undefined,
-        state: task.state === 'TASK_UNREACHABLE' && !isTerminal(known.state) ? known.state : task.state,
       };
       replaceTask(registry, back);
       events.push({ kind: 'TASK_UPDATED', task: back, uuid: '', freed: false, tell: back.state !== task.state });
     }
   }
   for (const known of has.values()) {
-    if (isTerminal(known.state) || registry.finished.has(taskKey(known.framework, known.task, known.attempt))) continue;
+    if (isTerminal(known.state)) continue;
+    if (registry.finished.has(taskKey(known.framework, known.task, known.attempt))) {
+      events.push(unwanted(agent, known));
+      continue;
+    }
     const orphan = orphanOf(known, agent, nowMs);
     replaceTask(registry, orphan);
     events.push({ kind: 'TASK_ORPHANED', task: orphan });
   }
   return events;
+}
+
+/** It runs on, and the cluster has given it up: the first end that was committed stands. */
+function unwanted(agent: AgentRecord, { framework, task, attempt }: KnownTask): RegistryEvent {
+  return { kind: 'RUN_UNWANTED', agent, framework, task, attempt };
 }
 
 function orphanOf(known: KnownTask, agent: AgentRecord, nowMs: number): TaskRecord {

@@ -2,6 +2,7 @@ import type { KnownTask } from '../../protocol/agent-link.ts';
 import type { Attributes } from '../../protocol/attributes.ts';
 import { decode, encode } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 import type { CredentialRole } from '../../protocol/operator.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Reason, TaskInfo, TaskKey, TaskStatus } from '../../protocol/task.ts';
@@ -72,15 +73,87 @@ export interface RegisterAgent {
 /** Of commands in the log and of snapshots; a master refuses what is newer than it knows. */
 export const COMMAND_FORMAT = 1;
 
-export function encodeCommand(command: Command): Uint8Array {
-  return encode({ f: COMMAND_FORMAT, ...command }, 'cbor');
+/** Room for the fields of a {@link Part} around its bytes. */
+const PART_BYTES = LIMITS.commandBytes - 64;
+
+/** A command too long for one entry of the log: its encoding, over `of` entries that follow each other. */
+interface Part {
+  readonly f: number;
+  readonly kind: 'PART';
+  readonly part: number;
+  readonly of: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The entries of a command, nearly always one; a fault TOO_LARGE where it is over `LIMITS.longCommandBytes`. */
+export function encodeCommand(command: Command): Uint8Array[] | Fault {
+  const bytes = encode({ f: COMMAND_FORMAT, ...command }, 'cbor');
+  if (bytes.length <= LIMITS.commandBytes) return [bytes];
+  if (bytes.length > LIMITS.longCommandBytes) {
+    return new Fault('TOO_LARGE', `a command of ${bytes.length} bytes; the limit is ${LIMITS.longCommandBytes}`);
+  }
+  const of = Math.ceil(bytes.length / PART_BYTES);
+  return Array.from({ length: of }, (_, part) =>
+    encode(
+      { f: COMMAND_FORMAT, kind: 'PART', part, of, bytes: bytes.subarray(part * PART_BYTES, (part + 1) * PART_BYTES) },
+      'cbor',
+    ),
+  );
+}
+
+/**
+ * Reads the commands of a log, entry by entry. A leader proposes the parts of a command in one go; where its term ends
+ * between them, the rest never comes, and what another leader appends (its no-op first) ends the wait.
+ */
+export class CommandReader {
+  #parts: Uint8Array[] = [];
+
+  /** False while parts of a command are missing: no snapshot may stand for half of one. */
+  get idle(): boolean {
+    return this.#parts.length === 0;
+  }
+
+  /** The command that ends with this entry; undefined where it is a part with more to come, or nothing (a no-op). */
+  read(payload: Uint8Array): Command | undefined {
+    if (payload.length === 0) {
+      this.#parts = [];
+      return undefined;
+    }
+    const value = decodeEntry(payload);
+    if (value.kind !== 'PART') {
+      this.#parts = [];
+      return withoutFormat(value);
+    }
+    if (value.part !== this.#parts.length) this.#parts = [];
+    if (value.part !== this.#parts.length) return undefined;
+    this.#parts.push(value.bytes);
+    if (value.part + 1 < value.of) return undefined;
+    const whole = decodeEntry(joined(this.#parts));
+    this.#parts = [];
+    assert(whole.kind !== 'PART', 'a command is cut once');
+    return withoutFormat(whole);
+  }
 }
 
 /** Commands come from our own log, whose checksums hold: what cannot be read is a newer format, or our bug. */
-export function decodeCommand(bytes: Uint8Array): Command {
-  const decoded = decode(bytes);
+function decodeEntry(bytes: Uint8Array): ({ f: number } & Command) | Part {
+  const decoded = decode(bytes, LIMITS.longCommandBytes);
   assert(!(decoded instanceof Fault), 'a committed command can be decoded');
-  const { f, ...command } = decoded.value as { f: number } & Command;
-  assert(f === COMMAND_FORMAT, `command format ${f} is known (this version writes ${COMMAND_FORMAT})`);
+  const value = decoded.value as ({ f: number } & Command) | Part;
+  assert(value.f === COMMAND_FORMAT, `command format ${value.f} is known (this version writes ${COMMAND_FORMAT})`);
+  return value;
+}
+
+function withoutFormat({ f: _, ...command }: { f: number } & Command): Command {
   return command as Command;
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((bytes, part) => bytes + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }

@@ -4,7 +4,14 @@ import type { AgentRecord, TaskRecord, TokenRecord } from './registry.ts';
 /** What applying a command did: facts for the leader to act on, in order. Followers ignore them. */
 export type RegistryEvent =
   | { kind: 'CLUSTER_CREATED' }
-  | { kind: 'AGENT_REGISTERED'; agent: AgentRecord; counter: number; repeated: boolean }
+  /** `formerly`: the name it had, where it has another now. */
+  | {
+      kind: 'AGENT_REGISTERED';
+      agent: AgentRecord;
+      counter: number;
+      repeated: boolean;
+      formerly: string | undefined;
+    }
   | { kind: 'AGENT_REFUSED'; agent: string; name: string; counter: number; fault: Fault }
   | { kind: 'AGENT_CHANGED'; agent: AgentRecord }
   | { kind: 'AGENT_UNREACHABLE'; agent: AgentRecord }
@@ -28,6 +35,8 @@ export type RegistryEvent =
   | { kind: 'UPDATE_REPEATED'; agent: string; uuid: string }
   | { kind: 'TASK_ORPHANED'; task: TaskRecord }
   | { kind: 'TASK_FORGOTTEN'; key: string; task: TaskRecord }
+  /** Runs on an agent although its end is committed (`lost_after`, say): it is to be killed. */
+  | { kind: 'RUN_UNWANTED'; agent: AgentRecord; framework: string; task: string; attempt: number }
   | { kind: 'KILL_WANTED'; task: TaskRecord }
   | { kind: 'STORED'; framework: string; request: string; key: string; version: number; fault: Fault | undefined }
   | { kind: 'TOKEN_CREATED'; token: TokenRecord; request: string }

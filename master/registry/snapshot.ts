@@ -1,5 +1,6 @@
 import { decode, encode } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 import { replaceTask } from './apply-tasks.ts';
 import {
   type AgentRecord,
@@ -16,11 +17,14 @@ import {
 } from './registry.ts';
 
 const SNAPSHOT_FORMAT = 1;
-/** Records in one slice: encoding one takes well under a millisecond. */
-const SLICE = 64;
+/** Records and bytes after which a slice ends: encoding one takes well under a millisecond. */
+const SLICE_RECORDS = 64;
+const SLICE_BYTES = 65_536;
 
-type Slice =
-  | { f: number; kind: 'head'; index: number; term: number; cluster: Registry['cluster'] | null }
+type Head = { f: number; kind: 'head'; index: number; term: number; cluster: Registry['cluster'] | null };
+
+/** `records`: each encoded by itself on the disk, so that the size of a slice is known before it is too long. */
+type RecordsSlice =
   | { kind: 'agents'; records: readonly AgentRecord[] }
   | { kind: 'frameworks'; records: readonly FrameworkRecord[] }
   | { kind: 'tasks'; records: readonly TaskRecord[] }
@@ -34,14 +38,14 @@ type Slice =
  * mutated, so the caller may let new commands apply between two slices.
  */
 export function snapshotSlices(registry: Registry): Iterable<Uint8Array> {
-  const head: Slice = {
+  const head: Head = {
     f: SNAPSHOT_FORMAT,
     kind: 'head',
     index: registry.index,
     term: registry.term,
     cluster: registry.cluster ?? null,
   };
-  const parts: Slice[] = [
+  const parts: RecordsSlice[] = [
     { kind: 'agents', records: [...registry.agents.values()] },
     { kind: 'frameworks', records: [...registry.frameworks.values()] },
     { kind: 'tasks', records: [...registry.tasks.values()] },
@@ -53,13 +57,22 @@ export function snapshotSlices(registry: Registry): Iterable<Uint8Array> {
   return slices(head, parts);
 }
 
-function* slices(head: Slice, parts: readonly Slice[]): Generator<Uint8Array> {
+function* slices(head: Head, parts: readonly RecordsSlice[]): Generator<Uint8Array> {
   yield encode(head, 'cbor');
-  for (const part of parts) {
-    if (part.kind === 'head') continue;
-    for (let at = 0; at < part.records.length; at += SLICE) {
-      yield encode({ kind: part.kind, records: part.records.slice(at, at + SLICE) }, 'cbor');
+  for (const { kind, records } of parts) {
+    let slice: Uint8Array[] = [];
+    let bytes = 0;
+    for (const record of records) {
+      const encoded = encode(record, 'cbor');
+      if (slice.length > 0 && (slice.length === SLICE_RECORDS || bytes + encoded.length > SLICE_BYTES)) {
+        yield encode({ kind, records: slice }, 'cbor');
+        slice = [];
+        bytes = 0;
+      }
+      slice.push(encoded);
+      bytes += encoded.length;
     }
+    if (slice.length > 0) yield encode({ kind, records: slice }, 'cbor');
   }
 }
 
@@ -67,14 +80,20 @@ function* slices(head: Slice, parts: readonly Slice[]): Generator<Uint8Array> {
 export function registryOf(snapshot: Iterable<Uint8Array>): Registry {
   const registry = emptyRegistry();
   for (const bytes of snapshot) {
-    const decoded = decode(bytes);
-    assert(!(decoded instanceof Fault), 'a snapshot slice can be decoded');
-    restore(registry, decoded.value as Slice);
+    const slice = decoded(bytes) as Head | { kind: RecordsSlice['kind']; records: Uint8Array[] };
+    if (slice.kind === 'head') restore(registry, slice);
+    else restore(registry, { kind: slice.kind, records: slice.records.map(decoded) } as RecordsSlice);
   }
   return registry;
 }
 
-function restore(registry: Registry, slice: Slice): void {
+function decoded(bytes: Uint8Array): unknown {
+  const result = decode(bytes, LIMITS.sliceBytes);
+  assert(!(result instanceof Fault), 'a snapshot can be decoded');
+  return result.value;
+}
+
+function restore(registry: Registry, slice: Head | RecordsSlice): void {
   switch (slice.kind) {
     case 'head':
       assert(

@@ -1,10 +1,12 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { apply } from '../../master/registry/apply.ts';
-import { type Command, decodeCommand, encodeCommand, type RegisterAgent } from '../../master/registry/commands.ts';
+import { type Command, CommandReader, encodeCommand, type RegisterAgent } from '../../master/registry/commands.ts';
 import type { RegistryEvent } from '../../master/registry/events.ts';
 import { emptyRegistry, type Registry, tasksOfAgent } from '../../master/registry/registry.ts';
 import { registryOf, snapshotSlices } from '../../master/registry/snapshot.ts';
+import { Fault } from '../../protocol/faults.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 import { contains } from '../../protocol/resource-arithmetic.ts';
 import { isTerminal, type TaskStatus } from '../../protocol/task.ts';
 import { resourcesOf } from '../resources-of.ts';
@@ -13,10 +15,18 @@ import { resourcesOf } from '../resources-of.ts';
 class Replica {
   registry: Registry = emptyRegistry();
   index = 0;
+  readonly reader = new CommandReader();
 
   apply(command: Command): RegistryEvent[] {
-    this.index++;
-    return apply(this.registry, { index: this.index, term: 1 }, decodeCommand(encodeCommand(command)));
+    const entries = encodeCommand(command);
+    if (entries instanceof Fault) throw entries;
+    const events: RegistryEvent[] = [];
+    for (const entry of entries) {
+      this.index++;
+      const read = this.reader.read(entry);
+      if (read !== undefined) events.push(...apply(this.registry, { index: this.index, term: 1 }, read));
+    }
+    return events;
   }
 
   kinds(command: Command): string[] {
@@ -269,4 +279,60 @@ test('whatever is committed: an agent is never over-committed, and a replica is 
     }),
     { numRuns: 200 },
   );
+});
+
+test('a list of ten thousand tasks is cut over entries of the log, and read as one command', (t) => {
+  const tasks = Array.from({ length: 10_000 }, (_, index) => ({
+    framework: 'batch',
+    task: `a-rather-long-job-name.${index}`,
+    attempt: 0,
+    restart: 0,
+    state: 'TASK_RUNNING' as const,
+    sequence: 1,
+    resources: resourcesOf('cpus:0.1;mem:32'),
+  }));
+  const entries = encodeCommand(registration({ tasks }));
+  if (entries instanceof Fault) throw entries;
+  t.true(entries.length > 10 && entries.every((entry) => entry.length <= LIMITS.commandBytes));
+  const one = new Replica();
+  one.apply(registration({ tasks }));
+  t.is(one.registry.tasks.size, 10_000);
+  t.is(one.registry.agents.get('id-1')?.epoch, entries.length, 'the epoch is the index of the last entry');
+});
+
+test('a command whose end never came is forgotten at the no-op of the next leader', (t) => {
+  const long = encodeCommand(launch(1, ['a']));
+  const parts = encodeCommand(registration({ hostname: 'x'.repeat(100_000) }));
+  if (long instanceof Fault || parts instanceof Fault) throw new Error('both can be encoded');
+  const reader = new CommandReader();
+  const [first, second, third] = parts;
+  if (first === undefined || second === undefined || third === undefined) throw new Error('three parts');
+  t.is(reader.read(first), undefined);
+  t.false(reader.idle);
+  t.is(reader.read(new Uint8Array()), undefined);
+  t.true(reader.idle);
+  t.is(reader.read(second), undefined, 'a part without a beginning');
+  t.is(reader.read(third), undefined);
+  t.is(reader.read(first), undefined);
+  t.is(reader.read(long[0] ?? first)?.kind, 'LAUNCH');
+  t.true(reader.idle);
+  for (const part of [first, second]) t.is(reader.read(part), undefined);
+  t.is(reader.read(third)?.kind, 'REGISTER_AGENT');
+});
+
+test('a snapshot of large records is cut by bytes, and read again', (t) => {
+  const one = replica();
+  for (let index = 0; index < 40; index++) {
+    one.apply({
+      kind: 'STORE',
+      framework: 'batch',
+      key: `k${index}`,
+      value: 'x'.repeat(LIMITS.storeValueBytes),
+      version: 0,
+      request: 'r',
+    });
+  }
+  const slices = [...snapshotSlices(one.registry)];
+  t.true(slices.every(({ length }) => length < 2 * LIMITS.commandBytes));
+  t.deepEqual(registryOf(slices), one.registry);
 });

@@ -1,5 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { parseAttributes } from '../../protocol/attributes.ts';
 import { Fault } from '../../protocol/faults.ts';
@@ -28,11 +27,8 @@ import { formatScalar, scalarFromNumber } from '../../protocol/resource-scalar.t
 import { parseValue } from '../../protocol/resource-value.ts';
 import { parseResources, type Resources } from '../../protocol/resources.ts';
 
-/**
- * Vectors read off Mesos's own tests, beside the repository where they are (or at MESQ_CASES). They are no part of
- * the project: without them this file says so and passes.
- */
-const { MESQ_CASES: CASES = resolve('../shared/cases/offers.json') } = process.env;
+/** A file of vectors read off Mesos's own tests. They are no part of the project: without them this file says so and passes. */
+const { MESQ_CASES: CASES } = process.env;
 
 interface Vector {
   readonly id: string;
@@ -160,8 +156,8 @@ function matches(resources: Resources, { expect }: Vector, t: ExecutionContext):
 }
 
 test('the vectors of Mesos', (t) => {
-  if (!existsSync(CASES)) {
-    t.log(`skipped: no vectors at ${CASES} (set MESQ_CASES)`);
+  if (CASES === undefined) {
+    t.log('skipped: MESQ_CASES names no file of vectors');
     t.pass();
     return;
   }

@@ -24,7 +24,7 @@ export class VirtualClock implements Clock {
   }
 
   wall(): number {
-    return this.epoch + this.now;
+    return Math.floor(this.epoch + this.now);
   }
 
   after(ms: number, callback: () => void): Timer {

@@ -24,6 +24,10 @@ export class SimulatedNetwork {
   readonly reorder: boolean;
   readonly loss: number;
   readonly duplicates: number;
+  /** Hears every publish that reaches a broker, wills included. */
+  onPublish: (topic: string, payload: Uint8Array, retain: boolean) => void = () => undefined;
+  /** Called when a broker has noticed that a client is gone, politely or not. */
+  onGone: (clientId: string) => void = () => undefined;
   private readonly latencyMs: readonly [number, number];
   private readonly brokers = new Map<string, SimulatedBroker>();
   private readonly links = new Set<Link>();
@@ -133,6 +137,7 @@ export class SimulatedBroker {
   }
 
   route(topic: string, payload: Uint8Array, qos: QoS, retain: boolean): void {
+    this.network.onPublish(topic, payload, retain);
     if (retain && payload.length === 0) this.retained.delete(topic);
     else if (retain) this.retained.set(topic, payload);
     for (const link of this.sessions.values()) {
@@ -146,13 +151,16 @@ export class SimulatedBroker {
 
   /** DISCONNECT: the will is forgotten ([MQTT-3.14.4-3]). */
   left(link: Link): void {
-    if (this.sessions.get(link.client.clientId) === link) this.sessions.delete(link.client.clientId);
+    if (this.sessions.get(link.client.clientId) !== link) return;
+    this.sessions.delete(link.client.clientId);
+    this.network.onGone(link.client.clientId);
   }
 
   /** The connection broke. */
   lost(link: Link): void {
     if (this.sessions.get(link.client.clientId) !== link) return;
     this.sessions.delete(link.client.clientId);
+    this.network.onGone(link.client.clientId);
     const { will } = link.client;
     if (will !== undefined) this.route(will.topic, will.payload, will.qos ?? 0, will.retain ?? false);
   }

@@ -1,0 +1,273 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { encode } from '../../protocol/envelope.ts';
+import {
+  greeting,
+  MasterWorld,
+  ScriptedAgent,
+  ScriptedClient,
+  ScriptedFramework,
+  SimulatedAgent,
+  task,
+} from '../master/world.ts';
+import { Transcript } from './transcript.ts';
+
+/** The compiled test runs in build/; what it compares with is beside its source. */
+const FOLDER = join(import.meta.dirname, '../../../test/transcripts');
+
+/**
+ * Holds a conversation and compares it with the transcript of that name; with UPDATE_GOLDENS=1 it is written anew, for
+ * a person to read the difference.
+ */
+function conversation(
+  name: string,
+  hold: (world: MasterWorld, say: Transcript, t: ExecutionContext) => Promise<void>,
+): void {
+  test(name, async (t) => {
+    const world = new MasterWorld({ latencyMs: [1, 1], reorder: false });
+    const transcript = new Transcript(world.network, world.random.minted);
+    await world.start();
+    await hold(world, transcript, t);
+    const file = join(FOLDER, `${name}.txt`);
+    if (process.env['UPDATE_GOLDENS'] === '1') writeFileSync(file, transcript.toString());
+    t.true(existsSync(file), `${name}.txt is missing: run with UPDATE_GOLDENS=1`);
+    t.is(transcript.toString(), readFileSync(file, 'utf8'));
+  });
+}
+
+conversation('registration', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  say.note('the connection breaks: it resumes, and nothing is committed');
+  agent.cut();
+  await world.clock.advance(5_000);
+  say.note('the machine reboots: a new registration, a new epoch');
+  agent.reboot();
+  await agent.start();
+  say.note('another machine with a copy of its data folder');
+  const clone = new SimulatedAgent(world, 'pi-1');
+  agent.kill();
+  await world.clock.advance(1_000);
+  clone.disk = agent.disk;
+  clone.identity = { machine: 'machine-other', serial: '' };
+  await clone.start();
+  say.note('a new agent, under a name that is taken');
+  const second = new ScriptedAgent(world, 'pi-1');
+  await second.say(greeting('pi-1', { agent: 'id-other' }));
+});
+
+conversation('offer, run, update', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  say.note('accepts with one task');
+  await framework.launch([task('hello', { runMs: 50 })]);
+  say.note('acknowledges what it heard');
+  await framework.acknowledgeAll();
+});
+
+conversation('decline', async (world, say) => {
+  await new SimulatedAgent(world, 'pi-1').start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  say.note('declines for a minute: nothing until then');
+  await framework.call({ type: 'DECLINE', offers: framework.offers(), refuseMs: 60_000 });
+  await world.clock.advance(58_000);
+  say.note('a minute is over');
+  await world.clock.advance(4_000);
+  say.note('declines again, then revives');
+  await framework.call({ type: 'DECLINE', offers: framework.offers(), refuseMs: 3_600_000 });
+  await framework.call({ type: 'REVIVE' });
+});
+
+conversation('rescind', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  say.note('the agent is out of contact: its offer is taken back');
+  const stale = framework.offers();
+  agent.cut();
+  await world.clock.advance(5_000);
+  say.note('an ACCEPT of the offer that is gone is answered task by task');
+  await framework.launch([task('late')], stale);
+});
+
+conversation('offer time-out', async (world, say) => {
+  await new SimulatedAgent(world, 'pi-1').start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  say.note('the scheduler says nothing for 30 s');
+  await world.clock.advance(31_000);
+});
+
+conversation('launch until answered', async (world, say) => {
+  const agent = new ScriptedAgent(world, 'esp');
+  await agent.say(greeting('esp'));
+  const framework = new ScriptedFramework(world, 'fw', 'json');
+  await framework.subscribe();
+  await framework.launch([task('blink')]);
+  say.note('the agent does not answer');
+  await world.clock.advance(11_000);
+  say.note('now it does');
+  const { epoch } = agent;
+  const key = { framework: 'fw', task: 'blink', attempt: 0 };
+  await agent.say({ type: 'ACCEPTED', epoch, tasks: [key] });
+  await world.clock.advance(11_000);
+  const status = { ...key, restart: 0, uuid: 'u1', sequence: 1, state: 'TASK_RUNNING' as const };
+  await agent.say({ type: 'UPDATE', epoch, updates: [status] });
+  say.note('the same update again: acknowledged again, not told again');
+  await agent.say({ type: 'UPDATE', epoch, updates: [status] });
+  say.note('a kill, again until the task has ended');
+  await framework.call({ type: 'KILL', tasks: [{ task: 'blink' }] });
+  await world.clock.advance(6_000);
+  await agent.say({
+    type: 'UPDATE',
+    epoch,
+    updates: [{ ...status, uuid: 'u2', sequence: 2, state: 'TASK_KILLED', exitCode: 143 }],
+  });
+});
+
+conversation('reconcile', async (world, say) => {
+  const agent = new ScriptedAgent(world, 'pi-1');
+  await agent.say(greeting('pi-1'));
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await framework.launch([task('kept'), task('lost')]);
+  const { epoch } = agent;
+  const keys = ['kept', 'lost'].map((name) => ({ framework: 'fw', task: name, attempt: 0 }));
+  await agent.say({ type: 'ACCEPTED', epoch, tasks: keys });
+  const updates = keys.map((key, at) => ({
+    ...key,
+    restart: 0,
+    uuid: `u${at}`,
+    sequence: 1,
+    state: 'TASK_RUNNING' as const,
+  }));
+  await agent.say({ type: 'UPDATE', epoch, updates });
+  say.note('it resumes with another digest: it is asked for its list');
+  const { cluster, generation } = agent.last('REGISTERED') ?? { cluster: '', generation: 0 };
+  const { identity, incarnation, boot, resources, attributes } = greeting('pi-1');
+  await agent.say({
+    type: 'RESUME',
+    agent: 'id-pi-1',
+    epoch,
+    identity,
+    incarnation,
+    boot,
+    resources,
+    attributes,
+    cluster: { uuid: cluster, generation },
+    digest: '1-0-0',
+  });
+  const request = agent.last('RECONCILE')?.request ?? '';
+  const known = {
+    ...keys[0],
+    restart: 0,
+    state: 'TASK_RUNNING' as const,
+    sequence: 1,
+    framework: 'fw',
+    task: 'kept',
+    attempt: 0,
+  };
+  await agent.say({ type: 'TASKS', epoch, request, tasks: [known], part: 0, last: true });
+  say.note('the framework asks: about one, about one nobody knows, about all');
+  await framework.call({ type: 'RECONCILE', tasks: [{ task: 'kept' }, { task: 'never', agent: 'id-pi-1' }] });
+  await framework.call({ type: 'RECONCILE', tasks: [] });
+});
+
+conversation('unreachable and back', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await framework.launch([task('long', { stays: true })]);
+  await framework.acknowledgeAll();
+  say.note('nothing comes through for five minutes');
+  agent.unplug();
+  await world.clock.advance(200_000);
+  await framework.acknowledgeAll();
+  await world.clock.advance(100_000);
+  say.note('the network heals');
+  world.network.heal();
+  await world.clock.advance(30_000);
+});
+
+conversation('lost after an hour, and back after all', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await framework.launch([task('long', { stays: true })]);
+  await framework.acknowledgeAll();
+  agent.unplug();
+  await world.clock.advance(3_760_000);
+  await framework.acknowledgeAll();
+  say.note('the network heals: what was given up ends');
+  world.network.heal();
+  await world.clock.advance(60_000);
+});
+
+conversation('gone', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await framework.launch([task('long', { stays: true })]);
+  const client = new ScriptedClient(world, 'ann');
+  await client.ask('r1', 'gone', { agent: 'pi-1' });
+  await world.clock.advance(10_000);
+  say.note('the request is repeated: the same answer, and nothing is done');
+  await client.ask('r1', 'gone', { agent: 'pi-1' });
+  say.note('the identity is barred');
+  const again = new ScriptedAgent(world, 'pi-1');
+  await again.say(greeting('pi-1', { agent: agent.agent?.agent ?? '', identity: agent.identity }));
+});
+
+conversation('requests', async (world, say) => {
+  await new SimulatedAgent(world, 'pi-1').start();
+  const client = new ScriptedClient(world, 'ann');
+  await client.ask('r1', 'agents');
+  await client.ask('r2', 'token-create', { role: 'viewer', name: 'vera' });
+  say.note('the request is repeated: a secret is shown once');
+  await client.ask('r2', 'token-create', { role: 'viewer', name: 'vera' });
+  const viewer = new ScriptedClient(world, 'vera');
+  await viewer.ask('r3', 'offers');
+  say.note('faults');
+  await viewer.ask('r4', 'gone', { agent: 'pi-1' });
+  await client.ask('r5', 'gone', { agent: 'nobody' });
+  await client.ask('r6', 'dance');
+  await client.ask('r7', 'gone', { agent: '' });
+  await client.raw(encode({ v: 9, type: 'REQUEST', request: 'r8', op: 'agents' }, 'json'));
+  await client.raw(encode({ v: 1, type: 'PRAYER', request: 'r9', op: 'agents' }, 'cbor'));
+  await client.raw(new TextEncoder().encode('{"v":1,'));
+});
+
+conversation('faults on the other links', async (world, say) => {
+  const framework = new ScriptedFramework(world, 'fw');
+  say.note('a call before SUBSCRIBE');
+  await world.until(() => framework.bus.connected);
+  await framework.call({ type: 'REVIVE' });
+  await framework.subscribe();
+  say.note('a call of another version, one of no known type, one of a wrong shape');
+  for (const call of [
+    { v: 9, type: 'REVIVE' },
+    { v: 1, type: 'DANCE' },
+    { v: 1, type: 'KILL', tasks: [{ task: '../x' }] },
+  ]) {
+    void framework.bus.publish('mesq/frameworks/fw/call', encode(call, 'cbor'), { qos: 1 });
+    await world.clock.advance(500);
+  }
+  say.note('a task the offer cannot hold, and one that asks for nothing');
+  await new SimulatedAgent(world, 'pi-1').start();
+  const much = task('much', {}, { resources: [{ name: 'cpus', scalar: 64_000 }] });
+  await framework.launch([much, task('nothing', {}, { resources: [] })]);
+  const agent = new ScriptedAgent(world, 'pi-2');
+  say.note('an agent of the future, one that speaks as another, one of another cluster, one without a session');
+  await agent.say(greeting('pi-2', { versions: { min: 7, max: 9, features: [] } }));
+  await agent.say(greeting('pi-2', { name: 'pi-3' }));
+  await agent.say(greeting('pi-2', { cluster: { uuid: 'c-other', generation: 1 } }));
+  await agent.say({ type: 'RENEW', epoch: 3 });
+});

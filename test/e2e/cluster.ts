@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ExecutionContext } from 'ava';
@@ -120,9 +121,9 @@ export class Cluster {
     return cluster;
   }
 
-  /** On a free port the first time, and on the same one ever after. */
+  /** On the same port ever after. */
   async startMaster(more: readonly string[] = []): Promise<void> {
-    const listen = this.url === '' ? 'mqtt://127.0.0.1:0' : this.url;
+    const listen = this.url === '' ? `mqtt://127.0.0.1:${await quietPort()}` : this.url;
     const argv = [
       'master',
       '--id',
@@ -231,6 +232,27 @@ export interface TaskRow {
   readonly message: string | null;
   readonly exitCode: number | null;
   readonly agent: string | null;
+}
+
+/**
+ * A free port that the system gives to nobody who asks for any: one from the range for outgoing connections may be
+ * taken by another test while a master that had it is started again.
+ */
+async function quietPort(): Promise<number> {
+  for (;;) {
+    const server = createServer();
+    const listening = once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    server.listen(port, '127.0.0.1');
+    const free = await listening;
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** Processes whose working folder or command line lies below a folder: launchers and tasks outlive an agent on purpose. */

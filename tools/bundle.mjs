@@ -9,7 +9,7 @@ for (const name of readdirSync(folder)) {
   if (/^chunk-.*\.js$/.test(name)) rmSync(join(folder, name));
 }
 
-/** What MQTT.js and cbor-x carry and we never call: 200 kB that every agent would parse and keep (docs/decisions/0010-lean-bundle.md). */
+/** What MQTT.js and cbor-x carry and we never call: 225 kB that every agent would parse and keep (docs/decisions/0010-lean-bundle.md). */
 const alias = {
   // Node's own streams, copied for browsers; Node's are there already.
   'readable-stream': 'node:stream',
@@ -17,6 +17,8 @@ const alias = {
   debug: './tools/bundled/no-debug.cjs',
   // Timers in a web worker. `timerVariant: 'native'` (io/node/mqtt-bus.ts) never calls them.
   'worker-timers': './tools/bundled/no-worker-timers.cjs',
+  // Topic aliases of MQTT 5; we speak 3.1.1.
+  'lru-cache': './tools/bundled/no-lru-cache.cjs',
   // A native decoder, which no bundle can carry.
   'cbor-extract': './tools/bundled/no-cbor-extract.cjs',
 };

@@ -49,8 +49,10 @@ supervise() {
   trap 'finish "$1"' EXIT
   set -m
   begin "$1" &
-  # -f: a stopped task has not ended. Bash remarks on whom a signal ended: that is in the status.
-  wait -f $! 2>/dev/null
+  # Without job control bash hears of ends alone: a stopped task has not ended (docs/decisions/0013).
+  set +m
+  # Bash remarks on whom a signal ended: that is in the status.
+  wait $! 2>/dev/null
   code=$?
 }
 

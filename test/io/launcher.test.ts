@@ -255,24 +255,6 @@ real('a task whose supervisor was killed still runs, and has vanished afterwards
   t.deepEqual(await launcher.adopt('one'), { state: 'vanished' });
 });
 
-real('the supervisor of a stopped task sleeps', async (t, world, launcher) => {
-  const started = new Promise<number>((resolve) => launcher.onStarted(({ pid }) => resolve(pid)));
-  const end = new Promise<number>((resolve) =>
-    launcher.onExit(({ folder, code }) => folder === 'one' && resolve(code)),
-  );
-  await launcher.launch({ folder: 'one', argv: ['sleep', '600'], environment: {} });
-  const task = await started;
-  t.true(await launcher.signal('one', 'SIGSTOP'));
-  const supervisor = Number(statOf(task)[3]);
-  const busy = (): number => Number(statOf(supervisor)[13]) + Number(statOf(supervisor)[14]);
-  const before = busy();
-  for (let turn = 0; turn < 20; turn++)
-    await run(world, launcher, { folder: `other-${turn}`, argv: ['true'], environment: {} });
-  t.true(busy() - before <= 1, 'twenty tasks long, and it turned all the while');
-  t.true(await launcher.signal('one', 'SIGKILL'));
-  t.is(await end, 137);
-});
-
 real('a launcher process of another version is replaced, and its tasks go on', async (t, world, first) => {
   const told = new Promise<void>((resolve) => first.onStarted(() => resolve()));
   await first.launch({ folder: 'one', argv: ['sleep', '1000'], environment: {} });
@@ -305,8 +287,3 @@ test.serial('real: without bash there is no launcher, and it says so', async (t)
   await t.throwsAsync(world.attach({ PATH: '/nonexistent' }), { code: 'UNAVAILABLE' });
   await world.end();
 });
-
-/** The fields of /proc/PID/stat, from 0. */
-function statOf(pid: number): string[] {
-  return readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ');
-}

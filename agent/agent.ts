@@ -13,6 +13,7 @@ import type { TaskKey, TaskStatus } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { hasEnded, runName } from './checkpoint/state.ts';
 import { DurableState, isFull } from './durable-state.ts';
+import { type Lonely, LonelyStops } from './lonely-stops.ts';
 import { OutputStreams } from './output-streams.ts';
 import { PresenceNotes } from './presence.ts';
 import { isSignificant, type Reported } from './reporting/significance.ts';
@@ -82,6 +83,7 @@ class RunningAgent implements Agent {
   readonly #durable: DurableState;
   readonly #runs: Runs;
   readonly #outbox = new Outbox();
+  readonly #lonely: LonelyStops;
   readonly #streams: OutputStreams;
   readonly #session: Session;
   readonly #bus: MovableBus;
@@ -105,6 +107,7 @@ class RunningAgent implements Agent {
     this.#options = options;
     this.#durable = durable;
     this.#reported = options.reported;
+    this.#lonely = new LonelyStops(clock, () => this.#stoppedAlone());
     const presence = new PresenceNotes(prefix, name, randomWord(random, 16));
     this.#runs = new Runs(
       {
@@ -150,7 +153,10 @@ class RunningAgent implements Agent {
       options.reported,
       {
         established: () => this.#established(),
-        lost: () => this.#streams.stop(),
+        lost: () => {
+          this.#streams.stop();
+          this.#lonely.alone();
+        },
         command: (command) => this.#command(command),
         refused: options.onFailed,
       },
@@ -162,6 +168,7 @@ class RunningAgent implements Agent {
     for (const run of state.runs.values()) for (const status of run.unacknowledged) this.#post(run.run, status);
     // Before any master is in reach: it needs nobody to go on with what it has accepted.
     await this.#runs.adopt(state.boot !== '' && state.boot !== this.#options.boot);
+    this.#lonely.alone();
     const fault = await this.#session.start();
     if (fault !== undefined) await this.stop();
     else this.#armProbe();
@@ -170,6 +177,7 @@ class RunningAgent implements Agent {
 
   async stop(): Promise<void> {
     this.#retry?.cancel();
+    this.#lonely.together();
     this.#answering?.cancel();
     this.#probing?.cancel();
     this.#runs.stop();
@@ -180,6 +188,7 @@ class RunningAgent implements Agent {
   }
 
   #established(): void {
+    this.#lonely.together();
     this.#outbox.reset();
     this.#flush();
   }
@@ -202,6 +211,14 @@ class RunningAgent implements Agent {
         return;
       case 'SHUTDOWN':
         return this.#shutDown(command.fault);
+    }
+  }
+
+  *#stoppedAlone(): Generator<Lonely> {
+    for (const run of this.#durable.state.runs.values()) {
+      const afterMs = run.info.disconnect?.stopOnClientAfterMs;
+      if (afterMs === undefined || hasEnded(run) || run.kill !== undefined) continue;
+      yield { afterMs, stop: () => this.#runs.kill(run, run.info.killGraceMs) };
     }
   }
 

@@ -249,6 +249,8 @@ class CuredBroker implements Broker {
 
   #accept(connection: Connection): void {
     const { stream } = connection;
+    // Whatever a peer does to its connection is no error of ours, before Aedes listens and after it stopped.
+    stream.on('error', () => undefined);
     if (this.#connections.size >= this.#limits.connections) {
       this.#reject('too many connections');
       stream.destroy();

@@ -10,7 +10,7 @@ import { isTerminal } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Leader } from './leader.ts';
-import { isOtherMachine } from './registry/apply-agents.ts';
+import { isOtherMachine, tellsNews } from './registry/apply-agents.ts';
 import { type AgentRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 
 type Up = MessageOf<typeof AGENT_UP>;
@@ -79,7 +79,7 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
       });
     case 'TASKS': {
       const tasks = assemble(desk, agent.name, `tasks ${message.request}`, message);
-      if (tasks !== undefined)
+      if (tasks !== undefined && tellsNews(leader.registry, agent, tasks))
         leader.propose({ kind: 'RECONCILE_AGENT', agent: agent.agent, epoch: agent.epoch, tasks, nowMs });
       return;
     }

@@ -17,6 +17,7 @@ export function mayAsk(principal: Principal, role: CredentialRole): boolean {
 export class ClientSessions {
   readonly #leader: Leader;
   readonly #encodings = new Map<string, Encoding>();
+  readonly #revoked = new Set<string>();
 
   constructor(leader: Leader) {
     this.#leader = leader;
@@ -35,12 +36,17 @@ export class ClientSessions {
 
   /**
    * Whose name it is. A name without a token reached us through an anonymous loopback listener, which speaks as an
-   * operator; the broker refuses a name that has a token without that token.
+   * operator; the broker refuses a name that has a token without that token. Undefined: its last token was revoked in
+   * this term, and what it had sent before its connection was cut must not speak with more rights than it had.
    */
-  principal(name: string): Principal {
+  principal(name: string): Principal | undefined {
     for (const token of this.#leader.registry.tokens.values())
       if (token.name === name) return { name, role: token.role };
-    return { name, role: 'operator' };
+    return this.#revoked.has(name) ? undefined : { name, role: 'operator' };
+  }
+
+  revoked(name: string): void {
+    this.#revoked.add(name);
   }
 
   encoding(client: string, session: string): Encoding {

@@ -204,15 +204,16 @@ function firstToken(
   if ([...registry.tokens.values()].some(({ role }) => role === 'operator')) return;
   const secret = randomWord(random, 32);
   const hash = digest.sha256(new TextEncoder().encode(secret));
+  const token = randomWord(random, 8);
   storage.replace('operator-token', new TextEncoder().encode(`operator:${secret}\n`)).then(
     () =>
       propose({
         kind: 'CREATE_TOKEN',
-        token: randomWord(random, 8),
+        token,
         name: 'operator',
         role: 'operator',
         hash,
-        request: 'first-token',
+        request: `first-token-${token}`,
         nowMs: clock.wall(),
       }),
     (error: unknown) => onFatal(error instanceof Error ? error : new Error(String(error))),

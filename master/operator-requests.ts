@@ -91,13 +91,15 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   },
   read: (desk, body, asker) => readOutput(desk, body, asker),
   gone: (desk, { agent }, asker) => {
-    desk.leader.propose({ kind: 'AGENT_GONE', agent, request: wait(desk, asker), nowMs: desk.leader.wallMs() });
+    const request = wait(desk, asker);
+    if (request !== undefined) desk.leader.propose({ kind: 'AGENT_GONE', agent, request, nowMs: desk.leader.wallMs() });
     return undefined;
   },
   'token-create': (desk, { role, name }, asker) => {
     const { random, digest } = desk.leader.world;
     const secret = randomWord(random, 32);
     const request = wait(desk, asker, `${name}:${secret}`);
+    if (request === undefined) return undefined;
     const hash = digest.sha256(new TextEncoder().encode(secret));
     desk.leader.propose({
       kind: 'CREATE_TOKEN',
@@ -120,14 +122,23 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
       })),
     ).map((tokens) => ({ tokens })),
   'token-revoke': (desk, { token }, asker) => {
-    desk.leader.propose({ kind: 'REVOKE_TOKEN', token, request: wait(desk, asker) });
+    const request = wait(desk, asker);
+    if (request !== undefined) desk.leader.propose({ kind: 'REVOKE_TOKEN', token, request });
     return undefined;
   },
 };
 
-/** Request ids are the client's own: two clients may mint the same one. */
-function wait(desk: OperatorDesk, { principal, session, request }: Asker, token?: string): string {
+/**
+ * Request ids are the client's own: two clients may mint the same one. Undefined where this one is on its way to the
+ * log already: its outcome answers whoever asked last, and nothing is proposed twice.
+ */
+function wait(desk: OperatorDesk, { principal, session, request }: Asker, token?: string): string | undefined {
   const key = `${principal.name}/${request}`;
+  const before = desk.waiting.get(key);
+  if (before !== undefined) {
+    desk.waiting.set(key, { ...before, session });
+    return undefined;
+  }
   desk.waiting.set(key, { client: principal.name, session, ...(token === undefined ? {} : { token }) });
   return key;
 }
@@ -155,6 +166,7 @@ export function handleRequest(desk: OperatorDesk, client: string, session: strin
   const { request, op, framework, body } = message;
   const answerWith = (fault: Fault): void =>
     desk.clients.reply(client, session, { request, part: 0, last: true, fault });
+  if (principal === undefined) return answerWith(new Fault('NOT_ALLOWED', `the token of ${client} was revoked`));
   if (framework !== undefined) {
     if (framework === 'batch' && !desk.frameworks.active(framework) && desk.early.length < MOST_EARLY) {
       desk.early.push(() => handleRequest(desk, client, session, message));

@@ -112,7 +112,10 @@ export class Reactions {
       case 'TOKEN_CREATED':
         return this.#answer(event.request, (token) => ({ id: event.token.token, token: token ?? '' }));
       case 'TOKENS_REVOKED':
-        for (const name of new Set(event.names)) this.#desk.leader.world.disconnect(name);
+        for (const name of new Set(event.names)) {
+          this.#desk.clients.revoked(name);
+          this.#desk.leader.world.disconnect(name);
+        }
         return this.#answer(event.request, () => ({ revoked: event.names.length }));
       case 'REQUEST_REFUSED':
         return this.#answer(event.request, () => event.fault);

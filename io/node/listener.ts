@@ -90,13 +90,16 @@ function serverOf(
       return server;
     }
     case 'ws:':
-      return webSocketServer(connected);
+      return webSocketServer(isLoopback(new URL(options.url).hostname), connected);
     default:
       throw new TypeError(`${options.url}: a listener is mqtt://, mqtts:// or ws://`);
   }
 }
 
-function webSocketServer(connected: (socket: Socket, stream: Duplex, secure: boolean) => void): HttpServer {
+function webSocketServer(
+  onLoopback: boolean,
+  connected: (socket: Socket, stream: Duplex, secure: boolean) => void,
+): HttpServer {
   const http = createHttpServer((_request, response) => {
     response.writeHead(404, { 'content-type': 'text/plain' }).end('MQTT over WebSocket is at /mqtt\n');
   });
@@ -107,7 +110,10 @@ function webSocketServer(connected: (socket: Socket, stream: Duplex, secure: boo
     handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : false),
   });
   http.on('upgrade', (request, socket, head) => {
-    if (new URL(request.url ?? '/', 'http://any').pathname !== '/mqtt' || foreign(request)) {
+    // Until the WebSocket has it, nobody else listens: a reset would stop the process.
+    socket.on('error', () => undefined);
+    const [path] = (request.url ?? '').split('?');
+    if (path !== '/mqtt' || foreign(request, onLoopback)) {
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
       return;
     }
@@ -118,12 +124,16 @@ function webSocketServer(connected: (socket: Socket, stream: Duplex, secure: boo
   return http;
 }
 
-/** A page of another site in the user's own browser must not speak for the user (cross-site WebSocket hijacking). */
-function foreign({ headers }: IncomingMessage): boolean {
+/**
+ * A page of another site in the user's own browser must not speak for the user (cross-site WebSocket hijacking). It may
+ * also have given its own name our address (DNS rebinding): on a loopback listener the name must be one of this machine.
+ */
+function foreign({ headers }: IncomingMessage, onLoopback: boolean): boolean {
   const { origin, host } = headers;
   if (origin === undefined) return false;
   try {
-    return new URL(origin).host !== host;
+    const from = new URL(origin);
+    return from.host !== host || (onLoopback && !isLoopback(from.hostname));
   } catch {
     return true;
   }

@@ -64,6 +64,23 @@ export function applyReconcile(
   return reconcileTasks(registry, agent, command.tasks, command.nowMs, false);
 }
 
+/** Whether a list says anything that {@link applyReconcile} would write down: a flapping link must not fill the log. */
+export function tellsNews(registry: Registry, agent: AgentRecord, listed: readonly KnownTask[]): boolean {
+  const has = new Map(listed.map((known) => [taskKey(known.framework, known.task, known.attempt), known]));
+  for (const task of tasksOfAgent(registry, agent.agent)) {
+    const key = taskKey(task.framework, task.info.task, task.info.attempt);
+    const known = has.get(key);
+    has.delete(key);
+    const same = isTerminal(task.state)
+      ? known === undefined || isTerminal(known.state)
+      : known === undefined
+        ? task.state === 'TASK_STAGING'
+        : task.epoch === agent.epoch && task.restart === known.restart && task.sequence >= known.sequence;
+    if (!same || task.state === 'TASK_UNREACHABLE') return true;
+  }
+  return [...has.values()].some(({ state }) => !isTerminal(state));
+}
+
 function refusal(registry: Registry, known: AgentRecord | undefined, command: RegisterAgent): Fault | undefined {
   if (known?.state === 'gone') return new Fault('GONE', `agent ${command.agent} (${command.name}) was declared gone`);
   if (known !== undefined && isOtherMachine(known, command)) {
@@ -237,6 +254,7 @@ export function applyUnreachable(
 
 /** Frees everything and bars the identity for ever. `agent` is its id or its name. */
 export function applyGone(registry: Registry, command: Extract<Command, { kind: 'AGENT_GONE' }>): RegistryEvent[] {
+  if (registry.requests.has(command.request)) return [];
   const known = registry.agents.get(registry.names.get(command.agent) ?? command.agent);
   if (known === undefined) {
     const fault = new Fault('NOT_FOUND', `there is no agent ${command.agent}`, 'mesq agents lists them.');

@@ -247,7 +247,12 @@ export function forget(registry: Registry, key: string, task: TaskRecord, nowMs:
   }
 }
 
+/** Bytes of a {@link FinishedTask} on the disk without its ids and its message, at most. */
+const FINISHED_BYTES = 200;
+const FINISHED_FIXED_BYTES = 108;
+
 function finishedOf(task: TaskRecord, nowMs: number): FinishedTask {
+  const ids = task.framework.length + task.info.task.length + task.agent.length;
   return {
     framework: task.framework,
     task: task.info.task,
@@ -256,7 +261,7 @@ function finishedOf(task: TaskRecord, nowMs: number): FinishedTask {
     agent: task.agent,
     state: task.state,
     reason: task.reason,
-    message: task.message?.slice(0, 80),
+    message: task.message === undefined ? undefined : cutTo(task.message, FINISHED_BYTES - FINISHED_FIXED_BYTES - ids),
     exitCode: task.exitCode,
     stdout: task.output?.stdout ?? 0,
     stderr: task.output?.stderr ?? 0,
@@ -264,6 +269,12 @@ function finishedOf(task: TaskRecord, nowMs: number): FinishedTask {
     startedMs: task.startedMs,
     finishedMs: task.finishedMs ?? nowMs,
   };
+}
+
+/** The longest beginning that takes at most `bytes` in UTF-8. */
+function cutTo(text: string, bytes: number): string {
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(Math.max(0, bytes)));
+  return text.slice(0, read);
 }
 
 /** Remembered until the task has ended: an agent that comes back is told. */

@@ -11,6 +11,7 @@ export function applyCreateToken(
   command: Extract<Command, { kind: 'CREATE_TOKEN' }>,
 ): RegistryEvent[] {
   const { token, name, role, hash, request, nowMs } = command;
+  if (registry.requests.has(request)) return [];
   const other = [...registry.tokens.values()].find((known) => known.name === name && known.role !== role);
   if (other !== undefined) {
     const fault = new Fault(
@@ -36,6 +37,7 @@ export function applyRevokeToken(
   registry: Registry,
   command: Extract<Command, { kind: 'REVOKE_TOKEN' }>,
 ): RegistryEvent[] {
+  if (registry.requests.has(command.request)) return [];
   const revoked = [...registry.tokens.values()].filter(
     ({ token, name }) => token === command.token || name === command.token,
   );

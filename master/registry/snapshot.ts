@@ -28,10 +28,70 @@ type RecordsSlice =
   | { kind: 'agents'; records: readonly AgentRecord[] }
   | { kind: 'frameworks'; records: readonly FrameworkRecord[] }
   | { kind: 'tasks'; records: readonly TaskRecord[] }
-  | { kind: 'finished'; records: readonly FinishedTask[] }
+  | { kind: 'finished'; records: readonly PackedTask[] }
   | { kind: 'store'; records: readonly StoreRecord[] }
   | { kind: 'tokens'; records: readonly TokenRecord[] }
   | { kind: 'requests'; records: readonly RequestOutcome[] };
+
+/** Ten thousand of them are kept: without the names of their fields. */
+type PackedTask = readonly [
+  framework: string,
+  task: string,
+  attempt: number,
+  restart: number,
+  agent: string,
+  state: FinishedTask['state'],
+  reason: FinishedTask['reason'],
+  message: string | undefined,
+  exitCode: number | undefined,
+  stdout: number,
+  stderr: number,
+  createdMs: number,
+  startedMs: number | undefined,
+  finishedMs: number,
+];
+
+function packed(ended: FinishedTask): PackedTask {
+  const { framework, task, attempt, restart, agent, state, reason, message, exitCode } = ended;
+  const { stdout, stderr, createdMs, startedMs, finishedMs } = ended;
+  return [
+    framework,
+    task,
+    attempt,
+    restart,
+    agent,
+    state,
+    reason,
+    message,
+    exitCode,
+    stdout,
+    stderr,
+    createdMs,
+    startedMs,
+    finishedMs,
+  ];
+}
+
+function unpacked(ended: PackedTask): FinishedTask {
+  const [framework, task, attempt, restart, agent, state, reason, message, exitCode, ...rest] = ended;
+  const [stdout, stderr, createdMs, startedMs, finishedMs] = rest;
+  return {
+    framework,
+    task,
+    attempt,
+    restart,
+    agent,
+    state,
+    reason,
+    message,
+    exitCode,
+    stdout,
+    stderr,
+    createdMs,
+    startedMs,
+    finishedMs,
+  };
+}
 
 /**
  * The registry as it is at the first call of `next`, in slices that are encoded one by one: records are never
@@ -49,7 +109,7 @@ export function snapshotSlices(registry: Registry): Iterable<Uint8Array> {
     { kind: 'agents', records: [...registry.agents.values()] },
     { kind: 'frameworks', records: [...registry.frameworks.values()] },
     { kind: 'tasks', records: [...registry.tasks.values()] },
-    { kind: 'finished', records: [...registry.finished.values()] },
+    { kind: 'finished', records: [...registry.finished.values()].map(packed) },
     { kind: 'store', records: [...registry.store.values()] },
     { kind: 'tokens', records: [...registry.tokens.values()] },
     { kind: 'requests', records: [...registry.requests.values()] },
@@ -117,7 +177,7 @@ function restore(registry: Registry, slice: Head | RecordsSlice): void {
       for (const record of slice.records) replaceTask(registry, record);
       return;
     case 'finished':
-      for (const record of slice.records)
+      for (const record of slice.records.map(unpacked))
         registry.finished.set(taskKey(record.framework, record.task, record.attempt), record);
       return;
     case 'store':

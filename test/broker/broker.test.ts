@@ -97,6 +97,41 @@ test('cured: a frozen subscriber costs nobody else anything, and is cut', async 
   await subject.close();
 });
 
+cure('a frozen subscriber does not stop those who have nothing to do with it', async ({ port }, cured) => {
+  const { client: frozen } = await RawClient.connect(port, 'frozen');
+  const { client: cold } = await RawClient.connect(port, 'cold');
+  const { client: aside } = await RawClient.connect(port, 'aside');
+  await frozen.subscribe('hot/#');
+  await cold.subscribe('cold/#');
+  frozen.socket.pause();
+  // More messages underway than an Aedes as it comes handles at once (100).
+  const senders = await Promise.all(Array.from({ length: 150 }, (_, at) => RawClient.connect(port, `sender-${at}`)));
+  const payload = Buffer.alloc(16_000, 'x');
+  let taken = false;
+  const all = senders.map(async ({ client }) => {
+    for (let message = 0; message < 20; message++) client.publish('hot/x', payload);
+    client.send({ cmd: 'pingreq' });
+    await client.next('pingresp');
+  });
+  void Promise.all(all).then(() => {
+    taken = true;
+  });
+  let stopped = false;
+  for (let round = 0; !taken && !stopped; round++) {
+    let arrived = false;
+    aside.publish(`cold/${round}`, 'still here');
+    // A bare one is given five hundred round trips of somebody else's pings.
+    for (let ping = 0; !arrived && (cured || ping < 500); ping++) {
+      cold.send({ cmd: 'pingreq' });
+      await cold.next('pingresp');
+      arrived = cold.take('publish') !== undefined;
+    }
+    stopped = !arrived;
+  }
+  for (const client of [frozen, cold, aside, ...senders.map(({ client: sender }) => sender)]) client.close();
+  return !stopped;
+});
+
 test('cured: a SUBSCRIBE to an exact topic looks at one retained message, not at all of them', async (t) => {
   const subject = await ours();
   for (let at = 0; at < 2_000; at++)
@@ -158,6 +193,15 @@ for (const [what, bad] of [
     return returnCode !== 0;
   });
 }
+
+cure('bytes that are no UTF-8 in a client id', async ({ port }) => {
+  const client = await RawClient.open(port);
+  // Written by hand: CONNECT, MQTT 3.1.1, clean session, keep-alive 60, client id of the two bytes ff fe ([MQTT-1.5.3-1]).
+  client.send(new Uint8Array([0x10, 14, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 60, 0, 2, 0xff, 0xfe]));
+  const answer = await client.next('connack');
+  client.close();
+  return answer?.cmd !== 'connack' || answer.returnCode !== 0;
+});
 
 cure('a control character in a topic is not passed on', async ({ port }) => {
   const { client: listener } = await RawClient.connect(port, 'listener');

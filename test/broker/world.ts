@@ -105,11 +105,17 @@ export class RawClient {
     this.socket.write(packet instanceof Uint8Array ? packet : mqttPacket.generate(packet));
   }
 
-  /** The next packet of that kind; undefined once the connection is closed. */
+  /** A packet of that kind that is here already. */
+  take(cmd: Packet['cmd']): Packet | undefined {
+    const at = this.#packets.findIndex((packet) => packet.cmd === cmd);
+    return at < 0 ? undefined : this.#packets.splice(at, 1)[0];
+  }
+
+  /** The next packet of that kind; undefined once the connection is closed. One caller at a time. */
   async next(cmd: Packet['cmd']): Promise<Packet | undefined> {
     for (;;) {
-      const at = this.#packets.findIndex((packet) => packet.cmd === cmd);
-      if (at >= 0) return this.#packets.splice(at, 1)[0];
+      const packet = this.take(cmd);
+      if (packet !== undefined) return packet;
       if (this.closed) return undefined;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

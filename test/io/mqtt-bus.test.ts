@@ -1,10 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { createWebSocketStream, WebSocketServer } from 'ws';
@@ -16,6 +13,7 @@ import { connectMqttBus, type MqttBus, type MqttBusOptions } from '../../io/node
 import { systemRandom } from '../../io/node/random.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import { filtersOf, PACKET, ScriptedBroker } from './scripted-broker.ts';
+import { selfSigned } from './self-signed.ts';
 
 const LONG_MS = 60_000;
 
@@ -431,18 +429,3 @@ test('TLS is checked against the authority that was given', async (t) => {
   t.regex(wrong?.message ?? '', /ALTNAME/);
   t.is(scripted.all(PACKET.CONNECT).length, 1);
 });
-
-/** A certificate for `localhost`, its own authority; undefined without openssl. */
-function selfSigned(): { key: string; cert: string } | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'mesq-tls-'));
-  try {
-    const options = ['-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-    const algorithm = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
-    const files = ['-keyout', 'key.pem', '-out', 'cert.pem'];
-    const { status } = spawnSync('openssl', ['req', '-x509', ...algorithm, ...options, ...files], { cwd: folder });
-    if (status !== 0) return undefined;
-    return { key: readFileSync(join(folder, 'key.pem'), 'utf8'), cert: readFileSync(join(folder, 'cert.pem'), 'utf8') };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}

@@ -1,9 +1,7 @@
 import test from 'ava';
-import { Contacts } from '../../master/liveness/contacts.ts';
 import { accept } from '../../master/offers/accept.ts';
 import { refuseFor } from '../../master/offers/filters.ts';
 import { OfferBook, type OpenOffer } from '../../master/offers/offer-book.ts';
-import { answerUnknown } from '../../master/tasks/reconcile.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { formatResources } from '../../protocol/resources.ts';
 import type { TaskInfo } from '../../protocol/task.ts';
@@ -84,31 +82,4 @@ test('refusals are clamped as Mesos clamps them', (t) => {
   t.is(refuseFor(0), 0);
   t.is(refuseFor(10), 1_000);
   t.is(refuseFor(99_999_999_000), 31_536_000_000);
-});
-
-test('silence makes an agent disconnected, then unreachable; a new leader gives a full period', (t) => {
-  const contacts = new Contacts({ leaseMs: 90, unreachableMs: 60, unreachableMeteredMs: 600 });
-  contacts.expect('old', false, 0);
-  contacts.heard('a', false, 0);
-  contacts.heard('m', true, 0);
-  t.deepEqual(contacts.due(89), { expired: [], unreachable: [] });
-  contacts.renew('a', 50);
-  t.deepEqual(contacts.due(139), { expired: [], unreachable: [] });
-  t.deepEqual(contacts.due(140).expired, ['a']);
-  contacts.lost('a', 140);
-  t.deepEqual(contacts.due(199).unreachable, ['old']);
-  t.deepEqual(contacts.due(200).unreachable, ['old', 'a']);
-  t.true(contacts.connected('m'));
-  contacts.forget('a');
-  contacts.forget('old');
-  t.is(contacts.nextMs(), 360, 'a metered link is given four times as long');
-});
-
-test('a reconcile is always answered', (t) => {
-  t.is(answerUnknown({ known: undefined, agent: 'registered' })?.state, 'TASK_GONE');
-  t.is(answerUnknown({ known: undefined, agent: 'disconnected' })?.state, 'TASK_UNKNOWN');
-  t.is(answerUnknown({ known: undefined, agent: 'unreachable' })?.state, 'TASK_UNREACHABLE');
-  t.is(answerUnknown({ known: undefined, agent: 'gone' })?.state, 'TASK_GONE_BY_OPERATOR');
-  t.is(answerUnknown({ known: undefined, agent: undefined })?.state, 'TASK_UNKNOWN');
-  t.is(answerUnknown({ known: { state: 'TASK_RUNNING', attempt: 0 }, agent: undefined }), undefined);
 });

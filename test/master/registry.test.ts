@@ -221,7 +221,8 @@ test('a name has one role, and a revoked token is gone', (t) => {
   t.like(create('t1', 'user'), { kind: 'TOKEN_CREATED' });
   t.like(create('t2', 'viewer'), { kind: 'REQUEST_REFUSED', fault: { code: 'EXISTS' } });
   t.deepEqual(one.kinds({ kind: 'REVOKE_TOKEN', token: 'ann', request: 'r' }), ['TOKENS_REVOKED']);
-  t.deepEqual(one.kinds({ kind: 'REVOKE_TOKEN', token: 'ann', request: 'r' }), ['REQUEST_REFUSED']);
+  t.deepEqual(one.kinds({ kind: 'REVOKE_TOKEN', token: 'ann', request: 'r' }), [], 'a request is done once');
+  t.deepEqual(one.kinds({ kind: 'REVOKE_TOKEN', token: 'ann', request: 'r2' }), ['REQUEST_REFUSED']);
 });
 
 const commands = fc.array(
@@ -254,11 +255,121 @@ const commands = fc.array(
       }),
     ),
     fc
+      .constantFrom('r1', 'r2', 'r3')
+      .chain((request) =>
+        fc.constantFrom<Command>(
+          { kind: 'CREATE_TOKEN', token: request, name: 'ann', role: 'user', hash: 'h', request, nowMs: 1 },
+          { kind: 'REVOKE_TOKEN', token: 'ann', request },
+          { kind: 'AGENT_GONE', agent: 'other', request, nowMs: 1 },
+          { kind: 'STORE', framework: 'batch', key: request, value: 'x', version: 0, request },
+        ),
+      ),
+    fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'x')).map(
+      (listed): Command => ({
+        kind: 'RECONCILE_AGENT',
+        agent: 'id-1',
+        epoch: 1,
+        nowMs: 5,
+        tasks: listed.map((task) => ({
+          framework: 'batch',
+          task,
+          attempt: 0,
+          restart: 0,
+          state: 'TASK_RUNNING',
+          sequence: 0,
+          resources: resourcesOf('cpus:0.1'),
+        })),
+      }),
+    ),
+    fc
       .constantFrom('a', 'b')
       .map((task): Command => ({ kind: 'KILL', framework: 'batch', tasks: [{ task, graceMs: undefined }] })),
   ),
   { maxLength: 60 },
 );
+
+test('a snapshot and what came after it are the whole log, and a request has one effect', (t) => {
+  fc.assert(
+    fc.property(commands, fc.nat(60), (list, at) => {
+      const whole = replica();
+      const restored = new Replica();
+      const remembered = new Set<string>();
+      for (const [index, command] of list.entries()) {
+        if (index === Math.min(at, list.length - 1)) {
+          restored.registry = registryOf([...snapshotSlices(whole.registry)]);
+          restored.index = whole.index;
+        }
+        const events = whole.apply(command);
+        if (restored.index > 0) restored.apply(command);
+        if (command.kind !== 'CREATE_TOKEN' && command.kind !== 'REVOKE_TOKEN') continue;
+        if (remembered.has(command.request) && events.length > 0) return false;
+        if (whole.registry.requests.has(command.request)) remembered.add(command.request);
+      }
+      if (restored.index > 0) t.deepEqual(restored.registry, whole.registry);
+      return true;
+    }),
+    { numRuns: 200 },
+  );
+  t.pass();
+});
+
+test('of a task that has ended at most 200 bytes are kept, whatever it said', (t) => {
+  const one = new Replica();
+  const agent = 'agent-0123456789abcdef';
+  one.apply(registration({ agent }));
+  one.apply({ kind: 'SUBSCRIBE_FRAMEWORK', framework: 'batch', roles: ['ann'], nowMs: 1_000 });
+  const task = 'a-rather-long-name-of-a-job.9999';
+  const launched = launch(1, [task]);
+  if (launched.kind !== 'LAUNCH') return t.fail();
+  one.apply({ ...launched, agent, nowMs: 1_767_225_600_000 });
+  const status = { framework: 'batch', task, attempt: 0, restart: 12, uuid: 'u', sequence: 1 };
+  const output = { stdout: 10_485_760_000, stderr: 10_485_760_000 };
+  const told = {
+    state: 'TASK_FAILED' as const,
+    reason: 'MAX_COMPLETION_TIME_REACHED' as const,
+    message: '→'.repeat(500),
+    exitCode: 143,
+    output,
+  };
+  one.apply({ kind: 'UPDATE_TASKS', agent, epoch: 1, updates: [{ ...status, ...told }], nowMs: 1_767_225_600_000 });
+  const before = [...snapshotSlices(one.registry)].reduce((bytes, slice) => bytes + slice.length, 0);
+  one.apply({ kind: 'ACKNOWLEDGE', framework: 'batch', updates: [{ task, uuid: 'u' }], nowMs: 1_767_225_600_000 });
+  t.is(one.registry.finished.size, 1);
+  const kept = [...snapshotSlices(one.registry)].at(-1)?.length ?? 0;
+  t.true(before > 0 && kept < 230, `${kept} bytes with the slice around it`);
+  t.deepEqual(registryOf(snapshotSlices(one.registry)), one.registry);
+});
+
+test('the history and the memory of requests are bounded by number and age', (t) => {
+  const one = replica();
+  const day = 24 * 3_600_000;
+  const run = (task: string, nowMs: number): void => {
+    one.apply(launch(1, [task]));
+    const status = {
+      framework: 'batch',
+      task,
+      attempt: 0,
+      restart: 0,
+      uuid: task,
+      sequence: 1,
+      state: 'TASK_FINISHED' as const,
+    };
+    one.apply({ kind: 'UPDATE_TASKS', agent: 'id-1', epoch: 1, updates: [status], nowMs });
+    one.apply({ kind: 'ACKNOWLEDGE', framework: 'batch', updates: [{ task, uuid: task }], nowMs });
+  };
+  run('old', 0);
+  run('young', 6 * day);
+  t.is(one.registry.finished.size, 2);
+  run('new', 8 * day);
+  t.deepEqual([...one.registry.finished.keys()], ['batch/young/0', 'batch/new/0']);
+  for (let at = 0; at < LIMITS.finishedTasks; at++) run(`t${at}`, 8 * day);
+  t.is(one.registry.finished.size, LIMITS.finishedTasks);
+  for (let at = 0; at <= LIMITS.requests; at++) {
+    one.apply({ kind: 'CREATE_TOKEN', token: 't', name: 'ann', role: 'user', hash: 'h', request: `r${at}`, nowMs: 1 });
+  }
+  t.is(one.registry.requests.size, LIMITS.requests);
+  t.false(one.registry.requests.has('r0'));
+});
 
 test('whatever is committed: an agent is never over-committed, and a replica is the same', (t) => {
   fc.assert(

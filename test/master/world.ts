@@ -228,6 +228,7 @@ export class SimulatedAgent {
 export class ScriptedFramework {
   readonly bus: SimulatedBus;
   readonly events: MessageOf<typeof EVENTS>[] = [];
+  readonly #spent = new Set<string>();
   readonly #world: MasterWorld;
   readonly #name: string;
   readonly #encoding: Encoding;
@@ -256,9 +257,14 @@ export class ScriptedFramework {
   }
 
   async call(message: Outgoing<typeof CALLS>, advanceMs = 500): Promise<void> {
-    void this.bus.publish(topicOf('mesq', { kind: 'call', name: this.#name }), write(CALLS, message, this.#encoding), {
-      qos: 1,
-    });
+    await this.#world.until(() => this.bus.connected);
+    if (message.type === 'ACCEPT' || message.type === 'DECLINE')
+      for (const offer of message.offers) this.#spent.add(offer);
+    this.bus
+      .publish(topicOf('mesq', { kind: 'call', name: this.#name }), write(CALLS, message, this.#encoding), {
+        qos: 1,
+      })
+      .catch(ignore);
     await this.#world.clock.advance(advanceMs);
   }
 
@@ -268,14 +274,14 @@ export class ScriptedFramework {
     );
   }
 
-  /** Offers made and not rescinded, newest last. */
+  /** Offers made and neither answered nor rescinded, newest last. */
   offers(): string[] {
     const open = new Set<string>();
     for (const event of this.events) {
       if (event.type === 'OFFERS') for (const { offer } of event.offers) open.add(offer);
       if (event.type === 'RESCIND') for (const offer of event.offers) open.delete(offer);
     }
-    return [...open];
+    return [...open].filter((offer) => !this.#spent.has(offer));
   }
 
   /** States of a task in the order they were told. */
@@ -321,9 +327,11 @@ export class ScriptedAgent {
 
   async say(message: Outgoing<typeof AGENT_UP>, advanceMs = 500): Promise<void> {
     await this.#world.until(() => this.bus.connected);
-    void this.bus.publish(topicOf('mesq', { kind: 'up', name: this.#name }), write(AGENT_UP, message, 'json'), {
-      qos: 1,
-    });
+    this.bus
+      .publish(topicOf('mesq', { kind: 'up', name: this.#name }), write(AGENT_UP, message, 'json'), {
+        qos: 1,
+      })
+      .catch(ignore);
     await this.#world.clock.advance(advanceMs);
   }
 
@@ -369,11 +377,11 @@ export class ScriptedClient {
   readonly replies: MessageOf<typeof REPLIES>[] = [];
   readonly bus: SimulatedBus;
   readonly #world: MasterWorld;
-  readonly #name: string;
+  readonly #topic: string;
 
   constructor(world: MasterWorld, name: string) {
     this.#world = world;
-    this.#name = name;
+    this.#topic = topicOf('mesq', { kind: 'request', name, session: 's1' });
     this.bus = world.bus(`client:${name}/s1`);
     void this.bus.subscribe(topicOf('mesq', { kind: 'reply', name, session: 's1' }), 1, ({ payload }) => {
       const reply = read(REPLIES, payload);
@@ -382,15 +390,22 @@ export class ScriptedClient {
     });
   }
 
+  /** Sends a request and waits for nothing. */
+  tell(request: string, op: string, body: object): void {
+    this.bus
+      .publish(this.#topic, write(REQUESTS, { type: 'REQUEST', request, op, body }, 'json'), { qos: 1 })
+      .catch(ignore);
+  }
+
   /** The last part of the answer. */
   async ask(request: string, op: string, body: object = {}): Promise<MessageOf<typeof REPLIES> | undefined> {
-    await this.#world.until(() => this.bus.connected);
     await this.raw(write(REQUESTS, { type: 'REQUEST', request, op, body }, 'json'));
     return this.replies.findLast((reply) => reply.request === request);
   }
 
   async raw(payload: Uint8Array): Promise<void> {
-    void this.bus.publish(topicOf('mesq', { kind: 'request', name: this.#name, session: 's1' }), payload, { qos: 1 });
+    await this.#world.until(() => this.bus.connected);
+    this.bus.publish(this.#topic, payload, { qos: 1 }).catch(ignore);
     await this.#world.clock.advance(500);
   }
 }

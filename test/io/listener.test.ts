@@ -1,0 +1,136 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import test, { type ExecutionContext } from 'ava';
+import { WebSocket } from 'ws';
+import { startBroker } from '../../broker/broker.ts';
+import { systemClock } from '../../io/node/clock.ts';
+import { isLoopback, listen } from '../../io/node/listener.ts';
+import { createLog } from '../../io/node/log.ts';
+import { connectMqttBus, type MqttBus } from '../../io/node/mqtt-bus.ts';
+import { systemRandom } from '../../io/node/random.ts';
+import { selfSigned } from './self-signed.ts';
+
+const log = createLog({ level: 'error' });
+
+/** A broker behind one listener; it lets in who knows the secret, and notes how each connection came. */
+async function serve(t: ExecutionContext, url: string, tls: { certificate?: string; key?: string } = {}) {
+  const came: { loopback: boolean; secure: boolean }[] = [];
+  const listener = await listen({ url, ...tls });
+  const broker = await startBroker({
+    listeners: [listener],
+    rights: [{ filter: '#', publish: ['any'], subscribe: ['any'] }],
+    authenticate: ({ loopback, secure, password, clientId }) => {
+      came.push({ loopback, secure });
+      return password === 'secret' ? { role: 'any', name: clientId } : undefined;
+    },
+    version: '0.0.0',
+    clock: systemClock,
+    log,
+  });
+  t.teardown(() => broker.close());
+  return { broker, url: listener.url, port: Number(new URL(listener.url).port), came };
+}
+
+function client(t: ExecutionContext, url: string, over: { ca?: string; password?: string } = {}): MqttBus {
+  const bus = connectMqttBus({
+    clientId: 'c',
+    username: 'c',
+    password: 'secret',
+    urls: [url],
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    ...over,
+  });
+  t.teardown(() => bus.close());
+  return bus;
+}
+
+test('mqtts with certificate files: a real client checks it, and its token counts', async (t) => {
+  const made = selfSigned();
+  if (made === undefined) {
+    t.log('openssl is not installed: TLS was not checked');
+    t.not(process.env['CI'], 'true');
+    return;
+  }
+  const served = await serve(t, 'mqtts://127.0.0.1:0', { certificate: made.cert, key: made.key });
+  const url = `mqtts://localhost:${served.port}`;
+  const bus = client(t, url, { ca: made.cert });
+  await bus.ready(60_000);
+  await bus.publish('a', new Uint8Array(60_000), { qos: 1 });
+  t.deepEqual(served.came, [{ loopback: true, secure: true }]);
+  await t.throwsAsync(client(t, url).ready(60_000), { code: 'UNREACHABLE' });
+  await t.throwsAsync(client(t, url, { ca: made.cert, password: 'guess' }).ready(60_000), { code: 'BAD_CREDENTIALS' });
+  t.is(served.broker.stats().rejected['bad credentials'], 1);
+  const plain = connect(served.port, '127.0.0.1');
+  plain.on('error', () => undefined);
+  plain.write('GET / HTTP/1.1\r\n\r\n');
+  await once(plain, 'close');
+  await bus.publish('a', new Uint8Array(1), { qos: 1 });
+  await t.throwsAsync(listen({ url: 'mqtts://127.0.0.1:0' }), { instanceOf: TypeError });
+});
+
+test('a WebSocket of a foreign page is refused, and one of a page whose name was bent to this machine too', async (t) => {
+  const { port } = await serve(t, 'ws://127.0.0.1:0');
+  const open = (headers: Record<string, string>, path = '/mqtt'): Promise<number | 'open'> => {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, 'mqtt', { headers });
+    return new Promise((resolve) => {
+      socket.on('open', () => {
+        socket.terminate();
+        resolve('open');
+      });
+      socket.on('unexpected-response', (_request, response) => {
+        socket.terminate();
+        resolve(response.statusCode ?? 0);
+      });
+      socket.on('error', () => undefined);
+    });
+  };
+  t.is(await open({}), 'open', 'no page at all');
+  t.is(await open({ origin: `http://127.0.0.1:${port}` }), 'open');
+  t.is(await open({ origin: `http://localhost:${port}`, host: `localhost:${port}` }), 'open');
+  t.is(await open({ origin: 'https://example.org' }), 403);
+  t.is(await open({ origin: 'null' }), 403);
+  t.is(await open({ origin: `http://127.0.0.1:${port + 1}` }), 403, 'another port is another site');
+  t.is(await open({ origin: `http://example.org:${port}`, host: `example.org:${port}` }), 403, 'DNS rebinding');
+  t.is(await open({}, '/elsewhere'), 403);
+});
+
+test('a WebSocket listener outlives what is not a WebSocket', async (t) => {
+  const { port, url } = await serve(t, 'ws://127.0.0.1:0');
+  const upgrade =
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
+  const hostile = [
+    `GET // HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n`,
+    `GET http://[ HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n`,
+    `GET /mqtt HTTP/1.1\r\nHost: x\r\nOrigin: http://[\r\n${upgrade}\r\n`,
+    `GET /mqtt HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n\u0081\u0081\u0081`,
+    'nonsense\r\n\r\n',
+  ];
+  for (const text of hostile) {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write(Buffer.from(text, 'latin1'));
+    socket.once('data', () => socket.resetAndDestroy());
+    await once(socket, 'close');
+  }
+  const bus = client(t, url);
+  await bus.ready(60_000);
+  t.pass();
+});
+
+test('what is loopback, and what only looks like it', (t) => {
+  for (const host of ['localhost', '127.0.0.1', '127.8.9.1', '[::1]', '::1', '::ffff:127.0.0.1'])
+    t.true(isLoopback(host), host);
+  for (const host of [
+    '0.0.0.0',
+    '[::]',
+    '10.0.0.1',
+    '127.0.0.1.example.org',
+    'localhost.example.org',
+    '128.0.0.1',
+    '',
+  ]) {
+    t.false(isLoopback(host), host);
+  }
+});

@@ -1,0 +1,70 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { Contacts } from '../../master/liveness/contacts.ts';
+
+const PATIENCE = { leaseMs: 90, unreachableMs: 60, unreachableMeteredMs: 600 };
+
+test('silence makes an agent disconnected, then unreachable; a new leader gives a full period', (t) => {
+  const contacts = new Contacts(PATIENCE);
+  contacts.expect('old', false, 0);
+  contacts.heard('a', false, 0);
+  contacts.heard('m', true, 0);
+  t.deepEqual(contacts.due(89), { expired: [], unreachable: [] });
+  contacts.renew('a', 50);
+  t.deepEqual(contacts.due(139), { expired: [], unreachable: [] });
+  t.deepEqual(contacts.due(140).expired, ['a']);
+  contacts.lost('a', 140);
+  t.deepEqual(contacts.due(199).unreachable, ['old']);
+  t.deepEqual(contacts.due(200).unreachable, ['old', 'a']);
+  t.true(contacts.connected('m'));
+  contacts.forget('a');
+  contacts.forget('old');
+  t.is(contacts.nextMs(), 360, 'a metered link is given four times as long');
+});
+
+test('whatever is heard when: nobody is given up early, nobody is forgotten, and the next deadline is never missed', (t) => {
+  const happening = fc.record({
+    what: fc.constantFrom('heard', 'packet', 'lost', 'wait'),
+    agent: fc.constantFrom('a', 'b'),
+    ms: fc.integer({ min: 0, max: 300 }),
+  });
+  fc.assert(
+    fc.property(fc.array(happening, { maxLength: 60 }), fc.boolean(), (list, metered) => {
+      const contacts = new Contacts(PATIENCE);
+      const lease = PATIENCE.leaseMs * (metered ? 4 : 1);
+      const patience = metered ? PATIENCE.unreachableMeteredMs : PATIENCE.unreachableMs;
+      /** Of each agent: its last packet, and when its contact was lost. */
+      const model = new Map<string, { packetMs: number; lostMs: number | undefined }>();
+      let nowMs = 0;
+      for (const { what, agent, ms } of list) {
+        nowMs += ms;
+        const known = model.get(agent);
+        if (what === 'heard') {
+          contacts.heard(agent, metered, nowMs);
+          model.set(agent, { packetMs: nowMs, lostMs: undefined });
+        }
+        if (what === 'packet' && known !== undefined) {
+          contacts.renew(agent, nowMs);
+          if (known.lostMs === undefined) known.packetMs = nowMs;
+        }
+        if (what === 'lost' && known !== undefined && known.lostMs === undefined) {
+          contacts.lost(agent, nowMs);
+          known.lostMs = nowMs;
+        }
+        const { expired, unreachable } = contacts.due(nowMs);
+        let next: number | undefined;
+        for (const [name, { packetMs, lostMs }] of model) {
+          const deadline = lostMs === undefined ? packetMs + lease : lostMs + patience;
+          next = Math.min(next ?? deadline, deadline);
+          if (contacts.connected(name) !== (lostMs === undefined)) return false;
+          if (expired.includes(name) !== (lostMs === undefined && deadline <= nowMs)) return false;
+          if (unreachable.includes(name) !== (lostMs !== undefined && deadline <= nowMs)) return false;
+        }
+        if (contacts.nextMs() !== next) return false;
+      }
+      return true;
+    }),
+    { numRuns: 500 },
+  );
+  t.pass();
+});

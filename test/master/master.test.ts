@@ -1,0 +1,360 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { Fault } from '../../protocol/faults.ts';
+import { contains, equals } from '../../protocol/resource-arithmetic.ts';
+import { parseResources } from '../../protocol/resources.ts';
+import { resourcesOf } from '../resources-of.ts';
+import { SeededRandom } from '../sim/random.ts';
+import {
+  greeting,
+  MasterWorld,
+  ScriptedAgent,
+  ScriptedClient,
+  ScriptedFramework,
+  SimulatedAgent,
+  task,
+} from './world.ts';
+
+const logFiles = (world: MasterWorld): string[] => world.disk.paths().filter((path) => path.startsWith('log/'));
+
+/** Agents as `mesq agents` shows them. */
+interface ShownAgent {
+  readonly name: string;
+  readonly state: string;
+  readonly epoch: number;
+  readonly resources: Readonly<Record<string, string>>;
+}
+
+async function agentsOf(client: ScriptedClient, request: string): Promise<readonly ShownAgent[]> {
+  const reply = await client.ask(request, 'agents');
+  return ((reply?.body ?? { agents: [] }) as { agents: ShownAgent[] }).agents;
+}
+
+test('a registration repeated with its nonce is answered with the same epoch; an older counter is refused', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const agent = new ScriptedAgent(world, 'pi');
+  await agent.say(greeting('pi', { counter: 5 }));
+  const { epoch } = agent;
+  await agent.say(greeting('pi', { counter: 5 }));
+  t.is(agent.heard.filter(({ type }) => type === 'REGISTERED').length, 2);
+  t.is(agent.epoch, epoch);
+  await agent.say(greeting('pi', { counter: 4 }));
+  t.is(agent.last('REFUSED')?.fault.code, 'STALE');
+  await agent.say(greeting('pi', { counter: 6 }));
+  t.true(agent.epoch > epoch);
+  await agent.say({ type: 'REPORT', epoch, resources: resourcesOf('cpus:64'), attributes: [] });
+  t.is(agent.last('REFUSED')?.fault.code, 'NOT_REGISTERED', 'an older session says nothing any more');
+  t.is((await agentsOf(new ScriptedClient(world, 'ann'), 'r'))[0]?.resources['total'], 'cpus:4;mem:1024');
+});
+
+test('a link that flaps commits nothing, whatever the digest says', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const agent = new ScriptedAgent(world, 'pi');
+  await agent.say(greeting('pi'));
+  const { cluster = '', generation = 0, epoch = 0 } = agent.last('REGISTERED') ?? {};
+  const { identity, incarnation, boot, resources, attributes } = greeting('pi');
+  const indexes = new Set<number>();
+  for (let flap = 0; flap < 5; flap++) {
+    await agent.say({
+      type: 'RESUME',
+      agent: 'id-pi',
+      epoch,
+      identity,
+      incarnation,
+      boot,
+      resources,
+      attributes,
+      cluster: { uuid: cluster, generation },
+      digest: '7-0-0',
+    });
+    const request = agent.last('RECONCILE')?.request ?? '';
+    await agent.say({ type: 'TASKS', epoch, request, tasks: [], part: 0, last: true });
+    indexes.add(agent.last('RESUMED')?.index ?? -1);
+  }
+  t.is(indexes.size, 1);
+});
+
+test('the list of a registration may come in parts, and one that is missing is not taken for the end', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const agent = new ScriptedAgent(world, 'pi');
+  const known = (from: number) =>
+    Array.from({ length: 200 }, (_, at) => ({
+      framework: 'fw',
+      task: `t${from + at}`,
+      attempt: 0,
+      restart: 0,
+      state: 'TASK_RUNNING' as const,
+      sequence: 1,
+      resources: resourcesOf('cpus:0.001;mem:1'),
+    }));
+  await agent.say(greeting('pi', { tasks: known(0), part: 0, last: false }));
+  await agent.say(greeting('pi', { tasks: known(400), part: 2, last: true }));
+  t.is(agent.epoch, 0);
+  t.is(world.master?.counters.get('list with a missing part'), 1);
+  for (let part = 0; part < 5; part++)
+    await agent.say(greeting('pi', { tasks: known(part * 200), part, last: part === 4 }));
+  t.true(agent.epoch > 0);
+  t.is((await agentsOf(new ScriptedClient(world, 'ann'), 'r'))[0]?.resources['allocated'], 'cpus:1;mem:1000');
+});
+
+test('a master that is killed at any time forgets nothing it has answered, whatever power leaves of its last write', async (t) => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const world = new MasterWorld({ seed });
+    await world.start();
+    const agent = new SimulatedAgent(world, 'pi');
+    await agent.start();
+    const client = new ScriptedClient(world, 'ann');
+    const created = await client.ask('r1', 'token-create', { role: 'user', name: 'bob' });
+    const { token } = (created?.body ?? {}) as { token: string };
+    const framework = new ScriptedFramework(world, 'fw');
+    await framework.subscribe();
+    await framework.launch([task('t', { stays: true })]);
+    t.deepEqual(framework.states('t'), ['TASK_RUNNING']);
+    // One more is on its way to the disk when the lights go out.
+    client.tell('r2', 'token-create', { role: 'user', name: 'eve' });
+    await world.clock.advance(new SeededRandom(seed).below(8));
+    world.cutPower();
+    t.is(await world.start(), undefined);
+    await world.clock.advance(60_000);
+    const [, secret = ''] = token.split(':');
+    t.is(world.master?.roleOf('bob', secret), 'user');
+    const before = agent.agent?.agent;
+    t.like((await agentsOf(client, 'r3'))[0], {
+      name: 'pi',
+      state: 'active',
+      id: before ?? '',
+    });
+    await framework.subscribe();
+    await framework.call({ type: 'RECONCILE', tasks: [{ task: 't' }] });
+    t.deepEqual([...new Set(framework.states('t'))], ['TASK_RUNNING']);
+  }
+});
+
+test('a log that is damaged in its middle is refused, and says so', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  await new SimulatedAgent(world, 'pi').start();
+  world.killMaster();
+  const [path = ''] = logFiles(world);
+  const bytes = world.disk.peek(path) ?? new Uint8Array();
+  const inTheMiddle = bytes.slice();
+  const at = 120;
+  inTheMiddle[at] = (inTheMiddle[at] ?? 0) ^ 0xff;
+  world.disk.poke(path, inTheMiddle);
+  const fault = await world.start();
+  t.is(fault instanceof Fault ? fault.code : 'started', 'CORRUPT');
+  world.killMaster();
+  world.disk.poke(path, bytes);
+  t.is(await world.start(), undefined, 'as it was it starts');
+});
+
+test('a disk that fails ends the master before it answers', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const client = new ScriptedClient(world, 'ann');
+  world.disk.failingSyncs = 1;
+  t.is(await client.ask('r1', 'token-create', { role: 'user', name: 'bob' }), undefined);
+  t.is(world.fatal.length, 1);
+});
+
+test('tokens are kept as hashes, and a request is done once however often it comes', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const client = new ScriptedClient(world, 'ann');
+  const asked = [1, 2, 3].map(() => client.ask('r1', 'token-create', { role: 'user', name: 'bob' }));
+  await Promise.all(asked);
+  const tokens = client.replies
+    .filter(({ request }) => request === 'r1')
+    .map(({ body }) => body as { token?: string } | undefined);
+  const [secret = ''] = tokens.flatMap((body) => body?.token?.split(':')[1] ?? []);
+  t.is(world.master?.roleOf('bob', secret), 'user');
+  const listed = await client.ask('r2', 'token-list');
+  t.is(JSON.stringify(listed?.body).split('"bob"').length - 1, 1);
+  for (const path of world.disk.paths()) {
+    if (path === 'operator-token') continue;
+    t.false(Buffer.from(world.disk.peek(path) ?? []).includes(secret), path);
+  }
+  await client.ask('r3', 'token-revoke', { token: 'bob' });
+  t.is(world.master?.roleOf('bob', secret), undefined);
+  const bob = new ScriptedClient(world, 'bob');
+  t.is((await bob.ask('r4', 'gone', { agent: 'pi' }))?.fault?.code, 'NOT_ALLOWED', 'a revoked name is nobody');
+});
+
+test('the operator has a token after a restart too, and a new one where none is left', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const written = (): string => new TextDecoder().decode(world.disk.peek('operator-token')).trim();
+  const first = written();
+  world.killMaster();
+  await world.start();
+  t.is(written(), first);
+  await new ScriptedClient(world, 'ann').ask('r', 'token-revoke', { token: 'operator' });
+  world.killMaster();
+  await world.start();
+  t.not(written(), first);
+  const [name = '', secret = ''] = written().split(':');
+  t.is(world.master?.roleOf(name, secret), 'operator');
+});
+
+test('a silent scheduler does not hoard: what it lets time out is offered to another', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const busyAgent = new SimulatedAgent(world, 'busy');
+  await busyAgent.start();
+  const busy = new ScriptedFramework(world, 'busy');
+  await busy.subscribe(['b']);
+  await busy.launch([task('t', { stays: true }, { resources: resourcesOf('cpus:4;mem:1024') })]);
+  const silent = new ScriptedFramework(world, 'silent');
+  await silent.subscribe(['s']);
+  await new SimulatedAgent(world, 'free').start();
+  t.is(busy.offers().length, 0, 'the emptier share comes first');
+  await world.clock.advance(33_000);
+  t.is(busy.offers().length, 1, 'and has had its turn');
+});
+
+test('metered agents are given ten minutes, others one', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await new ScriptedAgent(world, 'cable').say(greeting('cable'));
+  await new ScriptedAgent(world, 'lte').say(greeting('lte', { metered: true }));
+  const start = world.clock.monotonic();
+  const lost = (name: string): boolean => framework.of('FAILURE').some(({ agent }) => agent === `id-${name}`);
+  await world.until(() => lost('cable'));
+  const cable = world.clock.monotonic() - start;
+  t.true(cable > 148_000 && cable < 152_000, String(cable));
+  await world.until(() => lost('lte'));
+  const lte = world.clock.monotonic() - start;
+  t.true(lte > 957_000 && lte < 962_000, String(lte));
+});
+
+test('a new leader gives an agent a full period before it is unreachable', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const agent = new SimulatedAgent(world, 'pi');
+  await agent.start();
+  agent.unplug();
+  await world.clock.advance(80_000);
+  world.killMaster();
+  await world.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await world.clock.advance(140_000);
+  t.is(framework.of('FAILURE').length, 0);
+  await world.clock.advance(20_000);
+  t.is(framework.of('FAILURE').length, 1);
+});
+
+type Happening =
+  | 'launch'
+  | 'decline'
+  | 'kill'
+  | 'cut'
+  | 'unplug'
+  | 'heal'
+  | 'reboot'
+  | 'restart'
+  | 'wait'
+  | 'master'
+  | 'acknowledge'
+  | 'gone';
+const happenings = fc.array(
+  fc.constantFrom<Happening>(
+    'launch',
+    'launch',
+    'launch',
+    'decline',
+    'kill',
+    'cut',
+    'unplug',
+    'heal',
+    'reboot',
+    'restart',
+    'wait',
+    'master',
+    'acknowledge',
+    'gone',
+  ),
+  { maxLength: 25 },
+);
+
+test('whatever happens, tasks and offers never exceed an agent, and in the end everything is free again', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(happenings, fc.integer({ min: 1, max: 1_000 }), async (list, seed) => {
+      const world = new MasterWorld({ seed, duplicates: 0.2 });
+      await world.start();
+      const agents = ['a', 'b'].map((name) => new SimulatedAgent(world, name));
+      for (const agent of agents) await agent.start();
+      const framework = new ScriptedFramework(world, 'fw');
+      await framework.subscribe();
+      const client = new ScriptedClient(world, 'ann');
+      let minted = 0;
+      let asked = 0;
+      let gone = false;
+      const [victim, other] = agents;
+      if (victim === undefined || other === undefined) return;
+      for (const happening of list) {
+        if (happening === 'launch')
+          await framework.launch([
+            task(
+              `t${minted++}`,
+              { runMs: minted % 2 === 0 ? 20_000 : 900_000 },
+              { resources: resourcesOf('cpus:1.5;mem:100') },
+            ),
+          ]);
+        if (happening === 'decline')
+          await framework.call({ type: 'DECLINE', offers: framework.offers(), refuseMs: 5_000 });
+        if (happening === 'kill' && minted > 0)
+          await framework.call({ type: 'KILL', tasks: [{ task: `t${minted - 1}` }] });
+        if (happening === 'cut') victim.cut();
+        if (happening === 'unplug') victim.unplug();
+        if (happening === 'heal') world.network.heal();
+        if (happening === 'reboot' || happening === 'restart') {
+          world.network.heal();
+          if (happening === 'reboot') other.reboot();
+          else other.kill();
+          await world.clock.advance(10);
+          await other.start();
+        }
+        if (happening === 'wait') await world.clock.advance(200_000);
+        if (happening === 'acknowledge') await framework.acknowledgeAll();
+        if (happening === 'gone' && !gone) {
+          gone = true;
+          await client.ask('gone', 'gone', { agent: 'a' });
+        }
+        if (happening === 'master') {
+          world.killMaster();
+          await world.start();
+          await world.clock.advance(40_000);
+          await framework.subscribe();
+        }
+        for (const { resources, state } of await agentsOf(client, `r${asked++}`)) {
+          if (state === 'gone') continue;
+          const parse = (text = '') => {
+            const parsed = parseResources(text);
+            return parsed instanceof Fault ? t.fail(parsed.message) : parsed;
+          };
+          const held = parse([resources['allocated'], resources['offered']].filter((text) => text !== '').join(';'));
+          if (!contains(parse(resources['total']), held))
+            t.fail(`${list.join()} (seed ${seed}): ${JSON.stringify(resources)}`);
+        }
+      }
+      world.network.heal();
+      await world.clock.advance(4_000_000);
+      await framework.call({ type: 'REVIVE' });
+      const free = (await agentsOf(client, 'end')).filter(({ state }) => state === 'active');
+      for (const { resources } of free) {
+        t.is(resources['allocated'], '', `${list.join()} (seed ${seed})`);
+        const offered = parseResources(resources['offered'] ?? '');
+        if (offered instanceof Fault || !equals(offered, resourcesOf('cpus:4;mem:1024')))
+          t.fail(`${list.join()} (seed ${seed}): ${JSON.stringify(resources)}`);
+      }
+    }),
+    { numRuns: 15 },
+  );
+  t.pass();
+});

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import test from 'ava';
-import { eventually, start, survivors } from './e2e/cluster.js';
+import { endAll, eventually, start, survivors } from './e2e/cluster.js';
 
 /** What a package may hold, besides what npm always takes. */
 const SHIPPED = [
@@ -27,7 +27,10 @@ function npm(folder: string, ...argv: string[]): string {
 
 test('packed, installed in an empty folder and used: the command, a cluster, the SDK and its types', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'mesq-package-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  t.teardown(async () => {
+    await endAll(folder);
+    await rm(folder, { recursive: true, force: true, maxRetries: 10 });
+  });
   // What has been built is packed as it is: building again would pull the files from under the other tests.
   const [packed] = JSON.parse(npm('.', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder)) as [
     { filename: string },

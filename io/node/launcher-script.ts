@@ -49,7 +49,7 @@ supervise() {
   trap 'finish "$1"' EXIT
   set -m
   begin "$1" &
-  # Without job control bash hears of ends alone: a stopped task has not ended (docs/decisions/0013).
+  # Without job control bash hears of ends alone: a stopped task has not ended (docs/decisions/0015).
   set +m
   # Bash remarks on whom a signal ended: that is in the status.
   wait $! 2>/dev/null

@@ -210,15 +210,14 @@ export class Cluster {
 
   /** Kills all that an agent has started, its launcher too. */
   async powerCut(name: string): Promise<void> {
-    for (const pid of await survivors(this.dataOf(name))) killGroup(pid);
-    await eventually(async () => (await survivors(this.dataOf(name))).length === 0 || undefined);
+    await endAll(this.dataOf(name));
   }
 
   async #clean(): Promise<void> {
     const processes = [this.master, ...this.agents.values()].filter((one) => one !== undefined);
     for (const { process } of processes) process.kill('SIGKILL');
     await Promise.all(processes.map(({ ended }) => ended));
-    for (const pid of await survivors(this.folder)) killGroup(pid);
+    await endAll(this.folder);
     await rm(this.folder, { recursive: true, force: true, maxRetries: 10 });
   }
 }
@@ -265,6 +264,15 @@ export async function survivors(folder: string): Promise<number[]> {
     if (`${environment}\0${command}`.includes(folder)) found.push(Number(entry));
   }
   return found;
+}
+
+/** Kills everything that {@link survivors} finds, until nothing is left. */
+export async function endAll(folder: string): Promise<void> {
+  await eventually(async () => {
+    const left = await survivors(folder);
+    for (const pid of left) killGroup(pid);
+    return left.length === 0 || undefined;
+  });
 }
 
 function killGroup(pid: number): void {

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { eventually, MESQ, type Running, start, survivors } from './cluster.js';
+import { endAll, eventually, MESQ, type Running, start, survivors } from './cluster.js';
 
 interface AgentRow {
   readonly name: string;
@@ -35,7 +35,10 @@ async function agents(url: string): Promise<AgentRow[]> {
 
 test('mesq up shares the machine, starts a part again when it dies, and leaves no process behind', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'mesq-up-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  t.teardown(async () => {
+    await endAll(folder);
+    await rm(folder, { recursive: true, force: true, maxRetries: 10 });
+  });
   const { running, up } = await upIn(folder, ['--agents', '3']);
   t.teardown(() => void running.process.kill('SIGKILL'));
   const there = await agents(up.url);

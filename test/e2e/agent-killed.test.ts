@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { Cluster, copyMachine, eventually } from './cluster.js';
+import { Cluster, copyMachine, eventually } from './cluster.ts';
 
 /** Writes a line a start into a file outside of its sandbox, then waits for a file called `go`. */
 function countedTask(folder: string, code = 0): string[] {

@@ -6,7 +6,7 @@ import { type Encoding, type MessageOf, PROTOCOL } from '../protocol/envelope.ts
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { equals } from '../protocol/resource-arithmetic.ts';
-import { isTerminal } from '../protocol/task.ts';
+import { isTerminal, type TaskKey } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Leader } from './leader.ts';
@@ -56,8 +56,12 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
         attributes: message.attributes,
       });
     case 'ACCEPTED': {
-      for (const { framework, task, attempt } of message.tasks) dispatch.answered(taskKey(framework, task, attempt));
-      const refused = message.refused;
+      // An agent speaks only for itself: what was sent to another one is none of its business.
+      const own = ({ framework, task, attempt }: TaskKey): boolean =>
+        leader.registry.tasks.get(taskKey(framework, task, attempt))?.agent === agent.agent;
+      for (const key of message.tasks) if (own(key)) dispatch.answered(taskKey(key.framework, key.task, key.attempt));
+      const refused = message.refused.filter(own);
+      if (refused.length < message.refused.length) leader.world.counters.count('launch of another agent refused');
       if (refused.length === 0) return;
       const full = refused.some(({ fault }) => fault.code === 'DISK');
       return leader.propose({
@@ -113,7 +117,7 @@ function assemble(
 
 function register(desk: AgentDesk, name: string, message: UpOf<'REGISTER'>): void {
   const { leader } = desk;
-  const fault = unwelcome(leader, name, message);
+  const fault = unwelcome(desk, name, message);
   if (fault !== undefined) return refuse(desk, name, fault, false);
   const tasks = assemble(desk, name, `register ${message.incarnation} ${message.counter}`, message);
   if (tasks === undefined) return;
@@ -136,7 +140,7 @@ function register(desk: AgentDesk, name: string, message: UpOf<'REGISTER'>): voi
   });
 }
 
-function unwelcome(leader: Leader, name: string, message: UpOf<'REGISTER'>): Fault | undefined {
+function unwelcome({ leader, agents }: AgentDesk, name: string, message: UpOf<'REGISTER'>): Fault | undefined {
   if (message.name !== name)
     return new Fault('NOT_ALLOWED', `the agent connected as ${name} cannot register as ${message.name}`);
   if (message.versions.min > PROTOCOL.max || message.versions.max < PROTOCOL.min) {
@@ -145,7 +149,11 @@ function unwelcome(leader: Leader, name: string, message: UpOf<'REGISTER'>): Fau
       `agent ${name} speaks ${message.versions.min} to ${message.versions.max}, this master ${PROTOCOL.min} to ${PROTOCOL.max}`,
     );
   }
-  if (leader.registry.agents.size >= LIMITS.agents && !leader.registry.agents.has(message.agent)) {
+  const known = leader.registry.agents.get(message.agent);
+  if (known !== undefined && known.name !== name && agents.connected(known.agent)) {
+    return new Fault('CLONED', `agent ${known.agent} is connected as ${known.name}: this is a copy of its data folder`);
+  }
+  if (leader.registry.agents.size >= LIMITS.agents && known === undefined) {
     return new Fault('LIMIT', `the cluster has ${LIMITS.agents} agents already`);
   }
   return otherCluster(leader, message.cluster?.uuid);

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import test from 'ava';
-import { endAll, eventually, start, survivors } from './e2e/cluster.js';
+import { endAll, eventually, start, survivors } from './e2e/cluster.ts';
 
 /** What a package may hold, besides what npm always takes. */
 const SHIPPED = [

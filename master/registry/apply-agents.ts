@@ -89,6 +89,12 @@ function refusal(registry: Registry, known: AgentRecord | undefined, command: Re
       `agent ${command.agent} belongs to the machine of ${known.name}; this one has another machine-id or serial number`,
     );
   }
+  if (known !== undefined && known.name !== command.name && !isSameMachine(known, command)) {
+    return new Fault(
+      'CLONED',
+      `agent ${command.agent} is known as ${known.name}; it takes another name only on a machine with the machine-id or serial number it had`,
+    );
+  }
   if (known !== undefined && command.counter < known.counter) {
     return new Fault(
       'STALE',
@@ -104,6 +110,13 @@ function refusal(registry: Registry, known: AgentRecord | undefined, command: Re
     );
   }
   return undefined;
+}
+
+/** Shown to be, not only not shown to be another: an agent's id is no secret. */
+function isSameMachine(known: { machine: string; serial: string }, now: { machine: string; serial: string }): boolean {
+  return (
+    (known.machine !== '' && known.machine === now.machine) || (known.serial !== '' && known.serial === now.serial)
+  );
 }
 
 /** What either side does not know (a serial number only root may read) tells nothing. */
@@ -173,7 +186,9 @@ function reconcileTasks(
   }
   for (const known of has.values()) {
     if (isTerminal(known.state)) continue;
-    if (registry.finished.has(taskKey(known.framework, known.task, known.attempt))) {
+    const key = taskKey(known.framework, known.task, known.attempt);
+    // What ended, or was placed on another agent, is not this agent's to run, and still less to take over.
+    if (registry.finished.has(key) || registry.tasks.has(key)) {
       events.push(unwanted(agent, known));
       continue;
     }

@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { Cluster, type Ended } from '../e2e/cluster.js';
-import { matchesGolden } from '../golden.js';
+import { Cluster, type Ended } from '../e2e/cluster.ts';
+import { matchesGolden } from '../golden.ts';
 
 /** Commands and what they answered, as a person sees them, with what changes from run to run named instead. */
 class Session {

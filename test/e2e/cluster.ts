@@ -6,6 +6,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { mergeTasks } from '../../cli/task-list.ts';
+import type { TaskView } from '../../protocol/job.ts';
+import { type Client, Fault } from '../../sdk/index.ts';
+import { connectClient } from '../../tools/cluster.ts';
 
 /** The built command line, a script for node. */
 export const MESQ = resolve('build/cli/main.js');
@@ -104,6 +108,7 @@ export class Cluster {
   master: Running | undefined;
   readonly agents = new Map<string, Running>();
   readonly #options = new Map<string, AgentOptions>();
+  #connection: ReturnType<typeof connectClient> | undefined;
 
   private constructor(folder: string) {
     this.folder = folder;
@@ -150,12 +155,20 @@ export class Cluster {
 
   /** Waits until the agent is active; rejects where its process ends. */
   async active(name: string): Promise<void> {
+    const client = await this.client();
     await eventually(async () => {
       const agent = this.agents.get(name);
       if (agent?.process.exitCode !== null) throw new Error(`agent ${name} ended: ${agent?.stderr()}`);
-      const found = await this.json<{ name: string; state: string }[]>('agents');
-      return found.some((one) => one.name === name && one.state === 'active') || undefined;
+      const answer = await client.request('agents', {});
+      if (answer instanceof Fault) return undefined;
+      return answer.agents.some((one) => one.name === name && one.state === 'active') || undefined;
     });
+  }
+
+  /** A client in this process, to look with often: it comes back by itself when a master does. */
+  async client(): Promise<Client> {
+    this.#connection ??= connectClient(this.url, 'onlooker');
+    return (await this.#connection).client;
   }
 
   spawnAgent(name: string, options: AgentOptions = {}): Running {
@@ -198,13 +211,21 @@ export class Cluster {
     return (await this.json<{ job: string }>('run', '--detach', ...argv)).job;
   }
 
-  /** The newest attempt of the only task, or of all tasks. */
-  tasks(job: string): Promise<TaskRow[]> {
-    return this.json<TaskRow[]>('ps', job);
+  /** The newest attempt of each task of the job, by index. */
+  async tasks(job: string): Promise<TaskView[]> {
+    const client = await this.client();
+    return eventually(async () => {
+      const [placed, scheduled] = await Promise.all([
+        client.request('tasks', { job }),
+        client.request('tasks', { job }, { framework: 'batch' }),
+      ]);
+      const told = !(placed instanceof Fault) && !(scheduled instanceof Fault);
+      return told ? mergeTasks(placed.tasks, scheduled.tasks) : undefined;
+    });
   }
 
   /** Waits until the first task of the job is in that state. */
-  task(job: string, state: string): Promise<TaskRow> {
+  task(job: string, state: TaskView['state']): Promise<TaskView> {
     return eventually(async () => (await this.tasks(job)).find((task) => task.index === 0 && task.state === state));
   }
 
@@ -214,23 +235,13 @@ export class Cluster {
   }
 
   async #clean(): Promise<void> {
+    await (await this.#connection)?.close();
     const processes = [this.master, ...this.agents.values()].filter((one) => one !== undefined);
     for (const { process } of processes) process.kill('SIGKILL');
     await Promise.all(processes.map(({ ended }) => ended));
     await endAll(this.folder);
     await rm(this.folder, { recursive: true, force: true, maxRetries: 10 });
   }
-}
-
-export interface TaskRow {
-  readonly id: string;
-  readonly index: number;
-  readonly attempt: number;
-  readonly state: string;
-  readonly reason: string | null;
-  readonly message: string | null;
-  readonly exitCode: number | null;
-  readonly agent: string | null;
 }
 
 /**

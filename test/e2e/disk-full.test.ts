@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { Cluster, eventually, MESQ, start } from './cluster.js';
+import { Cluster, eventually, MESQ, start } from './cluster.ts';
 
 /** A disk of 16 MB that only the agent and what it starts can see: a mount namespace of their own. */
 const SMALL_DISK = 'mount -t tmpfs -o size=16m tmpfs "$0" && exec "$@"';

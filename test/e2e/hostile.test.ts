@@ -1,8 +1,8 @@
 import test from 'ava';
 import { connectAsync, type MqttClient } from 'mqtt';
-import { encode } from '../../protocol/envelope.js';
-import { TOPICS } from '../../protocol/topics.js';
-import { Cluster, eventually } from './cluster.js';
+import { encode } from '../../protocol/envelope.ts';
+import { TOPICS } from '../../protocol/topics.ts';
+import { Cluster, eventually } from './cluster.ts';
 
 const text = (value: unknown): Buffer => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import test from 'ava';
-import { Cluster, cloneFolder, copyMachine } from './cluster.js';
+import { Cluster, cloneFolder, copyMachine } from './cluster.ts';
 
 interface AgentRow {
   readonly id: string;

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { Cluster, eventually, survivors } from './cluster.js';
+import { Cluster, eventually, survivors } from './cluster.ts';
 
 const MB = 1_048_576;
 

@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { Cluster, eventually } from './cluster.js';
-import { roadTo } from './tcp-cut.js';
+import { Cluster, eventually } from './cluster.ts';
+import { roadTo } from './tcp-cut.ts';
 
 async function lines(path: string): Promise<string[]> {
   const text = await readFile(path, 'utf8').catch(() => '');

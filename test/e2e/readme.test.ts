@@ -1,7 +1,7 @@
 import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { Cluster, MESQ, start } from './cluster.js';
+import { Cluster, MESQ, start } from './cluster.ts';
 
 /** `$ command` and the lines that it prints, of every `console` block. */
 function examples(markdown: string): { command: string; prints: string }[] {

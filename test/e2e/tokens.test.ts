@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { connectAsync } from 'mqtt';
-import { Cluster, eventually, MESQ, start } from './cluster.js';
+import { Cluster, eventually, MESQ, start } from './cluster.ts';
 
 /** A master that listens on TLS too, with a certificate of its own making, and a token of each role. */
 async function secured(t: Parameters<typeof Cluster.start>[0]) {

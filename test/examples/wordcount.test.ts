@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import test from 'ava';
-import { wordcount } from '../../examples/wordcount/wordcount.js';
-import { Fault } from '../../sdk/index.js';
-import { connectClient, startCluster } from '../../tools/cluster.js';
-import { ownFiles } from '../../tools/quickstart.js';
-import { MESQ, start } from '../e2e/cluster.js';
+import { wordcount } from '../../examples/wordcount/wordcount.ts';
+import { Fault } from '../../sdk/index.ts';
+import { connectClient, startCluster } from '../../tools/cluster.ts';
+import { ownFiles } from '../../tools/quickstart.ts';
+import { MESQ, start } from '../e2e/cluster.ts';
 
 test('the words of the project, counted by the cluster, are as many as tr, sort and uniq count', async (t) => {
   const root = resolve('.');

@@ -52,8 +52,11 @@ test('an agent under a new name leaves nothing under the old one', async (t) => 
   const world = new MasterWorld();
   await world.start();
   await world.watchState();
-  await new ScriptedAgent(world, 'old').say(greeting('old'));
+  const old = new ScriptedAgent(world, 'old');
+  await old.say(greeting('old'));
   t.true(world.state.has('agents/old'));
+  old.bus.kill();
+  world.master?.connectionLost('agent', 'old');
   const identity = greeting('old').identity;
   await new ScriptedAgent(world, 'new').say(greeting('new', { agent: 'id-old', identity, counter: 2 }));
   t.false(world.state.has('agents/old'));

@@ -274,11 +274,9 @@ class RunningAgent implements Agent {
     if (fresh.size === 0) return undefined;
     const { name, log } = this.#options;
     for (const run of fresh.keys()) this.#accepting.set(run, { killMs: undefined });
-    if (this.#durable.state.runs.size + this.#accepting.size > LIMITS.tasksPerAgent)
-      return new Fault(
-        'LIMIT',
-        `agent ${name} has ${this.#durable.state.runs.size} tasks; the limit is ${LIMITS.tasksPerAgent}`,
-      );
+    const known = this.#durable.state.runs.size - this.#runs.kept;
+    if (known + this.#accepting.size > LIMITS.tasksPerAgent)
+      return new Fault('LIMIT', `agent ${name} has ${known} tasks; the limit is ${LIMITS.tasksPerAgent}`);
     try {
       await this.#durable.promise(
         [...fresh.values()].map(({ framework, info }) => ({ kind: 'ACCEPTED', framework, info, epoch })),

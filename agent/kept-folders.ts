@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../io/clock.ts';
 import type { Launcher } from '../io/launcher.ts';
+import type { Log } from '../io/log.ts';
 import type { DurableState } from './durable-state.ts';
 
 /** Of ended runs whose end a master has heard. */
@@ -8,12 +9,19 @@ const KEPT_MS = 24 * 3_600_000;
 const PAUSE_MS = 1_000;
 /** Removed in one go: a folder is a dozen files to unlink, milliseconds on a slow medium. */
 const AT_ONCE = 20;
-/** While tasks end faster than that, tidying up waits, until this many are left over. */
+/** While tasks end faster than that, tidying up waits, until this many are left over. Then it keeps pace with them. */
 const MOST = 2_000;
+
+export interface KeptFoldersWorld {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly launcher: Launcher;
+  readonly durable: DurableState;
+}
 
 /** Folders of ended runs, kept for readers of their output: the newest 200, for a day at most. Then the run is forgotten. */
 export class KeptFolders {
-  readonly #world: { readonly clock: Clock; readonly launcher: Launcher; readonly durable: DurableState };
+  readonly #world: KeptFoldersWorld;
   /** Run → when it came here, oldest first. */
   readonly #kept = new Map<string, number>();
   #timer: Timer | undefined;
@@ -21,8 +29,12 @@ export class KeptFolders {
   #added = 0;
   #stopped = false;
 
-  constructor(world: { readonly clock: Clock; readonly launcher: Launcher; readonly durable: DurableState }) {
+  constructor(world: KeptFoldersWorld) {
     this.#world = world;
+  }
+
+  get size(): number {
+    return this.#kept.size;
   }
 
   add(run: string): void {
@@ -48,19 +60,21 @@ export class KeptFolders {
   }
 
   async #sweep(): Promise<void> {
-    const { clock, launcher, durable } = this.#world;
+    const { clock, launcher, durable, log } = this.#world;
     const busy = this.#added > AT_ONCE && this.#kept.size <= MOST;
+    const enough = Math.max(AT_ONCE, Math.min(this.#added, this.#kept.size - MOST));
     this.#added = 0;
     if (busy) return;
-    for (let count = 0; count < AT_ONCE; count++) {
-      const [oldest] = this.#kept;
-      if (oldest === undefined) return;
-      const [run, sinceMs] = oldest;
-      if (this.#kept.size <= KEPT && sinceMs + KEPT_MS > clock.monotonic()) return;
-      this.#kept.delete(run);
-      // What could not be removed is only litter: a run of that name never comes again.
-      await launcher.remove(run).catch(() => undefined);
-      durable.later([{ kind: 'FORGOTTEN', run }]);
+    const old: string[] = [];
+    for (const [run, sinceMs] of this.#kept) {
+      const isOver = this.#kept.size - old.length > KEPT || sinceMs + KEPT_MS <= clock.monotonic();
+      if (old.length >= enough || !isOver) break;
+      old.push(run);
     }
+    if (old.length === 0) return;
+    // What could not be removed is only litter: a run of that name never comes again.
+    await launcher.remove(...old).catch((error: unknown) => log.warn('folders not removed', { error: String(error) }));
+    for (const run of old) this.#kept.delete(run);
+    durable.later(old.map((run) => ({ kind: 'FORGOTTEN', run })));
   }
 }

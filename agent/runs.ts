@@ -15,6 +15,8 @@ import { LASTING_MS } from './tasks/restart-back-off.ts';
 
 /** How often a task without a supervisor is asked after. */
 const UNSUPERVISED_MS = 1_000;
+/** How often every task is: a supervisor that somebody killed says nothing. */
+const LOOK_MS = 60_000;
 /** The longest that a report waits for company, and how many runs there are for each millisecond that an end waits. */
 const GATHER_MS = 20;
 const RUNS_PER_MS = 8;
@@ -44,7 +46,7 @@ export interface RunsListener {
   readonly startEnded: (run: string) => void;
 }
 
-/** What this process knows of a run beyond the checkpoint. Times are of this process: a limit begins anew with it. */
+/** What this process knows of a run beyond the checkpoint. Times are monotonic: after a reboot a limit begins anew. */
 interface Live {
   actual: Actual;
   startedMs: number | undefined;
@@ -55,6 +57,8 @@ interface Live {
   timer: Timer | undefined;
   /** Its folder is being made. */
   launching: boolean;
+  /** Until it is asked after again. */
+  asking: Timer | undefined;
   busy: boolean;
   again: boolean;
 }
@@ -68,6 +72,7 @@ export class Runs {
   readonly #live = new Map<string, Live>();
   readonly #cuts: OutputCuts;
   readonly #kept: KeptFolders;
+  #looking: Timer | undefined;
   #stopped = false;
 
   constructor(world: RunsWorld, listener: RunsListener) {
@@ -77,11 +82,18 @@ export class Runs {
     this.#kept = new KeptFolders(world);
     world.launcher.onStarted(({ folder }) => this.#noticed(folder, { kind: 'running' }));
     world.launcher.onExit(({ folder, code }) => this.#noticed(folder, { kind: 'exited', code }));
+    // Whatever ended the launcher process may have ended supervisors too.
+    world.launcher.onRestarted(() => this.#lookAfterAll());
   }
 
   /** How many have not ended. */
   get size(): number {
     return this.#live.size;
+  }
+
+  /** How many have ended, and stay for readers of their output alone. */
+  get kept(): number {
+    return this.#kept.size;
   }
 
   /** True while that start of the run may write to its outputs. */
@@ -98,6 +110,7 @@ export class Runs {
     this.#live.set(run.run, fresh());
     void this.#launch(run);
     this.#cuts.wake();
+    this.#armLook();
   }
 
   /** After a restart of the agent: takes up every run where it is. */
@@ -112,9 +125,18 @@ export class Runs {
       if (run.kill !== undefined)
         live.kill = { sinceMs: this.#now(), graceMs: run.kill.graceMs, terminated: false, killed: false };
       this.#live.set(run.run, live);
+      live.startedMs = this.#startedBefore(run);
       await this.#lookAfter(run, live);
     }
     this.#cuts.wake();
+    this.#armLook();
+  }
+
+  /** When the newest start was first seen to run, by an agent before this one; undefined where no clock of this boot says. */
+  #startedBefore({ restart, latest }: Run): number | undefined {
+    const { boot } = this.#world;
+    if (latest?.at === undefined || latest.state !== 'TASK_RUNNING' || latest.restart !== restart) return undefined;
+    return boot !== '' && latest.at.boot === boot ? Math.min(latest.at.monotonicMs, this.#now()) : undefined;
   }
 
   /** Ends a run for good; a later request can only shorten the grace. */
@@ -147,6 +169,7 @@ export class Runs {
     this.#stopped = true;
     this.#cuts.stop();
     this.#kept.stop();
+    this.#looking?.cancel();
     for (const live of this.#live.values()) live.timer?.cancel();
   }
 
@@ -229,9 +252,33 @@ export class Runs {
 
   /** No notice will come of it, so its process is looked at. */
   #askAgain(run: Run, live: Live): void {
-    this.#world.clock.after(UNSUPERVISED_MS, () => {
-      if (!this.#stopped && this.#live.get(run.run) === live) void this.#lookAfter(run, live);
+    live.asking ??= this.#world.clock.after(UNSUPERVISED_MS, () => {
+      live.asking = undefined;
+      this.#lookAgain(run.run, live);
     });
+  }
+
+  /** Rests while nothing runs. */
+  #armLook(): void {
+    if (this.#stopped || this.#live.size === 0) return;
+    this.#looking ??= this.#world.clock.after(LOOK_MS, () => {
+      this.#looking = undefined;
+      this.#lookAfterAll();
+      this.#armLook();
+    });
+  }
+
+  #lookAfterAll(): void {
+    for (const [name, live] of this.#live) this.#lookAgain(name, live);
+  }
+
+  /** What is being made, taken back, or waits for its next start needs no look. */
+  #lookAgain(name: string, live: Live): void {
+    const run = this.#world.durable.state.runs.get(name);
+    const { kind } = live.actual;
+    if (this.#stopped || run === undefined || this.#live.get(name) !== live) return;
+    if (live.asking !== undefined || live.launching) return;
+    if (kind === 'running' || (kind === 'launched' && live.kill === undefined)) void this.#lookAfter(run, live);
   }
 
   /** Something was seen of a start. Late, repeated and overtaken notices are of no more interest. */
@@ -325,8 +372,10 @@ export class Runs {
       live.again = true;
     },
     wait: (run, live, step) => {
-      if (live.startedMs !== undefined)
-        live.quickEnds = this.#now() - live.startedMs >= LASTING_MS ? 0 : live.quickEnds + 1;
+      const lasted = live.startedMs !== undefined && this.#now() - live.startedMs >= LASTING_MS;
+      // A start that could not be made counts as well; one that vanished with the machine is nobody's failure.
+      if (lasted) live.quickEnds = 0;
+      else if (live.startedMs !== undefined || live.actual.kind === 'unstarted') live.quickEnds++;
       live.actual = { kind: 'waiting', untilMs: step.untilMs };
       live.startedMs = undefined;
       live.rebooted = false;
@@ -440,6 +489,7 @@ function fresh(): Live {
     quickEnds: 0,
     timer: undefined,
     launching: false,
+    asking: undefined,
     busy: false,
     again: false,
   };

@@ -65,7 +65,11 @@ export class Part {
 
   #start(): void {
     // A process group of its own: Ctrl-C reaches us alone, and the parts are stopped in order.
-    const child = spawn(process.execPath, this.#options.argv(), { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const child = spawn(process.execPath, this.#options.argv(), {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+      env: withoutContext(process.env),
+    });
     this.#child = child;
     this.#tail = '';
     let line = '';
@@ -109,4 +113,10 @@ export class Part {
     const code = message.includes('EADDRINUSE') || message.includes('held by') ? 'IN_USE' : 'UNSUPPORTED';
     return new Fault(code, `${this.#options.name}: ${message}`, hint.map((line) => line.trim()).join(' ') || undefined);
   }
+}
+
+/** A cluster of our own is not the one that the person's other commands speak to: a token for that is none for this. */
+function withoutContext(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { MESQ_URL: _url, MESQ_TOKEN: _token, MESQ_PREFIX: _prefix, ...rest } = environment;
+  return rest;
 }

@@ -40,8 +40,8 @@ export interface Launcher {
   adopt(folder: string): Promise<TaskState>;
   /** Claims the folder in the launcher's stead: true means that it never started and never will, false that it was claimed before. */
   claim(folder: string): Promise<boolean>;
-  /** Removes the folder and all in it; no error where it is missing. Only for tasks that have ended or were withdrawn. */
-  remove(folder: string): Promise<void>;
+  /** Removes folders and all in them; no error where one is missing. Only for tasks that have ended or were withdrawn. */
+  remove(...folders: readonly string[]): Promise<void>;
   /** Detaches: launcher process and tasks go on. */
   close(): Promise<void>;
   /** Ends the launcher process and detaches. Running tasks go on, and their exit status is still written. */

@@ -29,7 +29,12 @@ export interface World {
 }
 
 /** What a framework shows to people under `state/`. */
-export type ShownThing = { readonly kind: 'jobs'; readonly id: string; readonly view: Record<string, unknown> | null };
+export interface ShownThing {
+  readonly kind: 'jobs';
+  readonly id: string;
+  readonly view: Record<string, unknown> | null;
+  readonly progress?: Record<string, number> | undefined;
+}
 
 /** The settable times, in milliseconds (defaults: protocol/limits.ts TIMES). */
 export interface Times {

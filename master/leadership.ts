@@ -190,6 +190,10 @@ export class Leadership {
   }
 
   #show(framework: string, things: readonly ShownThing[]): void {
-    for (const { kind, id, view } of things) this.#state.touch(shownUnder(kind, framework, id), () => view);
+    for (const { kind, id, view, progress } of things) {
+      const rest = shownUnder(kind, framework, id);
+      this.#state.touch(rest, () => view);
+      this.#state.touch(`${rest}/progress`, () => (view === null ? null : (progress ?? null)));
+    }
   }
 }

@@ -102,13 +102,21 @@ const Reply = v.object({
 });
 /**
  * Shows small things to people under `state/<kind>/<id>`; `view` null removes one. A framework may show what it
- * calls jobs; what it shows is JSON, at most 20 kB each.
+ * calls jobs; what it shows is JSON, at most 20 kB each. `progress` is for numbers that people plot, in a topic of its
+ * own, `state/<kind>/<id>/progress`, under 150 bytes.
  */
 const Show = v.object({
   ...V.entries,
   type: v.literal('SHOW'),
   things: v.pipe(
-    v.array(v.object({ kind: v.picklist(['jobs']), id: Id, view: v.nullable(v.record(v.string(), v.unknown())) })),
+    v.array(
+      v.object({
+        kind: v.picklist(['jobs']),
+        id: Id,
+        view: v.nullable(v.record(v.string(), v.unknown())),
+        progress: v.optional(v.record(v.string(), Count)),
+      }),
+    ),
     v.maxLength(LIMITS.operations),
   ),
 });

@@ -25,6 +25,7 @@ export {
   type ReplyPart,
   SchedulerDriver,
   type SchedulerDriverOptions,
+  type ShownThing,
   type TaskLaunch,
 } from './scheduler-driver.ts';
 export type { StoreEntry } from './store-requests.ts';

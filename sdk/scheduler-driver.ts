@@ -33,6 +33,16 @@ export interface Filters {
   readonly refuseMs?: number;
 }
 
+/** What people see under `state/jobs/<id>`, and the numbers they plot under `state/jobs/<id>/progress`. */
+export interface ShownThing {
+  readonly kind: 'jobs';
+  readonly id: string;
+  /** JSON of at most 20 kB, no dots in its keys; null removes the topics. */
+  readonly view: Record<string, unknown> | null;
+  /** Under 150 bytes. */
+  readonly progress?: Record<string, number>;
+}
+
 /** One part of an answer to a client; `part` counts from 0 (default 0), the one with `last` (default true) ends it. */
 export interface ReplyPart {
   readonly body: unknown;
@@ -286,6 +296,16 @@ export class SchedulerDriver {
       return this.#call({ ...address, part: 0, last: true, fault: { code, message: message.slice(0, 2_000), hint } });
     }
     return this.#call({ ...address, part: answer.part ?? 0, last: answer.last ?? true, body: answer.body });
+  }
+
+  /**
+   * Shows small things to people under the retained topics `state/jobs/…`; `view` null removes one. At most once: a
+   * framework shows everything again when it is registered again.
+   */
+  show(things: readonly ShownThing[]): DriverStatus {
+    for (const part of cut(things, LIMITS.partBytes, LIMITS.operations))
+      if (part.length > 0) this.#call({ type: 'SHOW', things: part });
+    return this.#status;
   }
 
   #running(): boolean {

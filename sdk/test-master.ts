@@ -66,6 +66,9 @@ export class TestMaster {
   readonly offers = new Map<string, Offer>();
   /** Every launch there ever was, also those refused. */
   readonly launches: { readonly task: string; readonly attempt: number; readonly agent: string }[] = [];
+  /** What frameworks show to people, by `<framework> <id>`, and how often they were told so. */
+  readonly shown = new Map<string, { readonly view: Record<string, unknown>; readonly progress?: object }>();
+  shows = 0;
   term = 1;
   readonly #options: TestMasterOptions;
   readonly #prefix: string;
@@ -173,6 +176,14 @@ export class TestMaster {
     this.#publish(topicOf(this.#prefix, { kind, name: framework }), write(EVENTS, event));
   }
 
+  #show(framework: string, things: Extract<MessageOf<typeof CALLS>, { type: 'SHOW' }>['things']): void {
+    this.shows += things.length;
+    for (const { id, view, progress } of things) {
+      if (view === null) this.shown.delete(`${framework} ${id}`);
+      else this.shown.set(`${framework} ${id}`, { view, ...(progress === undefined ? {} : { progress }) });
+    }
+  }
+
   #call(framework: string, call: MessageOf<typeof CALLS>): void {
     const session = this.#sessions.get(framework);
     if (call.type === 'SUBSCRIBE') {
@@ -209,6 +220,9 @@ export class TestMaster {
         break;
       case 'ACKNOWLEDGE':
         for (const { uuid } of call.updates) this.#unacknowledged.delete(uuid);
+        break;
+      case 'SHOW':
+        this.#show(framework, call.things);
         break;
       case 'RECONCILE':
         this.#reconcile(framework, call.tasks);

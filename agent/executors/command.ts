@@ -2,10 +2,11 @@ import { formatScalar } from '../../protocol/resource-scalar.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Run } from '../checkpoint/state.ts';
 
-/** What a command is told about itself: `MESQ_*`, then what the framework gave it. */
+/** What the framework gave a command, and what the agent alone knows about it: that, nobody else's word replaces. */
 export function environmentOf(run: Run, agentName: string, agentId: string, sandbox: string): Record<string, string> {
   const { framework, info, restart } = run;
   return {
+    ...info.environment,
     MESQ_FRAMEWORK: framework,
     MESQ_TASK_ID: info.task,
     MESQ_ATTEMPT: String(info.attempt),
@@ -15,7 +16,6 @@ export function environmentOf(run: Run, agentName: string, agentId: string, sand
     MESQ_SANDBOX: sandbox,
     ...amounts(info.resources),
     ...ports(info.resources),
-    ...info.environment,
   };
 }
 

@@ -14,7 +14,7 @@ export type Actual =
   /** Ended; to be started again. */
   | { readonly kind: 'waiting'; readonly untilMs: number };
 
-/** One run as the plan sees it. Times are monotonic milliseconds of this process. */
+/** One run as the plan sees it. Times are monotonic milliseconds. */
 export interface RunFacts {
   readonly restartPolicy: RestartPolicy;
   readonly restart: number;

@@ -14,6 +14,7 @@ const PLACEHOLDER =
   /o\.e\.m|oem|default string|system product name|not (?:applicable|specified)|^none$|^unknown$|^n\/a$/i;
 
 const SLUG_LENGTH = 64;
+const MODEL_LENGTH = 128;
 
 /**
  * `NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super` is `jetson-orin-nano`, `Raspberry Pi 4 Model B Rev 1.4`
@@ -28,6 +29,17 @@ export function boardOf(model: string): string | undefined {
 export function productOf(name: string): string | undefined {
   const slug = PLACEHOLDER.test(name) ? '' : slugOf(name);
   return slug === '' ? undefined : slug;
+}
+
+/** The maker's own words (`Raspberry Pi 4 Model B Rev 1.4`), which `board` shortens; undefined for a placeholder. */
+export function modelOf(text: string): string | undefined {
+  const model = text
+    .replace(/[^\x20-\x7e]/g, ' ')
+    .replace(/ +/g, ' ')
+    .trim()
+    .slice(0, MODEL_LENGTH)
+    .trimEnd();
+  return model === '' || PLACEHOLDER.test(model) ? undefined : model;
 }
 
 function slugOf(text: string): string {

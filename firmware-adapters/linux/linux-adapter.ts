@@ -3,7 +3,7 @@ import type { Identity } from '../../protocol/agent-link.ts';
 import { type Attribute, type Attributes, isAttributeText } from '../../protocol/attributes.ts';
 import type { Resource, Resources } from '../../protocol/resources.ts';
 import type { FirmwareAdapter, Probe, Surroundings } from '../adapter.ts';
-import { architectureOf, boardOf, productOf, serialOf, systemOf } from './board.ts';
+import { architectureOf, boardOf, modelOf, productOf, serialOf, systemOf } from './board.ts';
 import {
   BYTES_PER_MB,
   DEFAULT_PORTS,
@@ -99,6 +99,7 @@ async function attributesOf(files: DeviceFiles, texts: TextFiles, hostname: stri
     ...attribute('kernel', kernel),
     ...attribute('hostname', hostname),
     ...attribute('board', board),
+    ...attribute('model', modelOf(model ?? '') ?? modelOf(product ?? '')),
     ...attribute('virtual', isVirtual ? 'true' : undefined),
   ];
 }

@@ -22,6 +22,7 @@ import { PendingJobs } from './pending-tasks.ts';
 import { placeTasks } from './placement.ts';
 import { type Believed, Reconciliation } from './reconciliation.ts';
 import { type BatchJobs, RequestHandler } from './request-handler.ts';
+import { ShownJobs } from './shown-jobs.ts';
 import { blockOf, decodeJob, PREFIX, parseKey, type StoredPart } from './stored-job.ts';
 import { taskName } from './views.ts';
 import { Watchers } from './watchers.ts';
@@ -57,6 +58,7 @@ export class Batch implements Scheduler, BatchJobs {
   readonly #roles: OwnerRoles;
   readonly #reconciliation: Reconciliation;
   readonly #ended = new EndedJobs();
+  readonly #shown: ShownJobs;
   readonly #requests: RequestHandler;
   /** Stored, but not readable by this version: left alone. */
   readonly #unreadable = new Set<string>();
@@ -83,6 +85,7 @@ export class Batch implements Scheduler, BatchJobs {
     this.#roles = new OwnerRoles(clock);
     this.#reconciliation = new Reconciliation(clock, log);
     this.#requests = new RequestHandler(this);
+    this.#shown = new ShownJobs(clock, (job) => this.records.get(job));
   }
 
   registered(driver: SchedulerDriver): void {
@@ -90,17 +93,21 @@ export class Batch implements Scheduler, BatchJobs {
   }
 
   reregistered(driver: SchedulerDriver): void {
-    if (this.#loaded) this.#reconcile(driver);
+    if (!this.#loaded) return;
+    this.#shown.everything(driver, this.records.keys());
+    this.#reconcile(driver);
   }
 
   disconnected(): void {
     this.#reconciled = false;
     this.#held = [];
+    this.#shown.pause();
   }
 
   /** Lets go of timers and watchers; the jobs go on, and the next batch of that name takes them over. */
   stop(): void {
     this.#forgetAll();
+    this.#shown.pause();
     this.#trim?.cancel();
   }
 
@@ -144,6 +151,7 @@ export class Batch implements Scheduler, BatchJobs {
   begin(driver: SchedulerDriver, record: JobRecord): void {
     const { job } = record;
     this.records.set(job.spec.job, record);
+    this.#shown.changed(driver, job.spec.job);
     if (record.ended) {
       this.#endedCount++;
       this.#ended.add(record);
@@ -168,6 +176,7 @@ export class Batch implements Scheduler, BatchJobs {
     for (const effect of effects) this.#effect(driver, record, effect);
     if (record.ended && record.live !== undefined) this.#end(driver, record);
     this.watchers.changed(driver, job, index);
+    this.#shown.changed(driver, job.spec.job);
     this.writeSoon(driver, record);
   }
 
@@ -260,6 +269,7 @@ export class Batch implements Scheduler, BatchJobs {
     for (const record of this.#ended.takeOld(this.now())) {
       this.#endedCount--;
       this.records.delete(record.job.spec.job);
+      this.#shown.changed(driver, record.job.spec.job);
       // A write that is under way ends first: a removal in between would leave its key behind.
       record.whenStored(() => {
         record.remove(driver).then((fault) => this.#storeFailed(driver, fault), rethrow);
@@ -276,7 +286,10 @@ export class Batch implements Scheduler, BatchJobs {
     for (const { offer, tasks, placed, more } of placements) {
       driver.launchTasks([offer.offer], tasks, more ? { refuseMs: 0 } : {});
       for (const { task, attempt } of tasks) this.#reconciliation.launched(driver, task, attempt);
-      for (const job of new Set(placed.map((one) => one.job))) this.watchers.changed(driver, job);
+      for (const job of new Set(placed.map((one) => one.job))) {
+        this.watchers.changed(driver, job);
+        this.#shown.changed(driver, job.spec.job);
+      }
     }
     for (const { offer } of declined) driver.declineOffer(offer);
     for (const role of new Set(offers.map((offer) => offer.role))) {
@@ -318,6 +331,8 @@ export class Batch implements Scheduler, BatchJobs {
     this.#log?.error('batch-store-failed', { code: fault.code, message: fault.message });
     if (fault.code === 'CONFLICT') {
       // Somebody else wrote under this name: what they wrote is the truth.
+      // Those that are gone from the store lose their topics.
+      for (const job of this.records.keys()) this.#shown.changed(driver, job);
       this.#forgetAll();
       this.#load(driver);
     } else if (record !== undefined) {
@@ -340,6 +355,7 @@ export class Batch implements Scheduler, BatchJobs {
       }
       this.#loaded = true;
       this.#restore(driver, entries);
+      this.#shown.everything(driver, this.records.keys());
       for (const status of this.#early.splice(0)) this.#take(driver, status);
       this.#reconcile(driver);
       for (const request of this.#asked.splice(0)) this.#requests.handle(driver, request);

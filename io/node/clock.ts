@@ -34,9 +34,15 @@ function nextTurn(callback: () => void): Timer {
   return { cancel: () => clearImmediate(handle) };
 }
 
-/** The clocks of this machine. `monotonic` counts from the start of the process and stands still while the machine sleeps. */
+/** What `performance.now()` leaves out: it counts from the start of the process. */
+const BEFORE_MS = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
+/**
+ * The clocks of this machine. `monotonic` counts from its boot, so that a time of one process means something to the
+ * next, and stands still while the machine sleeps (clock_gettime(2), CLOCK_MONOTONIC).
+ */
 export const systemClock: Clock = {
-  monotonic: () => performance.now(),
+  monotonic: () => BEFORE_MS + performance.now(),
   wall: () => Date.now(),
   after: (ms, callback) => (ms === 0 ? nextTurn(callback) : new SystemTimer(ms, callback)),
 };

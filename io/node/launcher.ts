@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdir as mkdirWithCallback, openSync, open as openWithCallback, writeSync } from 'node:fs';
-import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -19,6 +19,7 @@ import { StorageError } from '../storage.ts';
 import { makeFifos, openFifo, watchWriters } from './fifo.ts';
 import { LAUNCHER_SCRIPT, LAUNCHER_VERSION } from './launcher-script.ts';
 import { belongsTo, findProcess, listProcesses, type Process, workingFolder } from './processes.ts';
+import { removeFolders } from './remove-folders.ts';
 import { isWhole, runScript } from './run-script.ts';
 
 export interface NodeLauncherOptions {
@@ -208,14 +209,16 @@ class NodeLauncher implements Launcher {
     return true;
   }
 
-  async remove(folder: string): Promise<void> {
-    const path = this.#path(folder);
-    this.#sent.delete(folder);
-    this.#identities.delete(folder);
+  async remove(...folders: readonly string[]): Promise<void> {
+    const paths = folders.map((folder) => this.#path(folder));
+    for (const folder of folders) {
+      this.#sent.delete(folder);
+      this.#identities.delete(folder);
+    }
     try {
-      await rm(path, { recursive: true, force: true });
+      await removeFolders(paths);
     } catch (error) {
-      throw asStorageError(error, path);
+      throw asStorageError(error, paths.join(' ').slice(0, 200));
     }
   }
 

@@ -26,7 +26,7 @@ test('a Raspberry Pi', async (t) => {
   t.is(formatResources(found.resources), 'cpus:4;mem:7027;disk:60416;ports:[31000-32000]');
   t.is(
     formatAttributes(found.attributes),
-    'arch:arm64;os:debian;kernel:6.6.62+rpt-rpi-2712;hostname:raspberrypi;board:raspberry-pi-5',
+    'arch:arm64;os:debian;kernel:6.6.62+rpt-rpi-2712;hostname:raspberrypi;board:raspberry-pi-5;model:Raspberry Pi 5 Model B Rev 1.0',
   );
   t.deepEqual(found.identity, { machine: '0123456789abcdef0123456789abcdef', serial: '0123456789abcdef' });
   t.is(found.boot, '5b1f4dc8-31c6-4d0e-9a39-8a0f9a1a7f10');
@@ -39,7 +39,7 @@ test('a Jetson has one GPU inside, and cores may be off', async (t) => {
   t.is(formatResources(found.resources), 'cpus:5;mem:6595;disk:60416;gpus:1;ports:[31000-32000]');
   t.is(
     formatAttributes(found.attributes),
-    'arch:arm64;os:ubuntu;kernel:5.15.148-tegra;hostname:orin;board:jetson-orin-nano',
+    'arch:arm64;os:ubuntu;kernel:5.15.148-tegra;hostname:orin;board:jetson-orin-nano;model:NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super',
   );
 });
 
@@ -48,7 +48,7 @@ test('a virtual machine with two cards, on half of the cpus', async (t) => {
   t.is(formatResources(found.resources), 'cpus:8;mem:63362;disk:60416;gpus:2;ports:[31000-32000]');
   t.is(
     formatAttributes(found.attributes),
-    'arch:x64;os:debian;kernel:6.1.0-18-amd64;hostname:gpu1;board:standard-pc-q35-ich9-2009;virtual:true',
+    'arch:x64;os:debian;kernel:6.1.0-18-amd64;hostname:gpu1;board:standard-pc-q35-ich9-2009;model:Standard PC (Q35 + ICH9, 2009);virtual:true',
   );
   t.deepEqual(found.identity, { machine: '', serial: '4c4c4544-0042-3510-8054-b4c04f4d5332' });
 });

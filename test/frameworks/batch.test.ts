@@ -279,3 +279,40 @@ test('connections that break and messages that come twice lose and double nothin
     t.is(finished.length, 200, `seed ${seed}`);
   }
 });
+
+test('jobs are shown to people: without values of the environment, seldom, again after a failover, and no longer than they are kept', async (t) => {
+  const world = new BatchWorld(31);
+  world.master.addAgent({ name: 'a1', resources: 'cpus:4;mem:1024' });
+  const client = world.client();
+  const big = spec({ job: 'j1', name: 'render', count: 500, environment: { KEY: 'hunter2' } });
+  await world.settled(client.request('submit', big, BATCH));
+  await watchToEnd(world, client, 'j1');
+  await world.clock.advance(2_000);
+  const { view, progress } = world.master.shown.get('batch j1') ?? {};
+  t.like(view, { name: 'render', owner: 'ann', kind: 'batch', state: 'finished', tasks: 500, environment: ['KEY'] });
+  t.is(view?.['resources'], 'cpus:0.1');
+  t.deepEqual(progress, { pending: 0, running: 0, finished: 500, failed: 0 });
+  t.false(JSON.stringify(view).includes('hunter2'));
+  t.true(world.master.shows <= 5, `${world.master.shows} times for 500 tasks`);
+  world.master.shown.clear();
+  world.restartBatch();
+  await world.clock.advance(10_000);
+  t.like(world.master.shown.get('batch j1')?.view, { state: 'finished' });
+  await world.clock.advance(8 * 24 * 3_600_000);
+  t.deepEqual([...world.master.shown.keys()], []);
+});
+
+test('topics of jobs that were forgotten while no master listened are removed later', async (t) => {
+  const world = new BatchWorld(32);
+  world.master.addAgent({ name: 'a1', resources: 'cpus:4;mem:1024' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1' }), BATCH));
+  await watchToEnd(world, client, 'j1');
+  await world.clock.advance(7 * 24 * 3_600_000 - 10_000);
+  t.true(world.master.shown.has('batch j1'));
+  // The job is forgotten within the hour; what is said in the second before the cut is not heard.
+  await world.clock.until(() => world.batch.records.size === 0, 2 * 3_600_000);
+  world.network.cut('batch');
+  await world.clock.advance(60_000);
+  t.false(world.master.shown.has('batch j1'));
+});

@@ -131,6 +131,17 @@ test('every topic is small, plots small numbers, has no dots in its keys and its
     ],
   });
   t.true(world.state.has('jobs/fw/small'), 'a framework shows under its own name');
+  const running = { pending: 1, running: 2 };
+  await framework.call({
+    type: 'SHOW',
+    things: [{ kind: 'jobs', id: 'plotted', view: { state: 'running' }, progress: running }],
+  });
+  t.deepEqual(shown(world, 'jobs/fw/plotted/progress'), running);
+  await framework.call({ type: 'SHOW', things: [{ kind: 'jobs', id: 'plotted', view: null }] });
+  t.deepEqual(
+    [...world.state.keys()].filter((rest) => rest.startsWith('jobs/fw/plotted')),
+    [],
+  );
   t.deepEqual(Object.keys(shown(world, 'jobs/fw/big') ?? {}), ['omitted']);
   t.true(world.state.has(`agents/${long}`));
   for (const [rest, text] of world.state) {

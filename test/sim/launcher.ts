@@ -36,6 +36,7 @@ interface Folder {
   /** Milliseconds that the main process still has to run. */
   leftMs: number;
   since: number;
+  supervised: boolean;
   timer?: Timer;
   code?: number;
   stdout: string;
@@ -64,6 +65,8 @@ const DEADLY: Readonly<Record<TaskSignal, number | undefined>> = {
 export class SimulatedMachine {
   /** Called when a task's process begins, whether an agent is attached or not. */
   onStart: (folder: string) => void = () => undefined;
+  /** What the disk says to new folders. */
+  refusal: Error | undefined;
   readonly #clock: Clock;
   readonly #programs: (task: TaskStart) => SimulatedProgram;
   readonly #folders = new Map<string, Folder>();
@@ -127,6 +130,23 @@ export class SimulatedMachine {
     }
   }
 
+  /** Launcher process and supervisors are killed together: tasks go on, and nobody will hear of their end. */
+  killSupervisors(): void {
+    for (const folder of this.#folders.values()) if (folder.running) folder.supervised = false;
+    this.killLauncher();
+  }
+
+  /** One supervisor is killed: nobody hears of that either. */
+  killSupervisor(name: string): void {
+    const folder = this.#folders.get(name);
+    if (folder !== undefined) folder.supervised = false;
+  }
+
+  /** Folders that there are. */
+  get folders(): readonly string[] {
+    return [...this.#folders.keys()];
+  }
+
   /** How many processes the task has. */
   processes(folder: string): number {
     const found = this.#folders.get(folder);
@@ -139,6 +159,7 @@ export class SimulatedMachine {
 
   /** For {@link SimulatedLauncher}: what an agent's side does to the machine. */
   make(task: TaskStart): void {
+    if (this.refusal !== undefined) throw this.refusal;
     const program = this.#programs(task);
     if (this.#folders.has(task.folder)) return;
     this.#folders.set(task.folder, {
@@ -148,6 +169,7 @@ export class SimulatedMachine {
       stopped: false,
       leftMs: program.runMs ?? 1,
       since: 0,
+      supervised: true,
       stdout: '',
     });
   }
@@ -186,7 +208,9 @@ export class SimulatedMachine {
     if (folder.code !== undefined) return { state: 'exited', code: folder.code };
     if (folder.claimed === undefined) return { state: 'unclaimed' };
     if (folder.claimed === 'agent') return { state: 'withdrawn' };
-    return folder.running ? { state: 'running', pid: folder.pid, supervised: true } : { state: 'vanished' };
+    return folder.running
+      ? { state: 'running', pid: folder.pid, supervised: folder.supervised }
+      : { state: 'vanished' };
   }
 
   claim(name: string): boolean {
@@ -197,6 +221,7 @@ export class SimulatedMachine {
       stopped: false,
       leftMs: 0,
       since: 0,
+      supervised: true,
       stdout: '',
     };
     this.#folders.set(name, folder);
@@ -206,7 +231,8 @@ export class SimulatedMachine {
   }
 
   remove(name: string): void {
-    this.#folders.delete(name);
+    for (const folder of this.#folders.keys())
+      if (folder === name || folder.startsWith(`${name}/`)) this.#folders.delete(folder);
   }
 
   detach(agent: SimulatedLauncher): void {
@@ -242,6 +268,8 @@ export class SimulatedMachine {
 
   #end(name: string, folder: Folder, code: number): void {
     folder.running = false;
+    // Its supervisor writes the exit file.
+    if (!folder.supervised) return;
     folder.code = code;
     this.#agent?.exited({ folder: name, code });
   }
@@ -316,10 +344,12 @@ class SimulatedLauncher implements Launcher {
     });
   }
 
-  remove(folder: string): Promise<void> {
+  remove(...folders: readonly string[]): Promise<void> {
     return this.#do(() => {
-      this.#sent.delete(folder);
-      this.#machine.remove(folder);
+      for (const folder of folders) {
+        this.#sent.delete(folder);
+        this.#machine.remove(folder);
+      }
     });
   }
 

@@ -19,6 +19,7 @@ import { PresenceNotes } from './presence.ts';
 import { isSignificant, type Reported } from './reporting/significance.ts';
 import { Runs } from './runs.ts';
 import { type Command, Session } from './session.ts';
+import { sharedOutputs } from './shared-outputs.ts';
 import { Outbox } from './updates/outbox.ts';
 
 /** How often the machine is looked at again. */
@@ -108,6 +109,7 @@ class RunningAgent implements Agent {
     this.#durable = durable;
     this.#reported = options.reported;
     this.#lonely = new LonelyStops(clock, () => this.#stoppedAlone());
+    const output = sharedOutputs(options.output);
     const presence = new PresenceNotes(prefix, name, randomWord(random, 16));
     this.#runs = new Runs(
       {
@@ -116,7 +118,7 @@ class RunningAgent implements Agent {
         log,
         launcher: options.launcher,
         durable,
-        output: options.output,
+        output,
         agentName: name,
         boot: options.boot,
         pathOf: options.pathOf,
@@ -128,7 +130,7 @@ class RunningAgent implements Agent {
       find: (framework, task, attempt, stream) => {
         const run = durable.state.runs.get(runName(framework, task, attempt));
         if (run === undefined) return undefined;
-        return { file: options.output(this.#runs.folderOf(run), stream), alive: () => this.#runs.writes(run) };
+        return { file: output(this.#runs.folderOf(run), stream), alive: () => this.#runs.writes(run) };
       },
       send: (payload) => this.#bus.publish(topicOf(prefix, { kind: 'agentBulk', name }), payload, { qos: 1 }),
     });

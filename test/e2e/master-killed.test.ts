@@ -9,7 +9,7 @@ async function lines(path: string): Promise<string[]> {
   return text.split('\n').filter((line) => line !== '');
 }
 
-test('a master killed in the middle of a job, twice: every task runs once, and whoever waits is told', async (t) => {
+test('a master killed in the middle of a job, twice, and once an agent with it: every task runs once, and whoever waits is told', async (t) => {
   const cluster = await Cluster.start(t, { a1: {}, a2: {} });
   const starts = join(cluster.folder, 'starts');
   const script = `echo "$MESQ_TASK_INDEX" >> ${starts}; until [ -e ${cluster.folder}/go-$((MESQ_TASK_INDEX / 20)) ]; do sleep 0.05; done`;
@@ -17,7 +17,9 @@ test('a master killed in the middle of a job, twice: every task runs once, and w
   for (const part of [0, 1]) {
     await eventually(async () => (await lines(starts)).length > part * 20 || undefined);
     await cluster.master?.end('SIGKILL');
+    if (part === 1) await cluster.agents.get('a2')?.end('SIGKILL');
     await writeFile(join(cluster.folder, `go-${part}`), '');
+    if (part === 1) cluster.spawnAgent('a2');
     await cluster.startMaster();
   }
   await writeFile(join(cluster.folder, 'go-2'), '');
@@ -31,6 +33,23 @@ test('a master killed in the middle of a job, twice: every task runs once, and w
   const [job] = await cluster.json<{ id: string }[]>('jobs');
   const tasks = await cluster.tasks(job?.id ?? '');
   t.true(tasks.every(({ state, attempt }) => state === 'TASK_FINISHED' && attempt === 0));
+});
+
+test('what a master has acknowledged is there after its death, however soon that comes', async (t) => {
+  const cluster = await Cluster.start(t);
+  const client = await cluster.client();
+  for (const job of ['first', 'second', 'third']) {
+    const spec = { job, argv: ['echo', job], resources: 'cpus:0.1;mem:16' };
+    const answer = await client.request('submit', spec, { framework: 'batch' });
+    await cluster.master?.end('SIGKILL');
+    t.deepEqual(answer, { job });
+    await cluster.startMaster();
+  }
+  for (const job of ['first', 'second', 'third']) {
+    t.is((await cluster.mesq('wait', job)).code, 0);
+    t.is((await cluster.mesq('logs', job)).stdout, `${job}\n`);
+    t.is((await cluster.tasks(job))[0]?.attempt, 0);
+  }
 });
 
 test('a task that ends while the master is down is told afterwards, and mesq run goes on by itself', async (t) => {
@@ -75,4 +94,18 @@ test('connections cut in the middle of a log, at the agent and at the reader: co
   t.is(stdout.length, expected.length);
   t.true(stdout === expected);
   t.true(toReader.received() > expected.length);
+});
+
+test('connections that break again and again, in the middle of packets: the output is complete, and nothing twice', async (t) => {
+  const cluster = await Cluster.start(t, {});
+  const toAgent = await roadTo(cluster.url);
+  const toReader = await roadTo(cluster.url);
+  t.teardown(() => Promise.all([toAgent.close(), toReader.close()]));
+  await cluster.startAgent('a1', { url: toAgent.url });
+  toAgent.breakEvery(250_001);
+  toReader.breakEvery(200_003);
+  const { code, stdout } = await cluster.spawn(['run', '--', 'seq', '100000'], { MESQ_URL: toReader.url }).ended;
+  t.is(code, 0);
+  t.true(stdout === Array.from({ length: 100_000 }, (_, index) => `${index + 1}\n`).join(''));
+  t.true(toAgent.breaks() > 0 && toReader.breaks() > 1, `${toAgent.breaks()} and ${toReader.breaks()} breaks`);
 });

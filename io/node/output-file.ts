@@ -17,6 +17,8 @@ import { StorageError } from '../storage.ts';
 
 /** How much is copied at once: small enough not to be noticed by the event loop where it is copied in one go. */
 const COPY_BYTES = 262_144;
+/** A task that writes so fast all the while loses what it wrote during the last of them. */
+const ROUNDS = 8;
 /** How often a folder is looked at that cannot be watched (no inotify watches left). */
 const POLL_MS = 1_000;
 
@@ -90,8 +92,7 @@ class NodeOutputFile implements OutputFile {
       const { base } = await this.#look(size);
       // As long as nothing was dropped the whole cap is for what there is.
       if (size <= (base.live > 0 ? this.#half : 2 * this.#half)) return false;
-      await withFile(this.#path, (file) => this.#copyTail(file, size));
-      this.#truncate(size);
+      this.#truncate(await withFile(this.#path, (file) => this.#copyTail(file, size)));
       return true;
     });
   }
@@ -112,18 +113,26 @@ class NodeOutputFile implements OutputFile {
     }
   }
 
-  /** Copies the last half-cap bytes of the live file's `size` into what will be the previous part. */
-  async #copyTail(live: FileHandle, size: number): Promise<void> {
-    const copy = await open(`${this.#path}.1.new`, 'w', 0o600);
-    try {
-      for (let at = size - this.#half; at < size; ) {
-        const bytes = await readAt(live, at, Math.min(COPY_BYTES, size - at));
-        if (bytes.length === 0) break;
-        await copy.writeFile(bytes);
-        at += bytes.length;
+  /**
+   * Copies the last half-cap bytes of the live file's `size` into what will be the previous part; again, where a flood
+   * wrote more than a little meanwhile, for the last line of a task may be in that. Returns where the copy ends.
+   */
+  async #copyTail(live: FileHandle, size: number): Promise<number> {
+    for (let end = size, round = 1; ; round++) {
+      const copy = await open(`${this.#path}.1.new`, 'w', 0o600);
+      try {
+        for (let at = end - this.#half; at < end; ) {
+          const bytes = await readAt(live, at, Math.min(COPY_BYTES, end - at));
+          if (bytes.length === 0) return at;
+          await copy.writeFile(bytes);
+          at += bytes.length;
+        }
+      } finally {
+        await copy.close();
       }
-    } finally {
-      await copy.close();
+      const now = (await live.stat()).size;
+      if (now - end <= COPY_BYTES || round === ROUNDS) return end;
+      end = now;
     }
   }
 

@@ -145,6 +145,18 @@ scene('a flood of 100 MB stays within the cap and what comes between two looks',
   t.is((await openOutputFile(path, cap).size()) ?? 0, end);
 });
 
+scene('what a task writes while its output is cut, its last line above all, is kept', async (t, path) => {
+  const file = openOutputFile(path, 100_000);
+  writeFileSync(path, 'x'.repeat(200_000));
+  const cut = file.cut();
+  appendFileSync(path, `${'y'.repeat(2_000_000)}the end`);
+  t.true(await cut);
+  const end = (await file.size()) ?? 0;
+  t.is(end, 2_200_007);
+  const last = await file.read(end - 8, 100);
+  t.is(Buffer.from(last?.bytes ?? []).toString(), 'ythe end');
+});
+
 scene('a watcher is told of the first byte, of more, and of the end, until it leaves', async (t, path) => {
   const folder = join(path, '..', 'task');
   mkdirSync(folder);

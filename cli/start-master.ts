@@ -125,6 +125,12 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
         random: systemRandom,
         log,
         explicitAcknowledgements: true,
+        // One request or status that batch stumbles over does not take the leader along.
+        onCallbackFailed: (callback, error) =>
+          log.error('batch_callback_failed', {
+            callback,
+            error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+          }),
       });
       driver.start();
       return () => {

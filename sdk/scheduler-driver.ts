@@ -12,6 +12,7 @@ import type { TaskInfo } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { DeclineBackOff } from './decline-back-off.ts';
 import type { DeepReadonly } from './deep-readonly.ts';
+import { type CallbackFailed, type GuardedScheduler, guardScheduler } from './guarded-scheduler.ts';
 import { readLeader } from './leader-document.ts';
 import type { ClientRequest, Scheduler } from './scheduler.ts';
 import { type StoreEntry, StoreRequests } from './store-requests.ts';
@@ -66,6 +67,11 @@ export interface SchedulerDriverOptions {
   readonly explicitAcknowledgements?: boolean;
   /** Default `cbor`. */
   readonly encoding?: Encoding;
+  /**
+   * Told of an exception that a callback threw. Default: it ends the process, as everywhere in Node. Either way the
+   * status concerned stays unacknowledged and comes again, and offers that were left lying are declined.
+   */
+  readonly onCallbackFailed?: CallbackFailed;
 }
 
 /** Nobody waits for an acknowledgement: those of this long go out together, and so the master commits them. */
@@ -90,6 +96,7 @@ export class SchedulerDriver {
   readonly #options: SchedulerDriverOptions;
   readonly #prefix: string;
   readonly #store: StoreRequests;
+  readonly #scheduler: GuardedScheduler;
   readonly #backOff = new DeclineBackOff();
   readonly #offers = new Map<string, Offer>();
   #status: DriverStatus = 'DRIVER_NOT_STARTED';
@@ -113,6 +120,7 @@ export class SchedulerDriver {
     this.#options = options;
     this.#prefix = options.prefix ?? 'mesq';
     this.#roles = options.roles;
+    this.#scheduler = guardScheduler(options.scheduler, (callback, error) => this.#callbackFailed(callback, error));
     this.#store = new StoreRequests(
       options.clock,
       () => this.#mint(),
@@ -336,7 +344,16 @@ export class SchedulerDriver {
     if (!this.#running() || !(error instanceof BusError)) return;
     const code =
       error.code === 'NOT_ALLOWED' ? 'NOT_ALLOWED' : error.code === 'TOO_LARGE' ? 'TOO_LARGE' : 'UNREACHABLE';
-    this.#options.scheduler.error?.(this, new Fault(code, message));
+    this.#scheduler.error(this, new Fault(code, message));
+  }
+
+  #callbackFailed(callback: keyof Scheduler, error: unknown): void {
+    const { clock, onCallbackFailed } = this.#options;
+    if (onCallbackFailed !== undefined) onCallbackFailed(callback, error);
+    else
+      clock.after(0, () => {
+        throw error;
+      });
   }
 
   #subscribe(): void {
@@ -369,7 +386,7 @@ export class SchedulerDriver {
     this.#acknowledgements = [];
     if (!this.#subscribed) return;
     this.#subscribed = false;
-    this.#options.scheduler.disconnected?.(this);
+    this.#scheduler.disconnected(this);
   }
 
   #leaderSaid({ payload }: BusMessage): void {
@@ -400,7 +417,7 @@ export class SchedulerDriver {
   }
 
   #event(event: MessageOf<typeof EVENTS>): void {
-    const { scheduler } = this.#options;
+    const scheduler = this.#scheduler;
     switch (event.type) {
       case 'SUBSCRIBED':
         this.#taken(event);
@@ -412,22 +429,22 @@ export class SchedulerDriver {
       case 'RESCIND':
         this.#early = this.#early.filter(({ offer }) => !event.offers.includes(offer));
         for (const offer of event.offers) {
-          if (this.#offers.delete(offer)) scheduler.offerRescinded?.(this, offer);
+          if (this.#offers.delete(offer)) scheduler.offerRescinded(this, offer);
         }
         break;
       case 'UPDATE':
         for (const status of event.updates) {
-          scheduler.statusUpdate(this, status);
-          if (this.#options.explicitAcknowledgements !== true) this.acknowledgeStatusUpdate(status);
+          if (scheduler.statusUpdate(this, status) && this.#options.explicitAcknowledgements !== true)
+            this.acknowledgeStatusUpdate(status);
         }
         break;
       case 'FAILURE':
-        scheduler.agentLost?.(this, event.agent, event.state);
+        scheduler.agentLost(this, event.agent, event.state);
         break;
       case 'ERROR':
         if (event.fault.code === 'NOT_REGISTERED') {
           if (this.#subscribed) this.#subscribe();
-        } else scheduler.error?.(this, event.fault);
+        } else scheduler.error(this, event.fault);
         break;
       case 'STORED':
         this.#store.stored(event.request, event.version, event.fault);
@@ -436,7 +453,7 @@ export class SchedulerDriver {
         this.#store.loaded(event.request, event.part, event.last, event.entries);
         break;
       case 'REQUEST':
-        if (scheduler.request === undefined)
+        if (this.#options.scheduler.request === undefined)
           this.reply(event, new Fault('NOT_FOUND', `${this.name} answers no requests`));
         else scheduler.request(this, event);
         break;
@@ -452,7 +469,7 @@ export class SchedulerDriver {
     const { framework, cluster, term, offerMs } = registration;
     const again = this.#registeredBefore;
     this.#registeredBefore = true;
-    const { scheduler } = this.#options;
+    const scheduler = this.#scheduler;
     this.#store.sendAgain();
     if (again) scheduler.reregistered(this, { framework, cluster, term, offerMs });
     else scheduler.registered(this, { framework, cluster, term, offerMs });
@@ -466,7 +483,8 @@ export class SchedulerDriver {
     // An offer that comes twice is one offer.
     const fresh = offers.filter(({ offer }) => !this.#offers.has(offer));
     for (const offer of fresh) this.#offers.set(offer.offer, offer);
-    if (fresh.length > 0) this.#options.scheduler.resourceOffers(this, fresh);
+    if (fresh.length === 0 || this.#scheduler.resourceOffers(this, fresh)) return;
+    for (const { offer } of fresh) if (this.#offers.has(offer)) this.declineOffer(offer);
   }
 
   /** Tells the scheduler what the master would have said, in a later turn as the master would. */
@@ -475,7 +493,7 @@ export class SchedulerDriver {
     this.#options.clock.after(0, () => {
       for (const { task, attempt } of tasks) {
         if (!this.#running()) return;
-        this.#options.scheduler.statusUpdate(this, {
+        this.#scheduler.statusUpdate(this, {
           framework: this.name,
           task,
           attempt,

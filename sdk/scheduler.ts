@@ -28,7 +28,8 @@ export interface ClientRequest {
 
 /**
  * A framework's own half: what it does about offers and statuses. The driver calls it, one call at a time
- * (Mesos: include/mesos/scheduler.hpp). Every callback may call the driver.
+ * (Mesos: include/mesos/scheduler.hpp). Every callback may call the driver. What a callback throws is a bug of the
+ * framework: see `onCallbackFailed` of the driver's options.
  */
 export interface Scheduler {
   /** The first time that a master takes this driver in. */

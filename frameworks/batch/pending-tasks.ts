@@ -39,6 +39,13 @@ export class PendingJobs {
     return this.of(role).some((pending) => pending.peek() !== undefined);
   }
 
+  /** How many roles have a task to place. */
+  get waiting(): number {
+    let count = 0;
+    for (const role of this.#roles.keys()) if (this.has(role)) count++;
+    return count;
+  }
+
   /** Adds a job unless it is there. */
   add(pending: PendingTasks): void {
     const { owner } = pending.job;

@@ -261,7 +261,8 @@ test('a placement never exceeds its offer, and follows the order of submission',
           orders,
           [...orders].sort((one, other) => one - other),
         );
-        t.true(!more || tasks.length === LIMITS.tasksPerMessage);
+        const contended = new Set(jobs.map(({ owner }) => owner)).size > 1;
+        t.true(!more || contended || tasks.length === LIMITS.tasksPerMessage);
       }
     }),
     { numRuns: 200 },

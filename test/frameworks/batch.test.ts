@@ -1,6 +1,7 @@
 import test from 'ava';
 import { Fault } from '../../protocol/faults.ts';
 import type { JobView } from '../../protocol/job.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 import type { Client } from '../../sdk/client.ts';
 import type { TestTask } from '../../sdk/test-master.ts';
 import { BatchWorld, spec } from './batch-world.ts';
@@ -310,9 +311,79 @@ test('topics of jobs that were forgotten while no master listened are removed la
   await watchToEnd(world, client, 'j1');
   await world.clock.advance(7 * 24 * 3_600_000 - 10_000);
   t.true(world.master.shown.has('batch j1'));
-  // The job is forgotten within the hour; what is said in the second before the cut is not heard.
   await world.clock.until(() => world.batch.records.size === 0, 2 * 3_600_000);
+  // Before the pause is over, nobody hears it any more.
+  world.network.partition((clientId) => clientId === 'batch');
   world.network.cut('batch');
   await world.clock.advance(60_000);
+  t.true(world.master.shown.has('batch j1'));
+  world.network.heal();
+  await world.clock.advance(60_000);
   t.false(world.master.shown.has('batch j1'));
+});
+
+test('a job of 10,000 tasks is a small record: while it runs, with failures, and when it has ended', async (t) => {
+  const world = new BatchWorld(33, {
+    onLaunch: (task) => {
+      const index = Number(task.info.task.split('.')[1]);
+      // One in a hundred fails its first attempt, one in a thousand every one.
+      const fails = index % 1_000 === 7 || (index % 100 === 3 && task.info.attempt === 0);
+      if (fails) task.update('TASK_FAILED', { reason: 'COMMAND_FAILED', exitCode: 3 });
+      else task.update('TASK_FINISHED', { exitCode: 0 });
+    },
+  });
+  for (let agent = 0; agent < 10; agent++) world.master.addAgent({ name: `a${agent}`, resources: 'cpus:20' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1', count: 10_000, retries: 1 }), BATCH));
+  const values = (): string[] => [...world.master.stored('batch').values()];
+  let most = 0;
+  while ((await jobOf(world, client, 'j1')).finished === null) {
+    await world.clock.advance(500);
+    const stored = values();
+    most = Math.max(
+      most,
+      stored.reduce((sum, value) => sum + value.length, 0),
+    );
+    for (const value of stored) t.true(value.length <= LIMITS.storeValueBytes);
+  }
+  t.like(await jobOf(world, client, 'j1'), { state: 'failed', tasks: { finished: 9_990, failed: 10 } });
+  await world.clock.advance(1_000);
+  const ended = values().reduce((sum, value) => sum + value.length, 0);
+  t.log(`${most} bytes at most, ${ended} at the end`);
+  t.true(ended < 20_000, `${ended} bytes`);
+  t.true(most < 40_000, `${most} bytes`);
+});
+
+test('max-per and group-by count the tasks of one job, across offers, ends and a restart of batch', async (t) => {
+  const world = new BatchWorld(34, { onLaunch: (task) => task.update('TASK_RUNNING') });
+  for (const [name, site] of Object.entries({ a1: 'roof', a2: 'roof', b1: 'hall', b2: 'hall', c1: 'yard' }))
+    world.master.addAgent({ name, resources: 'cpus:4', attributes: [{ name: 'site', text: site }] });
+  const client = world.client();
+  const submit = (job: string, count: number, constraint: string) =>
+    world.settled(client.request('submit', spec({ job, count, constraints: [constraint] }), BATCH));
+  const sites = (job: string): Record<string, number> => {
+    const count: Record<string, number> = {};
+    for (const { info, agent, state } of world.master.tasks.values()) {
+      if (!info.task.startsWith(`${job}.`) || state !== 'TASK_RUNNING') continue;
+      const site = { a: 'roof', b: 'hall', c: 'yard' }[agent.charAt(0)] ?? '';
+      count[site] = (count[site] ?? 0) + 1;
+    }
+    return count;
+  };
+  await submit('capped', 10, 'max-per:site:2');
+  await submit('spread', 9, 'group-by:site:3');
+  await world.clock.advance(60_000);
+  t.deepEqual(sites('capped'), { roof: 2, hall: 2, yard: 2 });
+  t.deepEqual(sites('spread'), { roof: 3, hall: 3, yard: 3 });
+  world.restartBatch();
+  await world.clock.advance(60_000);
+  t.deepEqual(sites('capped'), { roof: 2, hall: 2, yard: 2 });
+  // One of the roof ends: its place, and no other, is free for the next.
+  const [gone] = [...world.master.tasks.values()].filter(
+    ({ info, agent }) => info.task.startsWith('capped.') && agent.startsWith('a'),
+  );
+  gone?.update('TASK_FINISHED', { exitCode: 0 });
+  await world.clock.advance(400_000);
+  t.deepEqual(sites('capped'), { roof: 2, hall: 2, yard: 2 });
+  t.is((await jobOf(world, client, 'capped')).tasks.pending, 3);
 });

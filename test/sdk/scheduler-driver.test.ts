@@ -171,3 +171,60 @@ test('the store compares and sets, and answers across a failover', async (t) => 
   driver.stop();
   t.like(await never, { code: 'TIMED_OUT' });
 });
+
+test('a callback that throws costs only what it was about: that status comes again, its offers are declined', async (t) => {
+  const failures: string[] = [];
+  let angry = true;
+  const taken: string[] = [];
+  const scheduler: Scheduler = {
+    registered: () => {
+      throw new Error('registered');
+    },
+    reregistered: () => {},
+    resourceOffers: (driver, offers) => {
+      if (failures.includes('resourceOffers')) {
+        const tasks = ['t1', 't2', 't3'].map((task) => ({ ...TASK, task, attempt: 0 }));
+        const [offer] = offers;
+        if (offer !== undefined && taken.length === 0) driver.launchTasks([offer.offer], tasks);
+      } else throw new Error('offers');
+    },
+    statusUpdate: (_driver, { task }) => {
+      taken.push(task);
+      if (task === 't1' && angry) throw new Error('a bug');
+    },
+  };
+  const { driver, master, clock } = world(8, {
+    scheduler,
+    onCallbackFailed: (callback) => failures.push(callback),
+  });
+  master.addAgent({ name: 'a1', resources: 'cpus:8' });
+  void master.start();
+  driver.start();
+  await clock.until(() => taken.includes('t3'));
+  t.true(taken.includes('t2') && taken.includes('t3'));
+  t.deepEqual(failures.slice(0, 2), ['registered', 'resourceOffers']);
+  const before = taken.filter((task) => task === 't1').length;
+  await clock.advance(60_000);
+  t.true(taken.filter((task) => task === 't1').length > before, 'it comes again');
+  angry = false;
+  await clock.advance(60_000);
+  const done = taken.length;
+  await clock.advance(600_000);
+  t.is(taken.length, done);
+});
+
+test('without a listener, what a callback throws ends the process', async (t) => {
+  const scheduler: Scheduler = {
+    registered: () => {
+      throw new Error('a bug in registered');
+    },
+    reregistered: () => {},
+    resourceOffers: () => {},
+    statusUpdate: () => {},
+  };
+  const { driver, master, clock } = world(9, { scheduler });
+  void master.start();
+  driver.start();
+  // On virtual time, a timer that throws ends the wait for it.
+  await t.throwsAsync(clock.advance(10_000), { message: 'a bug in registered' });
+});

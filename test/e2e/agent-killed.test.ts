@@ -36,7 +36,7 @@ test('an agent killed in the middle of a task takes it up again, with its true e
   await started(cluster);
   await cluster.agents.get('a1')?.end('SIGKILL');
   await cluster.startAgent('a1');
-  t.is((await cluster.tasks(job))[0]?.state, 'TASK_RUNNING');
+  t.is((await cluster.task(job, 'TASK_RUNNING')).attempt, 0);
   await go(cluster);
   t.is((await cluster.mesq('wait', job)).code, 7);
   t.deepEqual((await starts(cluster.folder)).length, 1);

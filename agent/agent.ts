@@ -324,7 +324,8 @@ class RunningAgent implements Agent {
   }
 
   #post(run: string, status: TaskStatus): void {
-    this.#outbox.add(run, status);
+    const replaced = this.#outbox.add(run, status);
+    if (replaced !== undefined) this.#sent.delete(replaced);
     this.#sent.set(status.uuid, { run, sequence: status.sequence });
   }
 

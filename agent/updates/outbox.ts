@@ -23,16 +23,17 @@ export class Outbox {
     return this.#waiting.size;
   }
 
-  /** A report of the number of the last one takes its place. */
-  add(run: string, status: TaskStatus): void {
+  /** A report of the number of the last one takes its place: the uuid of that one, of which nothing more is to be heard. */
+  add(run: string, status: TaskStatus): string | undefined {
     const waiting = this.#waiting.get(run);
     if (waiting === undefined) {
       this.#waiting.set(run, { statuses: [status], sent: 0, dueMs: 0, pauseMs: TIMES.updateRetryMs });
-      return;
+      return undefined;
     }
-    if (waiting.statuses.at(-1)?.sequence === status.sequence) waiting.statuses.pop();
+    const replaced = waiting.statuses.at(-1)?.sequence === status.sequence ? waiting.statuses.pop() : undefined;
     waiting.statuses.push(status);
     waiting.sent = Math.min(waiting.sent, waiting.statuses.length - 1);
+    return replaced?.uuid;
   }
 
   /** Up to and including `sequence`: a master has committed them. */

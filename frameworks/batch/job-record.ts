@@ -39,6 +39,11 @@ export class JobRecord {
     return this.#dirty.size > 0 || this.#stateDirty;
   }
 
+  /** Entries of the store that it takes. */
+  get keys(): number {
+    return this.#versions.size;
+  }
+
   get ended(): boolean {
     return this.job.finished !== undefined;
   }

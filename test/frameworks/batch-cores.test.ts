@@ -1,5 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { EndedJobs } from '../../frameworks/batch/ended-jobs.ts';
 import { IndexRanges } from '../../frameworks/batch/index-ranges.ts';
 import {
   applyStatus,
@@ -8,9 +9,11 @@ import {
   forgetDetails,
   type Job,
   killTask,
+  newTask,
   phaseOf,
   place,
 } from '../../frameworks/batch/job.ts';
+import { JobRecord } from '../../frameworks/batch/job-record.ts';
 import { createLiveJob, type LiveJob } from '../../frameworks/batch/live-job.ts';
 import { PendingJobs, PendingTasks } from '../../frameworks/batch/pending-tasks.ts';
 import { placeTasks } from '../../frameworks/batch/placement.ts';
@@ -300,4 +303,27 @@ test('a reconciliation that is answered while it asks is asked once', (t) => {
     () => done++,
   );
   t.deepEqual([asked, done, clock.timers], [2, 1, 0]);
+});
+
+test('ended jobs are kept by number, age, keys and exceptions; the newest always', (t) => {
+  const ended = (count: number, exceptions: number, keys: number, finished = (at: number) => at): EndedJobs => {
+    const jobs = new EndedJobs();
+    for (let at = 0; at < count; at++) {
+      const job = createJob(spec({ job: `j${at}`, count: 10_000 }), 'ann', at);
+      for (let index = 0; index < exceptions; index++) job.tasks.set(index, newTask());
+      job.finished = finished(at);
+      jobs.add(new JobRecord(job, new Map(Array.from({ length: keys }, (_, key) => [`k${key}`, 1]))));
+    }
+    return jobs;
+  };
+  const forgotten = (jobs: EndedJobs, now = 0): string[] => jobs.takeOld(now).map(({ job }) => job.spec.job);
+  t.deepEqual(forgotten(ended(1_003, 0, 2)), ['j0', 'j1', 'j2']);
+  t.deepEqual(forgotten(ended(12, 10_000, 2)), ['j0', 'j1']);
+  t.deepEqual(forgotten(ended(130, 1, 40)), ['j0', 'j1', 'j2', 'j3', 'j4']);
+  t.deepEqual(forgotten(ended(1, 10_000, 6_000)), []);
+  const week = 7 * 24 * 3_600_000;
+  const aged = ended(3, 0, 2, (at) => at * 1_000);
+  t.deepEqual(forgotten(aged, week + 1_500), ['j0', 'j1']);
+  t.deepEqual(forgotten(aged, week + 1_500), []);
+  t.deepEqual(forgotten(aged, week + 2_001), ['j2']);
 });

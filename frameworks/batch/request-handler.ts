@@ -5,7 +5,7 @@ import type { ClientRequest, Clock, SchedulerDriver } from '../../sdk/index.ts';
 import { cancel, createJob, type Effect, type Job, killTask } from './job.ts';
 import { JobRecord } from './job-record.ts';
 import { createLiveJob } from './live-job.ts';
-import { jobsParts, mayChange, readRequest, tasksParts } from './requests.ts';
+import { jobsParts, mayChange, readRequest, specFor, tasksParts } from './requests.ts';
 import { viewJob, viewTask } from './views.ts';
 import type { Watchers } from './watchers.ts';
 
@@ -51,7 +51,7 @@ export class RequestHandler {
         break;
       case 'job':
         this.#with(driver, request, understood.body.job, ({ job }) =>
-          driver.reply(request, { body: { job: viewJob(job), spec: job.spec } }),
+          driver.reply(request, { body: { job: viewJob(job), spec: specFor(request.principal, job) } }),
         );
         break;
       case 'tasks':

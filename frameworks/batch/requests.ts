@@ -1,7 +1,7 @@
 import type * as v from 'valibot';
 import { check, cut } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
-import { BATCH_OPERATIONS } from '../../protocol/job.ts';
+import { BATCH_OPERATIONS, type JobSpec } from '../../protocol/job.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import type { Principal } from '../../protocol/operator.ts';
 import type { ClientRequest } from '../../sdk/index.ts';
@@ -17,6 +17,7 @@ export type BatchRequest = {
 
 /** Views answered to one `tasks`, at most. */
 const MOST_TASKS = LIMITS.jobCount;
+const HIDDEN = '***';
 const READERS = new Set(['viewer', 'user', 'operator']);
 const USERS = new Set(['user', 'operator']);
 
@@ -42,6 +43,14 @@ export function readRequest({
 /** A user speaks for their own jobs, an operator for everybody's. */
 export function mayChange(principal: Principal, job: Job): boolean {
   return principal.role === 'operator' || principal.name === job.owner;
+}
+
+/** The job as it was submitted; values of its environment, which often are secrets, only for whom it belongs to. */
+export function specFor(principal: Principal, job: Job): JobSpec {
+  const { spec } = job;
+  if (mayChange(principal, job)) return spec;
+  const environment = Object.fromEntries(Object.keys(spec.environment).map((name) => [name, HIDDEN]));
+  return { ...spec, environment };
 }
 
 /** The parts of the answer to `jobs`, newest first. */

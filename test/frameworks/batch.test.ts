@@ -61,6 +61,20 @@ test('a submission is answered again, and refused to another owner or with anoth
   t.is((await jobOf(world, bob, 'j1')).state, 'pending');
 });
 
+test('values of the environment of a job are told to its owner and to operators alone', async (t) => {
+  const world = new BatchWorld(36, {
+    roleOf: (name) => (name === 'eve' ? 'viewer' : name === 'op' ? 'operator' : 'user'),
+  });
+  const secret = spec({ job: 'j1', environment: { KEY: 'hunter2' } });
+  await world.settled(world.client('ann').request('submit', secret, BATCH));
+  const environmentFor = async (name: string): Promise<unknown> => {
+    const answer = await world.settled(world.client(name).request('job', { job: 'j1' }, BATCH));
+    return answer instanceof Fault ? answer : answer.spec.environment;
+  };
+  for (const name of ['ann', 'op']) t.deepEqual(await environmentFor(name), { KEY: 'hunter2' });
+  for (const name of ['bob', 'eve']) t.deepEqual(await environmentFor(name), { KEY: '***' });
+});
+
 test('a viewer reads and changes nothing', async (t) => {
   const world = new BatchWorld(3, { roleOf: () => 'viewer' });
   const client = world.client();

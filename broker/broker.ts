@@ -68,6 +68,8 @@ export interface BrokerOptions {
 export interface Broker {
   /** The master's own connection. */
   readonly local: Bus;
+  /** Begins to take connections; until then they wait, for whoever is asked to authenticate them cannot tell yet. */
+  open(): void;
   /** Calls `listener` when a speaker's connection has begun or ended. */
   onClient(listener: (kind: 'connected' | 'disconnected', speaker: Speaker, clientId: string) => void): void;
   /** Monotonic milliseconds of the last packet, PINGREQ included, of any live connection of that name. */
@@ -91,7 +93,7 @@ interface Session {
 mqttPacket.writeToStream.cacheNumbers = false;
 
 /**
- * Starts an MQTT 3.1.1 broker on `listeners`: Aedes, with its faults cured. Sessions are clean, whatever a client asks
+ * Starts an MQTT 3.1.1 broker: Aedes, with its faults cured. It takes connections once it is opened. Sessions are clean, whatever a client asks
  * for; QoS 0 and 1 are what the system uses, QoS 2 works.
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
@@ -172,6 +174,9 @@ class CuredBroker implements Broker {
       this.#options.log.debug('connection error', { error: error.message }),
     );
     this.#aedes.on('unsubscribe', (filters, client) => this.#unsubscribed(client, filters));
+  }
+
+  open(): void {
     for (const listener of this.#options.listeners) listener.onConnection((connection) => this.#accept(connection));
   }
 

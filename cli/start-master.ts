@@ -149,6 +149,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
   broker.onClient((kind, speaker) => {
     if (kind === 'disconnected') master?.connectionLost(speaker.role, speaker.name);
   });
+  broker.open();
   return {
     urls: listeners.map(({ url }) => url),
     failed,

@@ -2,7 +2,7 @@
 export interface Listener {
   /** Where it listens, with the port it really has: `mqtt://127.0.0.1:1883`. */
   readonly url: string;
-  /** Calls `accept` for every connection from now on. One only. */
+  /** Calls `accept` for every connection, those first that have come already. One only. */
   onConnection(accept: (connection: Connection) => void): void;
   /** Stops listening; connections that stand are left alone. */
   close(): Promise<void>;

@@ -60,7 +60,8 @@ export interface Master {
 
 /**
  * One master: the registry behind its log, and in terms that it leads, a {@link Leadership}. Everything that
- * changes the registry goes the same way: propose, commit (durable), apply, act.
+ * changes the registry goes the same way: propose, commit (durable), apply, act. Resolves when all that was committed
+ * before is applied: until then a master knows no tokens, and must let nobody in.
  */
 export async function startMaster(options: MasterOptions): Promise<Master | Fault> {
   const { bus, prefix, clock, log } = options;
@@ -83,6 +84,11 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   let registry: Registry = emptyRegistry();
   let leadership: Leadership | undefined;
   let stopFrameworks: (() => void) | undefined;
+  let knows: () => void = () => undefined;
+  /** All that was committed before is applied (or never will be: the disk failed). */
+  const informed = new Promise<void>((resolve) => {
+    knows = resolve;
+  });
   let snapshotting = false;
   const reader = new CommandReader();
 
@@ -110,6 +116,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     log.info('leading', { term, index: registry.index });
     firstToken(options, registry, propose);
     stopFrameworks = options.onLeading?.(term);
+    knows();
   };
 
   const opened = await openLog({
@@ -142,8 +149,14 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       }
       lead(term);
     },
-    onFollowing: follow,
-    onFatal: (error) => options.onFatal(error instanceof Error ? error : new Error(String(error))),
+    onFollowing: () => {
+      follow();
+      knows();
+    },
+    onFatal: (error) => {
+      options.onFatal(error instanceof Error ? error : new Error(String(error)));
+      knows();
+    },
   });
   if (opened instanceof Fault) return opened;
   const durable = opened.log;
@@ -175,6 +188,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     if (payload.length === 0 && leadership !== undefined) announce(world, registry, registry.term);
   });
   durable.start();
+  await informed;
 
   return {
     counters,

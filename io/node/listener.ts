@@ -42,10 +42,18 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const { protocol, hostname, port } = new URL(options.url);
   const bound = isLoopback(hostname);
   let accept: ((connection: Connection) => void) | undefined;
+  /** Came before anybody wanted them. */
+  const early: (() => void)[] = [];
   const connected = (socket: Socket, stream: Duplex, secure: boolean): void => {
     const address = socket.remoteAddress ?? '';
-    if (accept === undefined) stream.destroy();
-    else accept({ stream: coalesced(stream), address, loopback: bound && isLoopback(address), secure });
+    const connection = { address, loopback: bound && isLoopback(address), secure };
+    const handOver = (): void => accept?.({ ...connection, stream: coalesced(stream) });
+    if (accept !== undefined) return handOver();
+    if (early.length >= BACKLOG) return void stream.destroy();
+    // It may be reset meanwhile: whoever takes it is told by `close`.
+    stream.on('error', () => undefined);
+    early.push(() => stream.destroyed || handOver());
+    return undefined;
   };
   const server = serverOf(protocol, options, connected);
   await listening(server, options.url, hostname.replace(/^\[|\]$/g, ''), Number(port || defaultPort(protocol)));
@@ -55,6 +63,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     url,
     onConnection: (handler) => {
       accept = handler;
+      for (const handOver of early.splice(0)) handOver();
     },
     close: () =>
       new Promise((resolve) => {

@@ -35,6 +35,7 @@ export async function ours(limits: Partial<BrokerLimits> = {}, rights = EVERYTHI
     log: createLog({ level: 'error' }),
     limits,
   });
+  broker.open();
   return { port: Number(new URL(listener.url).port), broker, close: () => broker.close() };
 }
 

@@ -1,12 +1,31 @@
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
+import mqttPacket from 'mqtt-packet';
 import { Cluster, eventually } from './cluster.ts';
 import { roadTo } from './tcp-cut.ts';
 
 async function lines(path: string): Promise<string[]> {
   const text = await readFile(path, 'utf8').catch(() => '');
   return text.split('\n').filter((line) => line !== '');
+}
+
+/** The return code of an MQTT CONNECT under that name without a password, or the error of the connection. */
+async function connack(host: string, port: number, name: string): Promise<string> {
+  const socket = connect(port, host);
+  try {
+    await once(socket, 'connect');
+    const clientId = `${name}/${Math.random().toString(36).slice(2)}`;
+    socket.write(mqttPacket.generate({ cmd: 'connect', clientId, username: name, clean: true, keepalive: 0 }));
+    const [bytes] = (await once(socket, 'data')) as [Buffer];
+    return String(bytes[3]);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  } finally {
+    socket.destroy();
+  }
 }
 
 test('a master killed in the middle of a job, twice, and once an agent with it: every task runs once, and whoever waits is told', async (t) => {
@@ -49,6 +68,31 @@ test('what a master has acknowledged is there after its death, however soon that
     t.is((await cluster.mesq('wait', job)).code, 0);
     t.is((await cluster.mesq('logs', job)).stdout, `${job}\n`);
     t.is((await cluster.tasks(job))[0]?.attempt, 0);
+  }
+});
+
+test('whoever comes while a master starts waits until it knows its tokens: nobody is refused, or let in, too early', async (t) => {
+  const cluster = await Cluster.start(t, {});
+  t.is((await cluster.mesq('token', 'create', '--role', 'viewer', '--name', 'guarded')).code, 0);
+  const { hostname, port } = new URL(cluster.url);
+  for (let restart = 0; restart < 3; restart++) {
+    await cluster.master?.end('SIGKILL');
+    let up = false;
+    const answers = new Map<string, number>();
+    const knock = async (name: string): Promise<void> => {
+      while (!up) {
+        const answer = `${name}: ${await connack(hostname, Number(port), name)}`;
+        answers.set(answer, (answers.get(answer) ?? 0) + 1);
+      }
+    };
+    const knocking = [knock('anybody'), knock('guarded')];
+    await cluster.startMaster();
+    await eventually(() => (answers.has('anybody: 0') && answers.has('guarded: 4')) || undefined);
+    up = true;
+    await Promise.all(knocking);
+    answers.delete('anybody: ECONNREFUSED');
+    answers.delete('guarded: ECONNREFUSED');
+    t.deepEqual([...answers.keys()].sort(), ['anybody: 0', 'guarded: 4']);
   }
 });
 

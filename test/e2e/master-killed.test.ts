@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import mqttPacket from 'mqtt-packet';
+import { connectClient } from '../../tools/cluster.ts';
 import { Cluster, eventually } from './cluster.ts';
 import { roadTo } from './tcp-cut.ts';
 
@@ -56,15 +57,16 @@ test('a master killed in the middle of a job, twice, and once an agent with it: 
 
 test('what a master has acknowledged is there after its death, however soon that comes', async (t) => {
   const cluster = await Cluster.start(t);
-  const client = await cluster.client();
-  for (const job of ['first', 'second', 'third']) {
+  const jobs = ['first', 'second', 'third'];
+  for (const job of jobs) {
+    const { client, close } = await connectClient(cluster.url);
     const spec = { job, argv: ['echo', job], resources: 'cpus:0.1;mem:16' };
     const answer = await client.request('submit', spec, { framework: 'batch' });
     await cluster.master?.end('SIGKILL');
     t.deepEqual(answer, { job });
-    await cluster.startMaster();
+    await Promise.all([close(), cluster.startMaster()]);
   }
-  for (const job of ['first', 'second', 'third']) {
+  for (const job of jobs) {
     t.is((await cluster.mesq('wait', job)).code, 0);
     t.is((await cluster.mesq('logs', job)).stdout, `${job}\n`);
     t.is((await cluster.tasks(job))[0]?.attempt, 0);

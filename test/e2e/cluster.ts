@@ -83,13 +83,18 @@ export function start(program: string, argv: readonly string[], environment: Nod
         };
         waiting.add(look);
         look();
-        void ended.then(() => lost(new Error(`it ended and never said ${pattern}: ${JSON.stringify(written)}`)));
+        void ended.then(() => lost(new Error(`it ended and never said ${pattern}: ${JSON.stringify(ends(written))}`)));
       }),
     end: (signal) => {
       child.kill(signal);
       return ended;
     },
   };
+}
+
+/** What was written last, as much as one wants to read in a report. */
+function ends({ stdout, stderr }: { stdout: string; stderr: string }): object {
+  return { stdout: stdout.slice(-500), stderr: stderr.slice(-2_000) };
 }
 
 /** Looks until there is something: for what tells nobody when it happens. */

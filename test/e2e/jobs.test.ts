@@ -1,9 +1,12 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { Cluster, eventually, survivors } from './cluster.ts';
+import { LIMITS } from '../../protocol/limits.ts';
+import { Cluster, eventually, type Running, survivors } from './cluster.ts';
 
 const MB = 1_048_576;
+/** Three times what an idle one takes: far below the flood. */
+const MOST_MEMORY = 220 * MB;
 
 test('a command succeeds, fails, is not found and cannot be invoked: its code is passed through', async (t) => {
   const cluster = await Cluster.start(t);
@@ -78,11 +81,42 @@ test('a flood of 100 MB stays within the cap, says what it lost, and holds up no
   const all = await cluster.mesq('logs', flood);
   t.is(all.code, 0);
   t.true(all.stdout.endsWith('x\nthe end\n'));
-  t.regex(all.stderr, /dropped|lost|missing|cap/i);
-  t.true(all.stdout.length < 64 * MB, `${all.stdout.length} bytes`);
+  const [, dropped = ''] = /(\d+) bytes before this were dropped/.exec(all.stderr) ?? [];
+
+  t.is(Number(dropped) + all.stdout.length, 100 * MB + 1 + 'the end\n'.length);
+  t.true(all.stdout.length <= LIMITS.outputBytes, `${all.stdout.length} bytes`);
   const kept = await sizeOf(join(cluster.dataOf('a1'), 'tasks'));
-  t.true(kept < 64 * MB, `${kept} bytes on disk`);
+  t.true(kept <= LIMITS.outputBytes + MB, `${kept} bytes on disk`);
+  for (const running of [cluster.master, cluster.agents.get('a1')])
+    t.true((await peakMemory(running)) < MOST_MEMORY, `${await peakMemory(running)} bytes of memory`);
 });
+
+test('a flood that nobody reads costs nobody memory, and holds up no other job', async (t) => {
+  const cluster = await Cluster.start(t);
+  const go = join(cluster.folder, 'go');
+  const script = `echo begins; until [ -e ${go} ]; do sleep 0.05; done; yes | head -c 104857600; echo ended >&2`;
+  const flood = cluster.spawn(['run', '--', 'sh', '-c', script]);
+  await flood.said(/begins/);
+  flood.process.kill('SIGSTOP');
+  await writeFile(go, '');
+  for (const word of ['one', 'two', 'three']) t.is((await cluster.mesq('run', '--', 'echo', word)).stdout, `${word}\n`);
+  const [job = { id: '' }] = (await cluster.json<{ id: string }[]>('jobs')).slice(-1);
+  t.is((await cluster.mesq('wait', job.id)).code, 0);
+  for (const running of [cluster.master, cluster.agents.get('a1')])
+    t.true((await peakMemory(running)) < MOST_MEMORY, `${await peakMemory(running)} bytes of memory`);
+  flood.process.kill('SIGCONT');
+  const { code, stderr } = await flood.ended;
+  t.is(code, 0);
+  t.regex(stderr, /^ended$/m);
+  t.regex(stderr, /bytes of stdout were dropped/);
+  t.true((await peakMemory(cluster.master)) < MOST_MEMORY);
+});
+
+/** The most that a process has held so far. */
+async function peakMemory(running: Running | undefined): Promise<number> {
+  const status = await readFile(`/proc/${running?.pid}/status`, 'utf8');
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1_024;
+}
 
 async function sizeOf(folder: string): Promise<number> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startAgent as startAgentShell } from '../agent/agent.ts';
@@ -118,6 +118,8 @@ async function start({ options, data, given, name, ca }: Checked): Promise<Runni
   await mkdir(join(data, 'tasks'), { recursive: true, mode: 0o700 });
   const launcher = await attachLauncher({ root: join(data, 'tasks'), folder: join(data, 'launcher'), log });
   const credentials = credentialsOf(options.token, name);
+  // A copy of the folder on this machine is another installation: only what is the same may take over a connection.
+  const { ino } = await stat(data);
   let connected = false;
   const agent = await startAgentShell({
     name,
@@ -131,7 +133,7 @@ async function start({ options, data, given, name, ca }: Checked): Promise<Runni
     probe: look,
     connect: (agentId, will) => {
       const installation = systemDigest
-        .sha256(new TextEncoder().encode(`${agentId} ${probe.identity.machine} ${probe.identity.serial}`))
+        .sha256(new TextEncoder().encode(`${agentId} ${probe.identity.machine} ${probe.identity.serial} ${ino}`))
         .slice(0, 16);
       const bus = connectMqttBus({
         urls: options.masters,

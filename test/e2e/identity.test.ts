@@ -58,3 +58,29 @@ test('a cloned card is refused on the other machine, alive or not, and the first
   );
   t.is((await cluster.mesq('run', '--', 'true')).code, 0);
 });
+
+test('a copied data folder on the same machine is refused while the first agent lives, and harms no task', async (t) => {
+  const cluster = await Cluster.start(t);
+  const [first] = await cluster.json<AgentRow[]>('agents');
+  const job = await cluster.submit('--', 'sleep', '600');
+  const { started } = await cluster.task(job, 'TASK_RUNNING');
+  const copy = join(cluster.folder, 'copy');
+  await cloneFolder(cluster.dataOf('a1'), copy);
+  for (const name of ['a1', 'a2']) {
+    const { code, stderr } = await cluster.mesq(
+      ...['agent', '--master', cluster.url, '--name', name, '--data', copy, '--resources', 'cpus:1;mem:64'],
+    );
+    t.not(code, 0);
+    t.regex(stderr, name === 'a1' ? /connected already/ : /connected as a1/);
+    t.regex(stderr, /--name|--data/);
+  }
+  const agents = await cluster.json<AgentRow[]>('agents');
+  t.deepEqual(
+    agents.map(({ id, name, state }) => [id, name, state]),
+    [[first?.id, 'a1', 'active']],
+  );
+  const task = await cluster.task(job, 'TASK_RUNNING');
+  t.deepEqual([task.attempt, task.started], [0, started]);
+  t.is((await cluster.mesq('cancel', job)).code, 0);
+  t.is((await cluster.task(job, 'TASK_KILLED')).agent, 'a1');
+});

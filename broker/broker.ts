@@ -167,12 +167,8 @@ class CuredBroker implements Broker {
     await this.#aedes.listen();
     this.#aedes.on('clientReady', (client) => this.#ready(client));
     this.#aedes.on('clientDisconnect', (client) => this.#ended(client));
-    this.#aedes.on('clientError', (client, error) =>
-      this.#options.log.debug('client error', { client: client.id, error: error.message }),
-    );
-    this.#aedes.on('connectionError', (_client, error) =>
-      this.#options.log.debug('connection error', { error: error.message }),
-    );
+    this.#aedes.on('clientError', (client, error) => this.#malformed(client, error));
+    this.#aedes.on('connectionError', (client, error) => this.#malformed(client, error));
     this.#aedes.on('unsubscribe', (filters, client) => this.#unsubscribed(client, filters));
   }
 
@@ -252,6 +248,12 @@ class CuredBroker implements Broker {
     this.#options.onRejected?.(reason);
   }
 
+  /** What cannot be parsed ends the connection ([MQTT-4.8.0-1]). An error with a code is the socket's, or counted. */
+  #malformed(client: Client, error: Error): void {
+    this.#options.log.debug('connection error', { client: client.id ?? '', error: error.message });
+    if (!('code' in error) && !('returnCode' in error)) this.#reject('malformed packet');
+  }
+
   #accept(connection: Connection): void {
     const { stream } = connection;
     // Whatever a peer does to its connection is no error of ours, before Aedes listens and after it stopped.
@@ -290,7 +292,7 @@ class CuredBroker implements Broker {
       (will != null && (!isTopicWord(will.topic, this.#limits) || /[+#]/.test(will.topic)) && 'bad will topic');
     if (bad !== false) {
       this.#reject(bad);
-      done(new Error(bad), false);
+      done(Object.assign(new Error(bad), { code: 'REFUSED' }), false);
       return;
     }
     // Every session is clean. Only one without an id keeps what it asked for: `authenticate` refuses it in words ([MQTT-3.1.3-8]).

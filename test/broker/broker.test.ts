@@ -403,3 +403,34 @@ test('every packet renews, and a name can be cut', async (t) => {
   t.is(subject.broker.lastPacketMs('nobody'), undefined);
   await subject.close();
 });
+
+test('a connection that comes before the broker is opened waits, also one that is gone by then', async (t) => {
+  const subject = await ours({}, undefined, true);
+  const connecting = RawClient.connect(subject.port, 'early/1');
+  const gone = await RawClient.open(subject.port);
+  gone.socket.resetAndDestroy();
+  await gone.untilClosed();
+  subject.broker.open();
+  const { client } = await connecting;
+  t.is(await client.subscribe('mesq/x'), 0);
+  client.close();
+  await subject.close();
+});
+
+test('what is no MQTT is counted, and every refusal once', async (t) => {
+  const subject = await ours();
+  for (const bytes of [
+    Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+    mqttPacket.generate({ cmd: 'connect', clientId: 'a\u0007b', clean: true, keepalive: 0 }),
+  ]) {
+    const client = await RawClient.open(subject.port);
+    client.send(bytes);
+    await client.untilClosed();
+  }
+  const { client } = await RawClient.connect(subject.port, 'leaves/1');
+  const ended = new Promise<void>((resolve) => subject.broker.onClient((kind) => kind === 'disconnected' && resolve()));
+  client.socket.resetAndDestroy();
+  await ended;
+  t.deepEqual(subject.broker.stats().rejected, { 'malformed packet': 1, 'bad client id': 1 });
+  await subject.close();
+});

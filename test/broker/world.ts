@@ -20,8 +20,12 @@ export interface OurSubject extends Subject {
 
 const EVERYTHING: Right[] = [{ filter: '#', publish: ['any'], subscribe: ['any'], retain: true }];
 
-/** Ours, with everything allowed unless `rights` says otherwise; a password `secret` is asked for where `guarded`. */
-export async function ours(limits: Partial<BrokerLimits> = {}, rights = EVERYTHING): Promise<OurSubject> {
+/** Ours, with everything allowed unless `rights` says otherwise, opened unless `closed`; a password `secret` is asked for where `guarded`. */
+export async function ours(
+  limits: Partial<BrokerLimits> = {},
+  rights = EVERYTHING,
+  closed = false,
+): Promise<OurSubject> {
   const listener = await listen({ url: 'mqtt://127.0.0.1:0' });
   const broker = await startBroker({
     listeners: [listener],
@@ -35,7 +39,7 @@ export async function ours(limits: Partial<BrokerLimits> = {}, rights = EVERYTHI
     log: createLog({ level: 'error' }),
     limits,
   });
-  broker.open();
+  if (!closed) broker.open();
   return { port: Number(new URL(listener.url).port), broker, close: () => broker.close() };
 }
 

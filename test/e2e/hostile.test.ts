@@ -1,8 +1,11 @@
-import test from 'ava';
+import { connect } from 'node:net';
+import test, { type ExecutionContext } from 'ava';
 import { connectAsync, type MqttClient } from 'mqtt';
+import mqttPacket, { type Packet } from 'mqtt-packet';
 import { encode } from '../../protocol/envelope.ts';
+import { ROLES } from '../../protocol/operator.ts';
 import { TOPICS } from '../../protocol/topics.ts';
-import { Cluster, eventually } from './cluster.ts';
+import { Cluster, eventually, type Running } from './cluster.ts';
 
 const text = (value: unknown): Buffer => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
 
@@ -48,12 +51,12 @@ function payloads(type: string): Record<string, Buffer> {
 
 /** One type of each topic that a peer may publish on, with the name it speaks under. */
 const SPOKEN = [
-  { topic: 'agents/NAME/up', id: 'evil~1', type: 'REGISTER' },
-  { topic: 'agents/NAME/presence', id: 'evil~1', type: 'PRESENCE' },
-  { topic: 'agents/NAME/bulk', id: 'evil~1', type: 'CHUNK' },
-  { topic: 'frameworks/NAME/call', id: 'evil', type: 'SUBSCRIBE' },
-  { topic: 'clients/NAME/s1/request', id: 'evil/s1', type: 'REQUEST' },
-] as const;
+  { topic: 'agents/NAME/up', id: 'evil~1', type: 'REGISTER', speakers: ['agent'] },
+  { topic: 'agents/NAME/presence', id: 'evil~1', type: 'PRESENCE', speakers: ['agent'] },
+  { topic: 'agents/NAME/bulk', id: 'evil~1', type: 'CHUNK', speakers: ['agent'] },
+  { topic: 'frameworks/NAME/call', id: 'evil', type: 'SUBSCRIBE', speakers: ['framework'] },
+  { topic: 'clients/NAME/s1/request', id: 'evil/s1', type: 'REQUEST', speakers: ['user', 'operator', 'viewer'] },
+] as readonly { topic: string; id: string; type: string; speakers: readonly string[] }[];
 
 test('random bytes, nested, truncated, huge and wrong messages on every topic: counted, explained, and nobody is worse for it', async (t) => {
   const published = Object.values(TOPICS).filter(({ publish }) => publish.some((role) => role !== 'master'));
@@ -73,8 +76,7 @@ test('random bytes, nested, truncated, huge and wrong messages on every topic: c
   }
   t.is((await cluster.mesq('run', '--', 'echo', 'well')).stdout, 'well\n');
   t.is((await cluster.task(busy, 'TASK_RUNNING')).attempt, 0);
-  t.is(cluster.master?.process.exitCode, null);
-  t.is(cluster.agents.get('a1')?.process.exitCode, null);
+  unharmed(t, cluster);
 
   const rejected = await eventually(async () => {
     const state = await retained(cluster.url, 'mesq/state/cluster');
@@ -87,6 +89,96 @@ test('random bytes, nested, truncated, huge and wrong messages on every topic: c
   t.is(rejected['publish not allowed'], SPOKEN.length);
   t.regex(cluster.master?.stderr() ?? '', /message refused/);
 });
+
+test('whoever has a token, of whatever role, does no more harm: each is held to its own topics, and what it says there is looked at', async (t) => {
+  const cluster = await Cluster.start(t);
+  const busy = await cluster.submit('--', 'sleep', '600');
+  await cluster.task(busy, 'TASK_RUNNING');
+  const before = await rejections(cluster, 'publish not allowed');
+  let foreign = 0;
+  for (const role of ROLES) {
+    const name = `evil-${role}`;
+    const { token } = await cluster.json<{ token: string }>('token', 'create', '--role', role, '--name', name);
+    const password = token.slice(token.indexOf(':') + 1);
+    for (const { topic, type, speakers } of SPOKEN) {
+      const id = topic.startsWith('agents/') ? `${name}~1` : topic.startsWith('clients/') ? `${name}/s1` : name;
+      const client = await connectAsync(cluster.url, { clientId: id, username: name, password, reconnectPeriod: 0 });
+      client.on('error', () => undefined);
+      const own = `mesq/${topic.replace('NAME', name)}`;
+      if (speakers.includes(role))
+        for (const payload of Object.values(payloads(type))) if (client.connected) await publish(client, own, payload);
+      if (client.connected) {
+        const elsewhere = speakers.includes(role) ? `mesq/${topic.replace('NAME', 'a1')}` : own;
+        await publish(client, elsewhere, Buffer.from(encode({ v: 1, type }, 'cbor')));
+        foreign++;
+      }
+      await client.endAsync(true);
+    }
+  }
+  t.true(foreign >= ROLES.length);
+  await eventually(async () => (await rejections(cluster, 'publish not allowed')) === before + foreign || undefined);
+  const well = await cluster.mesq('run', '--', 'echo', 'well');
+  t.is(well.stdout, 'well\n', well.stderr);
+  t.is((await cluster.task(busy, 'TASK_RUNNING')).attempt, 0);
+  unharmed(t, cluster);
+});
+
+test('noise instead of MQTT, over TCP and WebSocket, ends its own connection and nothing else', async (t) => {
+  const cluster = await Cluster.start(t);
+  const [, webSocket = ''] = await (cluster.master as Running).said(/listening (ws:\S+)/);
+  const noise = Buffer.from(Array.from({ length: 20_000 }, (_, index) => (index * 7919 + 13) % 256));
+  const connectPacket = mqttPacket.generate({ cmd: 'connect', clientId: 'evil/s1', clean: true, keepalive: 0 });
+  const openings: Record<string, Buffer> = {
+    noise,
+    'a packet of 256 MB': Buffer.concat([Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f]), Buffer.alloc(200_000)]),
+    'a length that never ends': Buffer.alloc(2_000, 0xff),
+    'half of a CONNECT': connectPacket.subarray(0, 9),
+    'CONNECT, then noise': Buffer.concat([connectPacket, noise]),
+    'CONNECT, then a huge SUBSCRIBE': Buffer.concat([
+      connectPacket,
+      Buffer.from([0x82, 0xff, 0xff, 0x7f]),
+      Buffer.alloc(200_000, 0x61),
+    ]),
+    'CONNECT twice': Buffer.concat([connectPacket, connectPacket]),
+    'PUBLISH before CONNECT': mqttPacket.generate({
+      cmd: 'publish',
+      topic: 'mesq/leader',
+      payload: 'x',
+      qos: 0,
+    } as Packet),
+    'HTTP on the wrong port': Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'),
+  };
+  for (const url of [cluster.url, webSocket])
+    for (const [what, bytes] of Object.entries(openings)) {
+      const { hostname, port } = new URL(url);
+      const socket = connect(Number(port), hostname);
+      socket.on('error', () => undefined);
+      socket.resume();
+      const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+      socket.end(bytes);
+      await closed;
+      t.is(cluster.master?.process.exitCode, null, what);
+    }
+  t.is((await cluster.mesq('run', '--', 'echo', 'well')).stdout, 'well\n');
+  await eventually(async () => (await rejections(cluster, 'malformed packet')) >= 4 || undefined);
+  t.is(await rejections(cluster, 'packet too large'), 2);
+  unharmed(t, cluster);
+});
+
+/** Nobody has ended, and no handler has thrown. */
+function unharmed(t: ExecutionContext, cluster: Cluster): void {
+  for (const running of [cluster.master, ...cluster.agents.values()]) {
+    t.is(running?.process.exitCode, null);
+    t.notRegex(running?.stderr() ?? '', /a handler failed|broken invariant|Unhandled|TypeError|RangeError/);
+  }
+}
+
+async function rejections(cluster: Cluster, reason: string): Promise<number> {
+  const { rejected } = JSON.parse(await retained(cluster.url, 'mesq/state/cluster')) as {
+    rejected: Record<string, number>;
+  };
+  return rejected[reason] ?? 0;
+}
 
 test('hostile commands to an agent and hostile answers to a client change nothing, since only a master may send them', async (t) => {
   const cluster = await Cluster.start(t);

@@ -291,7 +291,8 @@ export async function endAll(folder: string): Promise<void> {
   });
 }
 
-function killGroup(pid: number): void {
+/** SIGKILL for a process and the group it leads. */
+export function killGroup(pid: number): void {
   for (const target of [-pid, pid]) {
     try {
       process.kill(target, 'SIGKILL');

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -59,3 +59,39 @@ test('mesq up shares the machine, starts a part again when it dies, and leaves n
   t.is((await running.end('SIGINT')).code, 0);
   await eventually(async () => (await survivors(folder)).length === 0 || undefined);
 });
+
+test('Ctrl-C leaves only the tasks that run, and mesq up takes them up again; SIGTERM does the same', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'mesq-up-'));
+  t.teardown(async () => {
+    for (const pid of await survivors(folder)) killGroup(pid);
+    await rm(folder, { recursive: true, force: true, maxRetries: 10 });
+  });
+  const starts = join(folder, 'starts');
+  const script = `echo "$MESQ_ATTEMPT $MESQ_RESTART" >> ${starts}; until [ -e ${folder}/go ]; do sleep 0.05; done; exit 7`;
+  let job = '';
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const { running, up } = await upIn(folder, ['--agents', '1']);
+    t.teardown(() => void running.process.kill('SIGKILL'));
+    if (job === '') {
+      const { stdout } = await asking(up.url, 'run', '--detach', '--cpus', '0.1', '--', 'sh', '-c', script);
+      job = stdout.trim();
+    }
+    await eventually(() => readFile(starts, 'utf8').catch(() => undefined));
+    t.is((await running.end(signal)).code, 0);
+    const left = await survivors(folder);
+    t.true(left.length > 0, 'the task runs on');
+    for (const pid of left) t.regex(await commandOf(pid), /^(sh|sleep|bash)\b/, 'nothing of ours is left');
+  }
+  const { running, up } = await upIn(folder, ['--agents', '1']);
+  t.teardown(() => void running.process.kill('SIGKILL'));
+  await writeFile(join(folder, 'go'), '');
+  t.is((await asking(up.url, 'wait', job)).code, 7);
+  t.is(await readFile(starts, 'utf8'), '0 0\n');
+  t.is((await running.end('SIGINT')).code, 0);
+  await eventually(async () => (await survivors(folder)).length === 0 || undefined);
+});
+
+async function commandOf(pid: number): Promise<string> {
+  const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => 'sh');
+  return text.replaceAll('\0', ' ');
+}

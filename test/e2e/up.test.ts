@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { endAll, eventually, MESQ, type Running, start, survivors } from './cluster.ts';
+import { endAll, eventually, killGroup, MESQ, type Running, start, survivors } from './cluster.ts';
 
 interface AgentRow {
   readonly name: string;

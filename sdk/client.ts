@@ -293,8 +293,9 @@ class BusClient implements Client {
       } else this.#fail(open.request, reply.fault);
       return;
     }
-    // Asked again, it may be answered again from its beginning; otherwise an old part is a repeat of the network's.
-    if (reply.part === 0 && open.sentAgain) {
+    // Asked again, it may be answered again from its beginning; otherwise an old part is a repeat of the network's. A
+    // stream that was asked for twice begins twice, and the second beginning holds what the first did not know yet.
+    if (reply.part === 0 && (open.sentAgain || open.stream)) {
       open.expected = 0;
       open.sentAgain = false;
     }

@@ -1,8 +1,9 @@
 import test from 'ava';
 import type { Timer } from '../../io/clock.ts';
 import { BULK } from '../../protocol/agent-link.ts';
-import { write } from '../../protocol/envelope.ts';
+import { read, write } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
+import { REPLIES, REQUESTS } from '../../protocol/operator.ts';
 import { createClient } from '../../sdk/client.ts';
 import type { OutputPiece } from '../../sdk/output-reader.ts';
 import { TestMaster, type TestMasterOptions } from '../../sdk/test-master.ts';
@@ -164,4 +165,40 @@ test('the end is read by a negative offset', async (t) => {
   const served = serve(FILE);
   const pieces = await served.settled(served.readAll(-1_000));
   t.true(bytesOf(pieces).equals(FILE.subarray(-1_000)));
+});
+
+test('a job that is followed from two beginnings is told from the second: what ended in between is not missed', async (t) => {
+  const { client, clock, settled, bus } = world(5);
+  const master = bus('master');
+  const task = (state: 'TASK_RUNNING' | 'TASK_FINISHED') => ({
+    ...{ id: 'j.0', framework: 'batch', job: 'j', index: 0, attempt: 0, state, reason: null, message: null },
+    ...{ agent: 'a1', exitCode: null, output: null, created: 1, started: 1, finished: null },
+  });
+  const job = (state: 'running' | 'finished') => ({
+    ...{ id: 'j', name: '', owner: 'ann', kind: 'batch', state, created: 1, finished: null },
+    tasks: { total: 1, pending: 0, running: 0, finished: 0, failed: 0 },
+  });
+  const asked = new Promise<string>((resolve) => {
+    void master.subscribe('mesq/clients/ann/s1/request', 1, ({ payload }) => {
+      const received = read(REQUESTS, payload);
+      if (!(received instanceof Fault)) resolve(received.message.request);
+    });
+  });
+  await clock.advance(1_000);
+  const told: string[] = [];
+  const watching = (async () => {
+    for await (const part of client.watch('j', { framework: 'batch' }))
+      if (!(part instanceof Fault)) told.push(...part.changed.map(({ state }) => state));
+  })();
+  const request = await settled(asked);
+  const reply = async (part: number, last: boolean, body: object): Promise<void> => {
+    const message = write(REPLIES, { type: 'REPLY', request, part, last, body });
+    await settled(master.publish('mesq/clients/ann/s1/reply', message, { qos: 1 }));
+    await clock.advance(1_000);
+  };
+  await reply(0, false, { job: job('running'), changed: [task('TASK_RUNNING')] });
+  await reply(0, false, { job: job('running'), changed: [task('TASK_FINISHED')] });
+  await reply(1, true, { job: job('finished'), changed: [] });
+  await settled(watching);
+  t.is(told.at(-1), 'TASK_FINISHED');
 });

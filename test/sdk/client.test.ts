@@ -169,7 +169,7 @@ test('the end is read by a negative offset', async (t) => {
 
 test('a job that is followed from two beginnings is told from the second: what ended in between is not missed', async (t) => {
   const { client, clock, settled, bus } = world(5);
-  const master = bus('master');
+  const master = bus('scripted');
   const task = (state: 'TASK_RUNNING' | 'TASK_FINISHED') => ({
     ...{ id: 'j.0', framework: 'batch', job: 'j', index: 0, attempt: 0, state, reason: null, message: null },
     ...{ agent: 'a1', exitCode: null, output: null, created: 1, started: 1, finished: null },

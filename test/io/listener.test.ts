@@ -27,6 +27,7 @@ async function serve(t: ExecutionContext, url: string, tls: { certificate?: stri
     clock: systemClock,
     log,
   });
+  broker.open();
   t.teardown(() => broker.close());
   return { broker, url: listener.url, port: Number(new URL(listener.url).port), came };
 }

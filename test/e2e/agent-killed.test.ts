@@ -118,7 +118,7 @@ test('a task whose supervisor was killed runs to its end; that its status is not
   for (const pid of [supervisor, await launcherOf(cluster, 'a1')]) process.kill(pid, 'SIGKILL');
   await cluster.agents.get('a1')?.end('SIGKILL');
   await cluster.startAgent('a1');
-  t.is((await cluster.tasks(job))[0]?.state, 'TASK_RUNNING');
+  t.is((await cluster.task(job, 'TASK_RUNNING')).attempt, 0);
   await go(cluster);
   const { reason, message, exitCode } = await cluster.task(job, 'TASK_FAILED');
   t.deepEqual([reason, exitCode], ['LAUNCHER_LOST', null]);

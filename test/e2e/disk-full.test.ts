@@ -42,7 +42,7 @@ test("the agent's disk fills up: running tasks go on, new ones are refused in wo
   });
   t.is(why, 'AGENT_DISK_FULL');
   t.is(agent.process.exitCode, null);
-  t.is((await cluster.tasks(filling))[0]?.state, 'TASK_RUNNING');
+  t.is((await cluster.task(filling, 'TASK_RUNNING')).attempt, 0);
 
   await writeFile(free, '');
   t.is((await cluster.mesq('wait', filling)).code, 6);

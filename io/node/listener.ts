@@ -119,6 +119,8 @@ function webSocketServer(
     handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : false),
   });
   http.on('upgrade', (request, socket, head) => {
+    // Node hands the socket over with nobody listening for its errors: a reset must not end the process.
+    socket.on('error', () => undefined);
     // Until the WebSocket has it, nobody else listens: a reset would stop the process.
     socket.on('error', () => undefined);
     const [path] = (request.url ?? '').split('?');

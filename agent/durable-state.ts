@@ -91,8 +91,7 @@ export class DurableState {
 
   /** Takes records into the state once they are durable; until then nothing is promised. For what must come before an act. */
   async promise(records: readonly CheckpointRecord[]): Promise<void> {
-    await this.#append(records);
-    for (const record of records) applyRecord(this.state, record);
+    await this.#append([], records);
   }
 
   /** Takes records into the state, and into the journal with the next ones. */
@@ -117,12 +116,12 @@ export class DurableState {
     return this.#gathered;
   }
 
-  async #append(records: readonly CheckpointRecord[]): Promise<void> {
+  async #append(records: readonly CheckpointRecord[], promised: readonly CheckpointRecord[] = []): Promise<void> {
     const gathered = this.#gathered;
     this.#gathered = undefined;
     gathered?.timer?.cancel();
     try {
-      await this.#appendNow([...(gathered?.records ?? []), ...records]);
+      await this.#appendNow([...(gathered?.records ?? []), ...records], promised);
       // Before our own caller hears: what was said first is heard first.
       gathered?.resolve();
     } catch (error) {
@@ -131,9 +130,10 @@ export class DurableState {
     }
   }
 
-  async #appendNow(records: readonly CheckpointRecord[]): Promise<void> {
+  /** `records` are in the state already; `promised` come into it here, before a snapshot could be taken without them. */
+  async #appendNow(records: readonly CheckpointRecord[], promised: readonly CheckpointRecord[]): Promise<void> {
     const journal = this.#journal ?? (await this.#reopen());
-    const all = [...this.#lazy, ...records].map(encodeRecord);
+    const all = [...this.#lazy, ...records, ...promised].map(encodeRecord);
     this.#lazy = [];
     if (all.length === 0) return;
     const { ordinal, durable } = journal.append(all);
@@ -147,6 +147,7 @@ export class DurableState {
       }
       throw error;
     }
+    for (const record of promised) applyRecord(this.state, record);
     this.#compact(journal, ordinal + all.length);
   }
 

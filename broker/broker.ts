@@ -12,7 +12,7 @@ import type { Clock } from '../io/clock.ts';
 import type { Connection, Listener } from '../io/listener.ts';
 import type { Log } from '../io/log.ts';
 import { type Access, accessOf, type Right, type Speaker } from './access/access.ts';
-import { refuseSession } from './access/sessions.ts';
+import { peerRole, refuseSession } from './access/sessions.ts';
 import { isName, isTopicWord, isWellFormed, type WordLimits } from './access/words.ts';
 import { BrokerStatistics, type BrokerStats } from './broker-statistics.ts';
 import { capInbound, capOutbound } from './byte-caps.ts';
@@ -70,9 +70,9 @@ export interface Broker {
   readonly local: Bus;
   /** Begins to take connections; until then they wait, for whoever is asked to authenticate them cannot tell yet. */
   open(): void;
-  /** Calls `listener` when a speaker's connection has begun or ended. */
-  onClient(listener: (kind: 'connected' | 'disconnected', speaker: Speaker, clientId: string) => void): void;
-  /** Monotonic milliseconds of the last packet, PINGREQ included, of any live connection of that name. */
+  /** Calls `listener` when a speaker's connection has ended. */
+  onEnded(listener: (speaker: Speaker, clientId: string) => void): void;
+  /** Monotonic milliseconds of the last packet, PINGREQ included, of the live connection of the agent of that name. */
   lastPacketMs(name: string): number | undefined;
   /** Cuts every connection of that name. */
   disconnect(name: string): void;
@@ -118,7 +118,7 @@ class CuredBroker implements Broker {
   readonly #connections = new Map<Client, Connection>();
   readonly #dropped = new WeakSet<object>();
   readonly #rejected = new Map<string, number>();
-  readonly #listeners: ((kind: 'connected' | 'disconnected', speaker: Speaker, clientId: string) => void)[] = [];
+  readonly #endListeners: ((speaker: Speaker, clientId: string) => void)[] = [];
   readonly #statistics: BrokerStatistics;
   readonly #aedes: Aedes;
   #received = 0;
@@ -165,7 +165,6 @@ class CuredBroker implements Broker {
   async start(): Promise<void> {
     this.#shadowPublish();
     await this.#aedes.listen();
-    this.#aedes.on('clientReady', (client) => this.#ready(client));
     this.#aedes.on('clientDisconnect', (client) => this.#ended(client));
     this.#aedes.on('clientError', (client, error) => this.#malformed(client, error));
     this.#aedes.on('connectionError', (client, error) => this.#malformed(client, error));
@@ -176,13 +175,16 @@ class CuredBroker implements Broker {
     for (const listener of this.#options.listeners) listener.onConnection((connection) => this.#accept(connection));
   }
 
-  onClient(listener: (kind: 'connected' | 'disconnected', speaker: Speaker, clientId: string) => void): void {
-    this.#listeners.push(listener);
+  onEnded(listener: (speaker: Speaker, clientId: string) => void): void {
+    this.#endListeners.push(listener);
   }
 
   lastPacketMs(name: string): number | undefined {
     let last: number | undefined;
-    for (const session of this.#byName.get(name) ?? []) last = Math.max(last ?? 0, session.lastPacketMs);
+    for (const { speaker, clientId, lastPacketMs } of this.#byName.get(name) ?? []) {
+      const role = peerRole(speaker, clientId);
+      if (role === 'agent' || role === 'local') last = Math.max(last ?? 0, lastPacketMs);
+    }
     return last;
   }
 
@@ -344,12 +346,6 @@ class CuredBroker implements Broker {
     else named.add(session);
   }
 
-  #ready(client: Client): void {
-    const session = this.#sessions.get(client);
-    if (session !== undefined)
-      for (const listener of this.#listeners) listener('connected', session.speaker, session.clientId);
-  }
-
   #ended(client: Client): void {
     const session = this.#sessions.get(client);
     if (session === undefined) return;
@@ -359,7 +355,7 @@ class CuredBroker implements Broker {
     const named = this.#byName.get(session.speaker.name);
     named?.delete(session);
     if (named?.size === 0) this.#byName.delete(session.speaker.name);
-    for (const listener of this.#listeners) listener('disconnected', session.speaker, session.clientId);
+    for (const listener of this.#endListeners) listener(session.speaker, session.clientId);
   }
 
   /** A refused message is dropped and counted, not answered with a closed connection: a bug must not become a reconnect storm. */

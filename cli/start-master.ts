@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { peerRole } from '../broker/access/sessions.ts';
 import { startBroker } from '../broker/broker.ts';
 import { createBatch } from '../frameworks/batch/batch.ts';
 import type { Listener } from '../io/listener.ts';
@@ -146,8 +147,9 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     return started;
   }
   master = started;
-  broker.onClient((kind, speaker) => {
-    if (kind === 'disconnected') master?.connectionLost(speaker.role, speaker.name);
+  broker.onEnded((speaker, clientId) => {
+    const role = peerRole(speaker, clientId);
+    if (role !== undefined) master?.connectionLost(role, speaker.name);
   });
   broker.open();
   return {

@@ -158,8 +158,8 @@ export class Leadership {
     }
   }
 
-  /** The broker saw the connection of an agent or a framework end. */
-  connectionLost(role: string, name: string): void {
+  /** The broker saw the connection of an agent or a framework end; `local` is one of either that showed no token. */
+  connectionLost(role: 'agent' | 'framework' | 'local', name: string): void {
     if (role !== 'framework') this.#agents.lost(name);
     if (role !== 'agent' && this.#frameworks.active(name) && name !== 'batch') {
       this.#frameworks.end(name);

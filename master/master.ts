@@ -52,7 +52,7 @@ export interface Master {
   /** True where a name has a token: it may not connect without. */
   hasToken(name: string): boolean;
   /** The broker saw a connection of that principal end. */
-  connectionLost(role: string, name: string): void;
+  connectionLost(role: 'agent' | 'framework' | 'local', name: string): void;
   /** Rejections and oddities by reason. */
   readonly counters: Counters;
   stop(): Promise<void>;

@@ -30,6 +30,18 @@ export function refuseSession(live: Iterable<LiveSession>, clientId: string, spe
   return undefined;
 }
 
+/** The roles under which a connection stands for an agent or a framework; `local` showed no token and may be either. */
+export type PeerRole = 'agent' | 'framework' | 'local';
+
+/**
+ * As what a connection stands for its name: that connection's end is the end of contact with the peer, its packets are
+ * signs of life. Undefined for people, and for whoever asks on this machine under a name that a peer may have too.
+ */
+export function peerRole({ role }: Speaker, clientId: string): PeerRole | undefined {
+  if (role === 'agent' || role === 'framework') return role;
+  return role === 'local' && !clientId.includes('/') ? role : undefined;
+}
+
 /** Agents and frameworks connect as `name~installation`, clients as `name/session`. */
 function isInstallation(clientId: string): boolean {
   return clientId.includes('~');

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { accessOf } from '../../broker/access/access.ts';
-import { refuseSession } from '../../broker/access/sessions.ts';
+import { peerRole, refuseSession } from '../../broker/access/sessions.ts';
 import { isName, isTopicWord, isWellFormed } from '../../broker/access/words.ts';
 import { rights, TOPICS, type TopicName, topicOf } from '../../protocol/topics.ts';
 
@@ -124,4 +124,13 @@ test('names and topics are checked before anything else looks at them', (t) => {
   t.false(isTopicWord('a/b/c/d', limits));
   t.false(isTopicWord('a'.repeat(21), limits));
   t.true(isTopicWord('a/b/c', limits));
+});
+
+test('a connection stands for the agent or framework of its name by its role, and on this machine by its client id', (t) => {
+  t.is(peerRole({ role: 'agent', name: 'pi' }, 'pi/1'), 'agent');
+  t.is(peerRole({ role: 'framework', name: 'pi' }, 'pi'), 'framework');
+  t.is(peerRole({ role: 'local', name: 'pi' }, 'pi~1'), 'local');
+  t.is(peerRole({ role: 'local', name: 'pi' }, 'pi'), 'local', 'one that was written without our SDK');
+  t.is(peerRole({ role: 'local', name: 'pi' }, 'pi/1'), undefined);
+  for (const role of ['user', 'operator', 'viewer']) t.is(peerRole({ role, name: 'pi' }, 'pi~1'), undefined);
 });

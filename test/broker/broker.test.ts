@@ -277,7 +277,7 @@ test('a will is bound by the same rights', async (t) => {
     ...will('mesq/agents/pi/presence'),
   });
   liar.close();
-  await new Promise<void>((resolve) => subject.broker.onClient((kind) => kind === 'disconnected' && resolve()));
+  await new Promise<void>((resolve) => subject.broker.onEnded(() => resolve()));
   honest.close();
   await two;
   t.deepEqual(heard, ['mesq/agents/pi/presence']);
@@ -348,7 +348,7 @@ test('a session is clean whatever a client asks for', async (t) => {
   t.is(first.returnCode, 0);
   await first.client.subscribe('a', 1);
   first.client.close();
-  await new Promise<void>((resolve) => subject.broker.onClient((kind) => kind === 'disconnected' && resolve()));
+  await new Promise<void>((resolve) => subject.broker.onEnded(() => resolve()));
   await subject.broker.local.publish('a', Buffer.from('missed'), { qos: 1 });
   const { client } = await RawClient.connect(subject.port, 'one', { clean: false });
   await client.subscribe('b', 1);
@@ -389,9 +389,12 @@ test('random bytes, half a handshake and wrong packets end their own connection 
   await subject.close();
 });
 
-test('every packet renews, and a name can be cut', async (t) => {
+test('every packet of an agent renews, of nobody else under its name; and a name can be cut', async (t) => {
   const subject = await ours();
-  const { client } = await RawClient.connect(subject.port, 'pi~1');
+  const { client: person } = await RawClient.connect(subject.port, 'pi/1', { username: 'pi:local' });
+  const { client: operator } = await RawClient.connect(subject.port, 'pi', { username: 'pi:operator' });
+  t.is(subject.broker.lastPacketMs('pi'), undefined);
+  const { client } = await RawClient.connect(subject.port, 'pi~1', { username: 'pi:local' });
   const first = subject.broker.lastPacketMs('pi');
   t.truthy(first);
   await new Promise((resolve) => setTimeout(resolve, 2));
@@ -399,7 +402,7 @@ test('every packet renews, and a name can be cut', async (t) => {
   await client.next('pingresp');
   t.true((subject.broker.lastPacketMs('pi') ?? 0) > (first ?? 0));
   subject.broker.disconnect('pi');
-  await client.untilClosed();
+  await Promise.all([client, person, operator].map((each) => each.untilClosed()));
   t.is(subject.broker.lastPacketMs('nobody'), undefined);
   await subject.close();
 });
@@ -428,7 +431,7 @@ test('what is no MQTT is counted, and every refusal once', async (t) => {
     await client.untilClosed();
   }
   const { client } = await RawClient.connect(subject.port, 'leaves/1');
-  const ended = new Promise<void>((resolve) => subject.broker.onClient((kind) => kind === 'disconnected' && resolve()));
+  const ended = new Promise<void>((resolve) => subject.broker.onEnded(() => resolve()));
   client.socket.resetAndDestroy();
   await ended;
   t.deepEqual(subject.broker.stats().rejected, { 'malformed packet': 1, 'bad client id': 1 });

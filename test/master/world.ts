@@ -58,7 +58,7 @@ export class MasterWorld {
     this.network.onGone = (clientId) => {
       const role = /^(agent|framework):/.exec(clientId)?.[1];
       const [name = ''] = clientId.replace(/^\w+:/, '').split('~');
-      if (role !== undefined) this.master?.connectionLost(role, name);
+      if (role === 'agent' || role === 'framework') this.master?.connectionLost(role, name);
     };
   }
 

@@ -335,6 +335,9 @@ export class Session {
       return this.#greeting === 'resume' && message.epoch === this.#world.durable.state.epoch
         ? this.#establish(message.renewMs)
         : undefined;
+    // An agent that was declared gone gets no session any more in which it could be told.
+    if (message.type === 'SHUTDOWN' && message.epoch >= this.#world.durable.state.epoch)
+      return this.#listener.command(message);
     if (message.epoch !== this.#world.durable.state.epoch || !this.#established) {
       return this.#world.log.debug('command of another session', { type: message.type, epoch: message.epoch });
     }

@@ -7,7 +7,7 @@ import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { equals } from '../protocol/resource-arithmetic.ts';
 import { isTerminal, type TaskKey } from '../protocol/task.ts';
-import type { AgentSessions } from './agent-sessions.ts';
+import { type AgentSessions, goneFault } from './agent-sessions.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Leader } from './leader.ts';
 import { isOtherMachine, tellsNews } from './registry/apply-agents.ts';
@@ -119,6 +119,8 @@ function register(desk: AgentDesk, name: string, message: UpOf<'REGISTER'>): voi
   const { leader } = desk;
   const fault = unwelcome(desk, name, message);
   if (fault !== undefined) return refuse(desk, name, fault, false);
+  const known = leader.registry.agents.get(message.agent);
+  if (known?.state === 'gone' && known.name === name && message.cluster !== undefined) return dismiss(desk, known);
   const tasks = assemble(desk, name, `register ${message.incarnation} ${message.counter}`, message);
   if (tasks === undefined) return;
   const { agent, identity, incarnation, counter, hostname, boot, resources, attributes, metered } = message;
@@ -171,7 +173,7 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
   const other = otherCluster(leader, message.cluster.uuid);
   if (other !== undefined) return refuse(desk, name, other, false);
   const agent = leader.registry.agents.get(message.agent);
-  if (agent?.state === 'gone') return refuse(desk, name, new Fault('GONE', `agent ${name} was declared gone`), false);
+  if (agent?.state === 'gone' && agent.name === name) return dismiss(desk, agent);
   if (agent !== undefined && isOtherMachine(agent, message.identity)) {
     return refuse(
       desk,
@@ -215,6 +217,15 @@ function digestOf(leader: Leader, agent: AgentRecord): string {
     ({ state }) => !isTerminal(state) && state !== 'TASK_STAGING',
   );
   return taskDigest(tasks.map(({ framework, info }) => ({ framework, task: info.task, attempt: info.attempt })));
+}
+
+/**
+ * An agent that was away when it was declared gone: it stops what it still runs, and ends. It asks until it has; one
+ * that has left its cluster (no `cluster` in its greeting) would not listen, and is refused like anybody else.
+ */
+function dismiss({ agents, leader }: AgentDesk, agent: AgentRecord): void {
+  leader.world.log.warn('agent dismissed', { agent: agent.name, id: agent.agent });
+  agents.command(agent, { type: 'SHUTDOWN', fault: goneFault(agent) });
 }
 
 function refuse(desk: AgentDesk, name: string, fault: Fault, again: boolean): void {

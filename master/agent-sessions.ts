@@ -1,6 +1,7 @@
 import type { Timer } from '../io/clock.ts';
 import { AGENT_DOWN, type Fence } from '../protocol/agent-link.ts';
 import { type Encoding, type Outgoing, write } from '../protocol/envelope.ts';
+import { Fault } from '../protocol/faults.ts';
 import { topicOf } from '../protocol/topics.ts';
 import type { Leader } from './leader.ts';
 import { Contacts } from './liveness/contacts.ts';
@@ -10,6 +11,11 @@ type Down = Outgoing<typeof AGENT_DOWN>;
 /** A command without its fence, which is added when it is sent. */
 export type AgentCommand = DistributiveOmit<Extract<Down, Fence | { cluster: string }>, keyof Fence>;
 type DistributiveOmit<Message, Key extends PropertyKey> = Message extends unknown ? Omit<Message, Key> : never;
+
+/** What an agent hears that was declared gone. */
+export function goneFault({ name }: AgentRecord): Fault {
+  return new Fault('GONE', `agent ${name} was declared gone`);
+}
 
 /** What a leader is told when contact with an agent changes. */
 export interface ContactListener {

@@ -1,6 +1,7 @@
 import { formatAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 import { isTerminal } from '../protocol/task.ts';
+import { goneFault } from './agent-sessions.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { EventFeed } from './event-feed.ts';
 import type { LostTasks } from './lost-tasks.ts';
@@ -53,6 +54,12 @@ export class Reactions {
         return this.#showAgent(event.agent);
       case 'AGENT_UNREACHABLE':
         this.#desk.offering.agentLeft(event.agent.agent);
+        // One that hears this never noticed that it was thought lost, and would wait for ever.
+        this.#desk.agents.send(event.agent.name, {
+          type: 'REFUSED',
+          fault: new Fault('NOT_REGISTERED'),
+          register: true,
+        });
         this.#feed.tell('agent-unreachable', event.agent.name, `agent ${event.agent.name} is unreachable`);
         return this.#agentFailed(event.agent, 'unreachable');
       case 'AGENT_GONE':
@@ -168,7 +175,7 @@ export class Reactions {
     const { agents, offering, leader } = this.#desk;
     offering.agentLeft(agent.agent);
     agents.forget(agent.agent);
-    agents.command(agent, { type: 'SHUTDOWN', fault: new Fault('GONE', `agent ${agent.name} was declared gone`) });
+    agents.command(agent, { type: 'SHUTDOWN', fault: goneFault(agent) });
     this.#feed.tell('agent-gone', agent.name, `agent ${agent.name} was declared gone`);
     leader.world.log.info('agent gone', { agent: agent.name });
     this.#agentFailed(agent, 'gone');

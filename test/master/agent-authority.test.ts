@@ -1,6 +1,14 @@
 import test from 'ava';
 import { Fault } from '../../protocol/faults.ts';
-import { greeting, MasterWorld, ScriptedAgent, ScriptedFramework, task } from './world.ts';
+import {
+  greeting,
+  MasterWorld,
+  ScriptedAgent,
+  ScriptedClient,
+  ScriptedFramework,
+  SimulatedAgent,
+  task,
+} from './world.ts';
 
 /** Two agents by hand, and a framework with a launch on its way to the first, which has not answered it. */
 async function launching() {
@@ -92,4 +100,38 @@ test('a task that an agent claims to have, and another one has, stays where it i
   await victim.say({ type: 'UPDATE', epoch: victim.epoch, updates: [end] });
   t.deepEqual(framework.states('t'), ['TASK_FINISHED']);
   t.deepEqual(world.fatal, []);
+});
+
+for (const away of ['its link is cut', 'its process is down', 'its machine was rebooted'] as const) {
+  test(`an agent that is declared gone while ${away} stops its tasks and ends when it is back`, async (t) => {
+    const world = new MasterWorld();
+    await world.start();
+    const agent = new SimulatedAgent(world, 'pi-1');
+    await agent.start();
+    const framework = new ScriptedFramework(world, 'fw');
+    await framework.subscribe();
+    await framework.launch([task('long', { stays: true })]);
+    t.is(agent.machine.processes('fw/long.0/0'), 1);
+    if (away === 'its link is cut') agent.unplug();
+    else if (away === 'its process is down') agent.kill();
+    else agent.reboot();
+    const client = new ScriptedClient(world, 'ann');
+    await client.ask('r1', 'gone', { agent: 'pi-1' });
+    t.is(agent.machine.processes('fw/long.0/0'), away === 'its machine was rebooted' ? 0 : 1);
+    if (away === 'its link is cut') world.network.heal();
+    else await agent.start();
+    await world.until(() => agent.faults.length > 0, 600_000);
+    t.is(agent.faults[0]?.code, 'GONE');
+    t.is(agent.machine.processes('fw/long.0/0'), 0);
+    t.deepEqual(framework.states('long').at(-1), 'TASK_GONE_BY_OPERATOR');
+  });
+}
+
+test('an agent that was given up without noticing it is told to register anew', async (t) => {
+  const world = new MasterWorld({ times: { leaseMs: 90_000, unreachableMs: 60_000 } });
+  await world.start();
+  const agent = new ScriptedAgent(world, 'pi');
+  await agent.say(greeting('pi'));
+  await world.clock.advance(151_000);
+  t.like(agent.last('REFUSED'), { register: true, fault: { code: 'NOT_REGISTERED' } });
 });

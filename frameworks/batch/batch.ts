@@ -14,7 +14,7 @@ import {
   type Timer,
 } from '../../sdk/index.ts';
 import { EndedJobs } from './ended-jobs.ts';
-import { applyStatus, type Effect, forgetDetails, type Job, phaseOf } from './job.ts';
+import { applyStatus, type Effect, forgetDetails, isOfAgent, type Job, phaseOf } from './job.ts';
 import { JobRecord } from './job-record.ts';
 import { createLiveJob } from './live-job.ts';
 import { OwnerRoles } from './owner-roles.ts';
@@ -23,6 +23,7 @@ import { placeTasks } from './placement.ts';
 import { type Believed, Reconciliation } from './reconciliation.ts';
 import { type BatchJobs, RequestHandler } from './request-handler.ts';
 import { ShownJobs } from './shown-jobs.ts';
+import { ShunnedAgents } from './shunned-agents.ts';
 import { blockOf, decodeJob, PREFIX, parseKey, type StoredPart } from './stored-job.ts';
 import { taskName } from './views.ts';
 import { Watchers } from './watchers.ts';
@@ -64,6 +65,7 @@ export class Batch implements Scheduler, BatchJobs {
   readonly #unreadable = new Set<string>();
   /** Agents as their offers show them, by name. */
   readonly #agents = new Map<string, Candidate>();
+  readonly #shunned = new ShunnedAgents();
   #details: { job: Job; index: number }[] = [];
   #loaded = false;
   #reconciled = false;
@@ -197,6 +199,10 @@ export class Batch implements Scheduler, BatchJobs {
     }
     const { job } = record;
     const { index } = name;
+    if (status.agentName !== undefined) {
+      if (isOfAgent(status)) this.#shunned.failed(status.agentName, this.clock.monotonic());
+      else if (status.state === 'TASK_RUNNING') this.#shunned.ran(status.agentName);
+    }
     const effects = applyStatus(job, index, status, this.now());
     const acknowledge = (): void => {
       driver.acknowledgeStatusUpdate(status);
@@ -280,7 +286,14 @@ export class Batch implements Scheduler, BatchJobs {
     this.#trim = this.clock.after(TRIM_MS, () => this.#forgetOld(driver));
   }
 
-  #place(driver: SchedulerDriver, offers: readonly Offer[]): void {
+  #place(driver: SchedulerDriver, all: readonly Offer[]): void {
+    const offers = all
+      .filter((offer) => {
+        const refuseMs = Math.ceil(this.#shunned.restMs(offer.name, this.clock.monotonic()));
+        if (refuseMs > 0) driver.declineOffer(offer.offer, { refuseMs });
+        return refuseMs === 0;
+      })
+      .sort((one, other) => Number(this.#shunned.isSuspect(one.name)) - Number(this.#shunned.isSuspect(other.name)));
     const live = (job: string) => this.records.get(job)?.live;
     const { placements, declined } = placeTasks(offers, this.#pending, live, this.now());
     for (const { offer, tasks, placed, more } of placements) {

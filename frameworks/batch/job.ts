@@ -21,7 +21,7 @@ export interface Task {
   retries: number;
   /** Attempts lost through no fault of the task. */
   requeues: number;
-  /** Launches refused before they began; memory only. */
+  /** Launches that came to nothing, on an offer that was gone or an agent without room on its disk; memory only. */
   refusals: number;
   /** Somebody asked to kill it: its next end is the last. */
   killed: boolean;
@@ -126,7 +126,8 @@ export function applyStatus(job: Job, index: number, status: StatusEvent, now: n
   const known = job.tasks.get(index);
   const phase = phaseOf(job, index);
   if (phase === 'finished' || phase === 'failed') {
-    return isLive(status) && status.attempt >= (known?.attempt ?? 0) ? [{ kind: 'kill', index }] : undefined;
+    // Also an older attempt, whose agent was unreachable while a newer one took its place.
+    return isLive(status) ? [{ kind: 'kill', index }] : undefined;
   }
   // An older attempt that was given up (unreachable, with `replace`) may still be the first to finish.
   if (known !== undefined && status.attempt < known.attempt && status.state !== 'TASK_FINISHED') return undefined;
@@ -140,7 +141,13 @@ export function applyStatus(job: Job, index: number, status: StatusEvent, now: n
   describe(task, status, now);
   if (isLive(status)) return running(job, index, task, status);
   const effects = end(job, index, task, status, now);
-  return superseded ? [...effects, { kind: 'kill', index }] : effects;
+  // Of several attempts the first to end for good wins: what else runs under this name, or comes back, is to end.
+  const others = superseded || (job.spec.disconnect?.replace === true && task.attempt > 0);
+  return others && isOver(task) ? [...effects, { kind: 'kill', index }] : effects;
+}
+
+function isOver({ phase }: Task): boolean {
+  return phase === 'finished' || phase === 'failed';
 }
 
 function isLive(status: StatusEvent): boolean {
@@ -192,14 +199,24 @@ function end(job: Job, index: number, task: Task, status: StatusEvent, now: numb
     task.retries++;
     return again(job, index, task, backOff(task.retries - 1, FIRST_BACK_OFF_MS));
   }
+  // A disk that is full is no reason to give up: another agent has room, or this one will.
+  if (status.reason === 'AGENT_DISK_FULL' && spec.requeue) {
+    task.refusals++;
+    return again(job, index, task, backOff(task.refusals - 1, FIRST_BACK_OFF_MS));
+  }
   if (!spec.requeue || task.requeues >= MOST_REQUEUES) return over(job, task, 'failed', now);
   task.requeues++;
-  return again(job, index, task, 0);
+  return again(job, index, task, isOfAgent(status) ? backOff(task.requeues - 1, FIRST_BACK_OFF_MS) : 0);
 }
 
 function isOwnFailure({ state, reason }: StatusEvent): boolean {
   if (state !== 'TASK_FAILED' && state !== 'TASK_KILLED') return false;
   return reason === undefined || !NOT_THE_TASKS_FAULT.has(reason);
+}
+
+/** The agent could not start it: it would be no better at it at once. */
+export function isOfAgent({ reason }: StatusEvent): boolean {
+  return reason === 'AGENT_DISK_FULL' || reason === 'LAUNCH_FAILED';
 }
 
 function backOff(times: number, firstMs: number): number {

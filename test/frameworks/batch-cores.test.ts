@@ -170,6 +170,31 @@ test('a stored job is read back as it was', (t) => {
   );
 });
 
+test('of an attempt and its replacement the first to end wins, and the other is killed, whenever it is heard of', (t) => {
+  const attempt = (number: number, state: TaskState): StatusEvent => ({
+    ...{ framework: 'batch', task: 'j.0', attempt: number, restart: 0, uuid: `u${number}${state}` },
+    ...{ sequence: 1, state, acknowledge: true },
+  });
+  const replaced = (): Job => {
+    const job = createJob(spec({ job: 'j', disconnect: { replace: true } }), 'ann', 1);
+    place(job, 0, 'a1', 1);
+    applyStatus(job, 0, attempt(0, 'TASK_RUNNING'), 2);
+    t.deepEqual(applyStatus(job, 0, attempt(0, 'TASK_UNREACHABLE'), 3), [{ kind: 'waits', index: 0, delayMs: 0 }]);
+    place(job, 0, 'a2', 4);
+    applyStatus(job, 0, attempt(1, 'TASK_RUNNING'), 5);
+    return job;
+  };
+  const kill = [{ kind: 'kill' as const, index: 0 }];
+  for (const state of ['TASK_FINISHED', 'TASK_FAILED'] as const) {
+    const job = replaced();
+    t.deepEqual(applyStatus(job, 0, attempt(1, state), 6), kill, 'the one that is away');
+    t.deepEqual(applyStatus(job, 0, attempt(0, 'TASK_RUNNING'), 7), kill, 'it is back after all');
+    t.is(applyStatus(job, 0, attempt(0, 'TASK_KILLED'), 8), undefined);
+  }
+  const back = replaced();
+  t.deepEqual(applyStatus(back, 0, attempt(0, 'TASK_FINISHED'), 6), kill, 'the replacement');
+});
+
 test('a block of the longest words fits the store', (t) => {
   const job = createJob(spec({ job: 'j', count: LIMITS.jobCount }), 'ann', 1);
   for (let index = 0; index < LIMITS.jobCount; index++) {

@@ -206,6 +206,37 @@ test('offers that are taken back cost nothing but a pause', async (t) => {
   t.like(await jobOf(world, client, 'j1'), { state: 'finished' });
 });
 
+test('an agent that cannot start tasks is left alone, and its failures cost the task nothing', async (t) => {
+  let full = true;
+  const agentOf = (task: TestTask): string => task.agent;
+  const world = new BatchWorld(37, {
+    onLaunch: (task) => {
+      const refused = full && agentOf(task) === 'full';
+      task.update(refused ? 'TASK_DROPPED' : 'TASK_RUNNING', refused ? { reason: 'AGENT_DISK_FULL' } : {});
+      if (!refused) task.update('TASK_FINISHED');
+    },
+  });
+  world.master.addAgent({ name: 'full', resources: 'cpus:4' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'alone', retries: 0 }), BATCH));
+  await world.clock.advance(60_000);
+  t.is((await jobOf(world, client, 'alone')).finished, null);
+  const tried = world.master.launches.length;
+  t.true(tried >= 4 && tried <= 8, `${tried} launches in a minute`);
+  world.master.addAgent({ name: 'roomy', resources: 'cpus:1' });
+  await world.settled(client.request('submit', spec({ job: 'array', count: 100 }), BATCH));
+  t.is((await watchToEnd(world, client, 'array')).state, 'finished');
+  t.is((await watchToEnd(world, client, 'alone')).state, 'finished');
+  full = false;
+  await world.settled(client.request('submit', spec({ job: 'again', count: 100 }), BATCH));
+  await world.clock.advance(120_000);
+  await world.settled(client.request('submit', spec({ job: 'once-more', count: 100 }), BATCH));
+  t.is((await watchToEnd(world, client, 'once-more')).state, 'finished');
+  t.true(
+    [...world.master.tasks.values()].some((task) => task.info.task.startsWith('once-more') && agentOf(task) === 'full'),
+  );
+});
+
 test('an owner has a role of their own, suppressed while nothing waits, and gone once idle', async (t) => {
   const world = new BatchWorld(11, { onLaunch: (task) => task.update('TASK_RUNNING') });
   world.master.addAgent({ name: 'a1', resources: 'cpus:1' });

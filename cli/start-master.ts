@@ -14,6 +14,7 @@ import { fileStorage } from '../io/node/storage.ts';
 import { type Master, startMaster as startMasterShell } from '../master/master.ts';
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
+import { isBuiltIn } from '../protocol/scheduler.ts';
 import { rights } from '../protocol/topics.ts';
 import { createSchedulerDriver } from '../sdk/scheduler-driver.ts';
 
@@ -89,7 +90,8 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     authenticate: ({ username, password, clientId, loopback, secure }) => {
       const name = username === undefined || username === '' ? (clientId.split(/[~/]/)[0] ?? '') : username;
       if (password === undefined)
-        return loopback && master?.hasToken(name) === false ? { role: 'local', name } : undefined;
+        // Nobody speaks for a framework that lives in this very process.
+        return loopback && !isBuiltIn(name) && master?.hasToken(name) === false ? { role: 'local', name } : undefined;
       // Whoever sent a token in plain text beyond this machine has shown it to the network: it is not accepted.
       if (!loopback && !secure) return undefined;
       const role = master?.roleOf(name, password);

@@ -2,7 +2,7 @@ import { AGENT_UP, BULK, type KnownTask, PRESENCE } from '../protocol/agent-link
 import { type Encoding, type MessageOf, type MessageTable, read } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { REQUESTS } from '../protocol/operator.ts';
-import { CALLS } from '../protocol/scheduler.ts';
+import { CALLS, isBuiltIn } from '../protocol/scheduler.ts';
 import type { Address } from '../protocol/topics.ts';
 import { type AgentDesk, handleAgentMessage, handlePresence } from './agent-messages.ts';
 import { AgentSessions } from './agent-sessions.ts';
@@ -161,7 +161,7 @@ export class Leadership {
   /** The broker saw the connection of an agent or a framework end; `local` is one of either that showed no token. */
   connectionLost(role: 'agent' | 'framework' | 'local', name: string): void {
     if (role !== 'framework') this.#agents.lost(name);
-    if (role !== 'agent' && this.#frameworks.active(name) && name !== 'batch') {
+    if (role !== 'agent' && this.#frameworks.active(name) && !isBuiltIn(name)) {
       this.#frameworks.end(name);
       this.#offering.allocator.setActive(name, false);
       this.#offering.rescindFrom(name, false);

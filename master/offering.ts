@@ -99,6 +99,11 @@ export class Offering {
     return true;
   }
 
+  /** The agent that a launch of that key is on its way to, from its ACCEPT on. */
+  heldOn(key: string): string | undefined {
+    return this.#held.get(key)?.agent;
+  }
+
   /** Counts a task of the registry that no ACCEPT of this term launched: an orphan, or one of an earlier term. */
   occupy(task: TaskRecord): void {
     const { framework, role, agent, info } = task;

@@ -70,6 +70,9 @@ export class Reactions {
         confirm(this.#desk, event.framework);
         this.showCluster();
         return this.showFramework(event.framework);
+      case 'FRAMEWORK_REFUSED':
+        this.#desk.frameworks.send(event.framework, { type: 'ERROR', fault: event.fault });
+        return this.#desk.frameworks.end(event.framework);
       case 'FRAMEWORK_REMOVED':
         this.#desk.offering.rescindFrom(event.framework, true);
         this.#desk.offering.allocator.removeFramework(event.framework);

@@ -245,6 +245,9 @@ function answer(
       agent: ended.agent,
     };
   }
+  const underWay = desk.offering.heldOn(taskKey(framework, asked.task, asked.attempt ?? 0));
+  if (underWay !== undefined)
+    return { ...about, restart: 0, state: 'TASK_STAGING', reason: 'RECONCILIATION', agent: underWay };
   const unknown = answerUnknown({ known: undefined, agent: agentFacts(desk, asked.agent) });
   return {
     ...about,

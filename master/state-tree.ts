@@ -1,6 +1,7 @@
 import type { Timer } from '../io/clock.ts';
 import type { TaskView } from '../protocol/job.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import { isBuiltIn } from '../protocol/scheduler.ts';
 import { parseTopic, topicOf } from '../protocol/topics.ts';
 import type { World } from './leader.ts';
 
@@ -131,7 +132,7 @@ export class StateTree {
 
 /** Where a framework's thing is shown: `jobs/j1` for the built-in batch, `jobs/spark/j1` for any other. */
 export function shownUnder(kind: 'jobs' | 'tasks', framework: string, id: string): string {
-  return framework === 'batch' ? `${kind}/${id}` : `${kind}/${framework}/${id}`;
+  return isBuiltIn(framework) ? `${kind}/${id}` : `${kind}/${framework}/${id}`;
 }
 
 /** Stable order of keys, times last. */

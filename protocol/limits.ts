@@ -42,7 +42,15 @@ export const LIMITS = {
   requests: 10_000,
   /** Bytes of one value in a framework's store. */
   storeValueBytes: 32_768,
-  storeKeys: 20_000,
+  /** Keys, and bytes of values, in the stores of all frameworks, except the built-in ones… */
+  storeKeys: 5_000,
+  storeBytes: 67_108_864,
+  /** …in that of one framework… */
+  storeKeysPerFramework: 1_000,
+  storeBytesPerFramework: 8_388_608,
+  /** …and in that of one built-in framework, which holds the jobs of everybody. */
+  storeKeysBuiltIn: 20_000,
+  storeBytesBuiltIn: 268_435_456,
   /** Updates of one task that wait for the framework's acknowledgement. */
   unacknowledgedPerTask: 16,
   tokens: 10_000,

@@ -122,6 +122,13 @@ const Show = v.object({
 });
 const Teardown = v.object({ ...V.entries, type: v.literal('TEARDOWN') });
 
+/** Frameworks that live in the leader's process: they have the machine's trust, and names nobody else may take. */
+const BUILT_IN: ReadonlySet<string> = new Set(['batch']);
+
+export function isBuiltIn(framework: string): boolean {
+  return BUILT_IN.has(framework);
+}
+
 /** scheduler → master, on `frameworks/<name>/call`. */
 export const CALLS = {
   SUBSCRIBE: Subscribe,

@@ -1,32 +1,45 @@
+import { Fault } from '../../protocol/faults.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 import { isTerminal } from '../../protocol/task.ts';
+import { forgetUnheard } from './apply-tasks.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
 import type { Registry } from './registry.ts';
+import { dropStored } from './store-use.ts';
 
 /** Found again by its name, which its credential proves: it keeps its tasks, whatever became of its process. */
 export function applySubscribe(
   registry: Registry,
   command: Extract<Command, { kind: 'SUBSCRIBE_FRAMEWORK' }>,
 ): RegistryEvent[] {
-  const known = registry.frameworks.get(command.framework);
-  registry.frameworks.set(command.framework, {
-    framework: command.framework,
-    roles: command.roles,
-    registeredMs: known?.registeredMs ?? command.nowMs,
-  });
-  return [{ kind: 'FRAMEWORK_SUBSCRIBED', framework: command.framework, fresh: known === undefined }];
+  const { framework, roles, nowMs } = command;
+  const known = registry.frameworks.get(framework);
+  if (known === undefined && registry.frameworks.size >= LIMITS.frameworks) {
+    const fault = new Fault('LIMIT', `the cluster has ${LIMITS.frameworks} frameworks already`);
+    return [{ kind: 'FRAMEWORK_REFUSED', framework, fault }];
+  }
+  registry.frameworks.set(framework, { framework, roles, registeredMs: known?.registeredMs ?? nowMs });
+  return [{ kind: 'FRAMEWORK_SUBSCRIBED', framework, fresh: known === undefined }];
 }
 
-/** Kills all its tasks and forgets its small state; the name may come back as a new framework. */
+/**
+ * Kills all its tasks and forgets its small state; the name may come back as a new framework. Nobody is left to hear of
+ * ends: those that are known are forgotten, and what still lives once it has ended.
+ */
 export function applyRemoveFramework(
   registry: Registry,
-  command: Extract<Command, { kind: 'REMOVE_FRAMEWORK' }>,
+  { framework, nowMs }: Extract<Command, { kind: 'REMOVE_FRAMEWORK' }>,
 ): RegistryEvent[] {
-  if (!registry.frameworks.delete(command.framework)) return [];
-  const events: RegistryEvent[] = [{ kind: 'FRAMEWORK_REMOVED', framework: command.framework }];
-  for (const [key, record] of registry.store) if (record.framework === command.framework) registry.store.delete(key);
-  for (const [key, task] of registry.tasks) {
-    if (task.framework !== command.framework || isTerminal(task.state)) continue;
+  if (!registry.frameworks.delete(framework)) return [];
+  const events: RegistryEvent[] = [{ kind: 'FRAMEWORK_REMOVED', framework }];
+  for (const record of [...registry.store.values()])
+    if (record.framework === framework) dropStored(registry, framework, record.key);
+  for (const [key, task] of [...registry.tasks]) {
+    if (task.framework !== framework) continue;
+    if (isTerminal(task.state)) {
+      events.push(...forgetUnheard(registry, task, nowMs));
+      continue;
+    }
     const killed = { ...task, kill: { graceMs: undefined } };
     registry.tasks.set(key, killed);
     events.push({ kind: 'KILL_WANTED', task: killed });

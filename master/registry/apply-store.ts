@@ -1,8 +1,8 @@
 import { Fault } from '../../protocol/faults.ts';
-import { LIMITS } from '../../protocol/limits.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
 import { type Registry, storeKey } from './registry.ts';
+import { dropStored, putStored, storeRefusal } from './store-use.ts';
 
 /**
  * Compare-and-set: `version` is that of the value read before (0: there is none). Each success raises it by one.
@@ -10,8 +10,7 @@ import { type Registry, storeKey } from './registry.ts';
  */
 export function applyStore(registry: Registry, command: Extract<Command, { kind: 'STORE' }>): RegistryEvent[] {
   const { framework, key, value, version, request } = command;
-  const at = storeKey(framework, key);
-  const known = registry.store.get(at);
+  const known = registry.store.get(storeKey(framework, key));
   const current = known?.version ?? 0;
   const answer = (result: number, fault?: Fault): RegistryEvent[] => [
     { kind: 'STORED', framework, request, key, version: result, fault },
@@ -24,12 +23,11 @@ export function applyStore(registry: Registry, command: Extract<Command, { kind:
       : answer(current, new Fault('CONFLICT', `key ${key} is at version ${current}, not ${version}`));
   }
   if (value === null) {
-    registry.store.delete(at);
+    dropStored(registry, framework, key);
     return answer(0);
   }
-  if (known === undefined && registry.store.size >= LIMITS.storeKeys) {
-    return answer(current, new Fault('LIMIT', `frameworks keep ${LIMITS.storeKeys} keys already`));
-  }
-  registry.store.set(at, { framework, key, value, version: version + 1 });
+  const refused = storeRefusal(registry, framework, known?.value, value);
+  if (refused !== undefined) return answer(current, refused);
+  putStored(registry, { framework, key, value, version: version + 1 });
   return answer(version + 1);
 }

@@ -148,7 +148,10 @@ function updated(registry: Registry, task: TaskRecord, status: TaskStatus, nowMs
     pending: bounded([...task.pending, { ...status, receivedMs: nowMs }]),
   };
   replaceTask(registry, record);
-  return [{ kind: 'TASK_UPDATED', task: record, uuid: status.uuid, freed: ended, tell: true }];
+  return [
+    { kind: 'TASK_UPDATED', task: record, uuid: status.uuid, freed: ended, tell: true },
+    ...forgetUnheard(registry, record, nowMs),
+  ];
 }
 
 /** A task that restarts for ever must not grow: its oldest reports go first, the newest always stays. */
@@ -205,7 +208,10 @@ export function endTask(
     pending: bounded([...task.pending, status]),
   };
   replaceTask(registry, record);
-  return [{ kind: 'TASK_UPDATED', task: record, uuid: '', freed: true, tell: true }];
+  return [
+    { kind: 'TASK_UPDATED', task: record, uuid: '', freed: true, tell: true },
+    ...forgetUnheard(registry, record, nowMs),
+  ];
 }
 
 /** What the framework has heard is dropped; a task that has ended and been heard moves to the bounded history. */
@@ -245,6 +251,14 @@ export function forget(registry: Registry, key: string, task: TaskRecord, nowMs:
     if (registry.finished.size <= LIMITS.finishedTasks && record.finishedMs > nowMs - LIMITS.finishedTaskMs) break;
     registry.finished.delete(oldest);
   }
+}
+
+/** An end that nobody will acknowledge, for its framework is gone or was never here, waits for nobody. */
+export function forgetUnheard(registry: Registry, task: TaskRecord, nowMs: number): RegistryEvent[] {
+  if (registry.frameworks.has(task.framework) || !isTerminal(task.state)) return [];
+  const key = taskKey(task.framework, task.info.task, task.info.attempt);
+  forget(registry, key, task, nowMs);
+  return [{ kind: 'TASK_FORGOTTEN', key, task }];
 }
 
 /** Bytes of a {@link FinishedTask} on the disk without its ids and its message, at most. */

@@ -1,5 +1,6 @@
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
+import { isBuiltIn } from '../../protocol/scheduler.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
 import type { Registry } from './registry.ts';
@@ -12,6 +13,10 @@ export function applyCreateToken(
 ): RegistryEvent[] {
   const { token, name, role, hash, request, nowMs } = command;
   if (registry.requests.has(request)) return [];
+  if (role === 'framework' && isBuiltIn(name)) {
+    const fault = new Fault('NAME_TAKEN', `the framework ${name} is built in`, 'Take another name.');
+    return [{ kind: 'REQUEST_REFUSED', request, fault }];
+  }
   const other = [...registry.tokens.values()].find((known) => known.name === name && known.role !== role);
   if (other !== undefined) {
     const fault = new Fault(

@@ -17,6 +17,7 @@ export type RegistryEvent =
   | { kind: 'AGENT_UNREACHABLE'; agent: AgentRecord }
   | { kind: 'AGENT_GONE'; agent: AgentRecord; request: string }
   | { kind: 'FRAMEWORK_SUBSCRIBED'; framework: string; fresh: boolean }
+  | { kind: 'FRAMEWORK_REFUSED'; framework: string; fault: Fault }
   | { kind: 'FRAMEWORK_REMOVED'; framework: string }
   | { kind: 'TASK_PLACED'; task: TaskRecord }
   /** A launch that apply refused; nothing was recorded, its resources are free again. */

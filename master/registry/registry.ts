@@ -2,6 +2,7 @@ import type { Attributes } from '../../protocol/attributes.ts';
 import type { CredentialRole } from '../../protocol/operator.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Reason, TaskInfo, TaskState, TaskStatus } from '../../protocol/task.ts';
+import type { StoreUse } from './store-use.ts';
 
 /**
  * The replicated state. Changed only by `apply` (apply.ts), one committed command at a time; records are replaced,
@@ -26,6 +27,8 @@ export interface Registry {
   readonly finished: Map<string, FinishedTask>;
   /** `storeKey` → small durable state of frameworks. */
   readonly store: Map<string, StoreRecord>;
+  /** Framework → how much of `store` is its own. Not in a snapshot: it follows from `store`. */
+  readonly storeUse: Map<string, StoreUse>;
   readonly tokens: Map<string, TokenRecord>;
   /** Request id → outcome, oldest first; bounded. */
   readonly requests: Map<string, RequestOutcome>;
@@ -144,6 +147,7 @@ export function emptyRegistry(): Registry {
     attempts: new Map(),
     finished: new Map(),
     store: new Map(),
+    storeUse: new Map(),
     tokens: new Map(),
     requests: new Map(),
   };

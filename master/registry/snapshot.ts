@@ -10,11 +10,11 @@ import {
   type Registry,
   type RequestOutcome,
   type StoreRecord,
-  storeKey,
   type TaskRecord,
   type TokenRecord,
   taskKey,
 } from './registry.ts';
+import { putStored } from './store-use.ts';
 
 const SNAPSHOT_FORMAT = 1;
 /** Records and bytes after which a slice ends: encoding one takes well under a millisecond. */
@@ -181,7 +181,7 @@ function restore(registry: Registry, slice: Head | RecordsSlice): void {
         registry.finished.set(taskKey(record.framework, record.task, record.attempt), record);
       return;
     case 'store':
-      for (const record of slice.records) registry.store.set(storeKey(record.framework, record.key), record);
+      for (const record of slice.records) putStored(registry, record);
       return;
     case 'tokens':
       for (const record of slice.records) registry.tokens.set(record.token, record);

@@ -48,6 +48,21 @@ test('a registration repeated with its nonce is answered with the same epoch; an
   t.is((await agentsOf(new ScriptedClient(world, 'ann'), 'r'))[0]?.resources['total'], 'cpus:4;mem:1024');
 });
 
+test('a launch that is on its way to the log is not unknown to a reconcile', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const agent = new SimulatedAgent(world, 'pi');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await Promise.all([
+    framework.launch([task('t', { stays: true })]),
+    framework.call({ type: 'RECONCILE', tasks: [{ task: 't', attempt: 0 }, { task: 'other' }] }),
+  ]);
+  t.is(framework.states('t')[0], 'TASK_STAGING');
+  t.deepEqual(framework.states('other'), ['TASK_UNKNOWN']);
+});
+
 test('a link that flaps commits nothing, whatever the digest says', async (t) => {
   const world = new MasterWorld();
   await world.start();

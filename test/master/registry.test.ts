@@ -214,6 +214,62 @@ test('the store compares before it sets, and a repeated request succeeds again',
   t.like(store(null, 2), { kind: 'STORED', version: 0, fault: undefined });
 });
 
+test('a framework fills its own part of the store, and not that of the jobs', (t) => {
+  const one = replica();
+  const value = 'x'.repeat(LIMITS.storeValueBytes);
+  const store = (framework: string, key: string, text: string | null = value, version = 0): RegistryEvent | undefined =>
+    one.apply({ kind: 'STORE', framework, key, value: text, version, request: 'r' })[0];
+  const fits = LIMITS.storeBytesPerFramework / LIMITS.storeValueBytes;
+  const greedy = Array.from({ length: LIMITS.storeBytes / LIMITS.storeBytesPerFramework + 1 }, (_, at) => `f${at}`);
+  for (const framework of greedy.slice(0, -1)) {
+    for (let key = 0; key < fits; key++) t.like(store(framework, `k${key}`), { fault: undefined });
+    t.like(store(framework, 'more'), { fault: { code: 'LIMIT' } });
+  }
+  t.like(store(greedy.at(-1) ?? '', 'k0'), { fault: { code: 'LIMIT' } }, 'all of them together have a limit too');
+  t.like(store('batch', 'job/j1/spec'), { fault: undefined });
+  t.like(store('f0', 'k0', 'shorter', 1), { fault: undefined });
+  t.like(store('f0', 'k1', null, 1), { fault: undefined });
+  t.like(store(greedy.at(-1) ?? '', 'k0'), { fault: undefined }, 'what was given back is there for others');
+  t.deepEqual(registryOf([...snapshotSlices(one.registry)]).storeUse, one.registry.storeUse);
+  one.apply({ kind: 'SUBSCRIBE_FRAMEWORK', framework: 'f0', roles: ['*'], nowMs: 1 });
+  one.apply({ kind: 'REMOVE_FRAMEWORK', framework: 'f0', nowMs: 2 });
+  t.false(one.registry.storeUse.has('f0'));
+});
+
+test('there is a limit to frameworks, and what is known stays', (t) => {
+  const one = new Replica();
+  const subscribe = (framework: string): string[] =>
+    one.kinds({ kind: 'SUBSCRIBE_FRAMEWORK', framework, roles: ['*'], nowMs: 1 });
+  for (let at = 0; at < LIMITS.frameworks; at++) t.deepEqual(subscribe(`f${at}`), ['FRAMEWORK_SUBSCRIBED']);
+  t.deepEqual(subscribe('one-more'), ['FRAMEWORK_REFUSED']);
+  t.deepEqual(subscribe('f0'), ['FRAMEWORK_SUBSCRIBED']);
+});
+
+test('nothing is left of a framework that was removed, whenever its tasks end', (t) => {
+  for (const ended of ['before', 'after', 'lost'] as const) {
+    const one = replica();
+    one.apply(launch(1, ['j.0', 'j.1']));
+    one.apply(update('j.0', 1, 'TASK_RUNNING'));
+    if (ended === 'before') one.apply(update('j.0', 2, 'TASK_FINISHED'));
+    if (ended === 'lost') one.apply({ kind: 'AGENT_UNREACHABLE', agent: 'id-1', epoch: 1, nowMs: 4_000 });
+    const kinds = one.kinds({ kind: 'REMOVE_FRAMEWORK', framework: 'batch', nowMs: 5_000 });
+    t.is(kinds.includes('TASK_FORGOTTEN'), ended === 'before');
+    const tasks = ['j.0', 'j.1'].map((task) => ({ framework: 'batch', task, attempt: 0 }));
+    const end = { reason: 'LOST_AFTER', message: '', nowMs: 9_000 } as const;
+    if (ended === 'lost') one.apply({ kind: 'END_TASKS', tasks, state: 'TASK_LOST', ...end });
+    if (ended === 'after') one.apply(update('j.0', 2, 'TASK_KILLED'));
+    if (ended !== 'lost') one.apply(update('j.1', 1, 'TASK_KILLED'));
+    t.is(one.registry.tasks.size, 0, ended);
+    t.is(one.registry.finished.size, 2, ended);
+  }
+});
+
+test('a built-in framework has no token', (t) => {
+  const one = new Replica();
+  const create = { kind: 'CREATE_TOKEN', token: 't', name: 'batch', hash: 'h', request: 'r', nowMs: 1 } as const;
+  t.like(one.apply({ ...create, role: 'framework' })[0], { kind: 'REQUEST_REFUSED', fault: { code: 'NAME_TAKEN' } });
+});
+
 test('a name has one role, and a revoked token is gone', (t) => {
   const one = new Replica();
   const create = (token: string, role: 'user' | 'viewer'): RegistryEvent | undefined =>

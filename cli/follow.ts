@@ -9,6 +9,7 @@ import { explain, neverFits, whyWaiting } from './explanation.ts';
 import { notice } from './output.ts';
 import { Progress } from './progress.ts';
 import { type Settleable, settleable } from './settleable.ts';
+import { submitJob } from './submit-job.ts';
 import { TaskOutput } from './task-output.ts';
 import type { Connection, Signal } from './terminal.ts';
 import type { Context } from './verb.ts';
@@ -19,11 +20,11 @@ const FIRST_EXPLAIN_MS = 500;
 const EXPLAIN_AGAIN_MS = 5_000;
 
 /**
- * Follows a job that was just submitted, and gives what `mesq run` exits with. Its output goes to ours; why it waits,
- * and what goes wrong, to standard error. Ctrl-C cancels it and waits for its end, a second one leaves it, and so do a
- * lost terminal and a closed standard output.
+ * Submits a job and follows it, and gives what `mesq run` exits with. Its output goes to ours; why it waits, and what
+ * goes wrong, to standard error. Ctrl-C cancels it and waits for its end, a second one leaves it, and so do a lost
+ * terminal and a closed standard output. It is listened for before the job is on its way: none is left behind unknown.
  */
-export async function followJob(context: Context, connection: Connection, spec: JobSpec): Promise<number | Fault> {
+export async function runJob(context: Context, connection: Connection, spec: JobSpec): Promise<number | Fault> {
   const following = new Following(context, connection, spec);
   const signals: readonly Signal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const quiet = signals.map((signal) => context.terminal.onSignal(signal, () => following.signal(signal)));
@@ -48,6 +49,7 @@ class Following {
   readonly #output: Output;
   readonly #tasks = new Map<number, TaskView>();
   readonly #left: Settleable<number> = settleable();
+  readonly #submitted: Promise<{ job: string } | Fault>;
   #timer: Timer | undefined;
   #said = '';
   #interrupted = false;
@@ -76,7 +78,7 @@ class Following {
     connection.bus.onDisconnected(() => {
       if (!this.#closed) this.#say('the connection to the cluster is lost; trying again. The job goes on.');
     });
-    this.#explainIn(FIRST_EXPLAIN_MS);
+    this.#submitted = submitJob(connection.client, spec, context.options.timeoutMs);
   }
 
   /** The exit code of whoever leaves before the end. */
@@ -86,6 +88,9 @@ class Following {
 
   async toItsEnd(): Promise<number | Fault> {
     const { job, count } = this.#spec;
+    const submitted = await this.#submitted;
+    if (submitted instanceof Fault) return submitted;
+    this.#explainIn(FIRST_EXPLAIN_MS);
     let last: JobView | undefined;
     const parts = this.#connection.client.watch(job, { framework: BATCH, timeoutMs: this.#context.options.timeoutMs });
     for await (const part of parts) {
@@ -160,6 +165,7 @@ class Following {
   async #askToCancel(): Promise<void> {
     const { job } = this.#spec;
     const { timeoutMs } = this.#context.options;
+    if ((await this.#submitted) instanceof Fault) return;
     const answer = await this.#connection.client.request('cancel', { job }, { framework: BATCH, timeoutMs });
     if (answer instanceof Fault) this.#say(`job ${job} is not cancelled: ${answer.message}`);
   }

@@ -1,6 +1,6 @@
 import { Fault } from '../protocol/faults.ts';
 import { EXIT } from './exit-codes.ts';
-import { followJob } from './follow.ts';
+import { runJob } from './follow.ts';
 import { addJobOptions, type JobOptions, specOfOptions } from './job-options.ts';
 import { printJson, printLine } from './output.ts';
 import { JOB_ID_LENGTH, submitJob } from './submit-job.ts';
@@ -31,9 +31,9 @@ export const run: Verb = {
     if (spec instanceof Fault) return spec;
     const connection = await context.connect();
     if (connection instanceof Fault) return connection;
+    if (written.detach !== true) return runJob(context, connection, spec);
     const submitted = await submitJob(connection.client, spec, options.timeoutMs);
     if (submitted instanceof Fault) return submitted;
-    if (written.detach !== true) return followJob(context, connection, spec);
     if (options.json) await printJson(context, { job: spec.job });
     else await printLine(context, spec.job);
     return 0;

@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
  * main loop died, 9 the lock that keeps a second launcher out.
  *
  * Lines read: `>FOLDER` starts one, `quit` ends the loop. What remains of a line that a killed launcher had begun to
- * read has no `>`, and is skipped.
+ * read has no `>`, and is skipped; the beginning that a killed agent left names no folder.
  * Notices written: `+ PID` the loop is up; `s PID START FOLDER` a task's process exists; `x CODE FOLDER` it ended;
  * `u FOLDER` it could not be claimed although nobody else has (disk full). A notice opens the pipe itself, for
  * reading and writing: it never waits for a reader, and without one it evaporates. The files are the truth.

@@ -112,6 +112,8 @@ class NodeLauncher implements Launcher {
     this.#starts.on('error', (error) =>
       this.#log?.error('launcher pipe failed', { pipe: 'starts', reason: error.message }),
     );
+    // An agent that was killed in the middle of a line may have left its beginning: it ends here, and is skipped.
+    await this.#write('');
     this.#notices = await openFifo(join(this.#folder, 'notices'), 'read');
     this.#notices.on('error', (error) =>
       this.#log?.error('launcher pipe failed', { pipe: 'notices', reason: error.message }),

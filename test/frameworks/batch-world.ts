@@ -18,13 +18,13 @@ export class BatchWorld {
   readonly errors: string[] = [];
   batch: Batch;
   driver: SchedulerDriver;
-  readonly #random: SeededRandom;
+  readonly random: SeededRandom;
   #bus: SimulatedBus | undefined;
 
   constructor(seed: number, options: Partial<TestMasterOptions> = {}, duplicates = 0) {
-    this.#random = new SeededRandom(seed);
-    this.network = new SimulatedNetwork({ clock: this.clock, random: this.#random, duplicates });
-    this.master = new TestMaster({ bus: this.bus('master'), clock: this.clock, random: this.#random, ...options });
+    this.random = new SeededRandom(seed);
+    this.network = new SimulatedNetwork({ clock: this.clock, random: this.random, duplicates });
+    this.master = new TestMaster({ bus: this.bus('master'), clock: this.clock, random: this.random, ...options });
     void this.master.start();
     [this.batch, this.driver] = this.startBatch();
   }
@@ -44,7 +44,7 @@ export class BatchWorld {
       roles: [],
       scheduler: this.batch,
       clock: this.clock,
-      random: this.#random,
+      random: this.random,
       explicitAcknowledgements: true,
       log,
     });
@@ -66,7 +66,7 @@ export class BatchWorld {
       name,
       session: 's1',
       clock: this.clock,
-      random: this.#random,
+      random: this.random,
     });
   }
 

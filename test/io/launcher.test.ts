@@ -221,6 +221,20 @@ real('what ends while no agent is there is found, 2,000 times', async (t, world,
   await world.processes('.', 0);
 });
 
+real('what a killed agent had written of a line spoils none of the next', async (t, world, first) => {
+  const starts = join(world.root, 'launcher/starts');
+  await first.kill();
+  for (const left of ['>', '>one', '>tasks/t', 'qui']) {
+    writeFileSync(starts, left);
+    const next = await world.attach();
+    t.like(await run(world, next, { folder: `after${left.length}`, argv: ['echo', left], environment: {} }), {
+      code: 0,
+      stdout: `${left}\n`,
+    });
+    await next.kill();
+  }
+});
+
 real('another process with the number of a task is not taken for it', async (t, world, launcher) => {
   const told = new Promise<number>((resolve) => launcher.onStarted(({ pid }) => resolve(pid)));
   await launcher.launch({ folder: 'one', argv: ['sleep', '1000'], environment: {} });

@@ -1,0 +1,82 @@
+import test from 'ava';
+import type { TestTask } from '../../sdk/test-master.ts';
+import { BatchWorld } from '../frameworks/batch-world.ts';
+import { ScriptedShell } from './scripted-terminal.ts';
+
+function shell(onLaunch: (task: TestTask) => void = (task) => task.update('TASK_FINISHED')): ScriptedShell {
+  const world = new BatchWorld(1, { onLaunch });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:4;mem:1024' });
+  return new ScriptedShell(world);
+}
+
+test('Ctrl-C at any moment from the submission on leaves no job behind', async (t) => {
+  let cancelled = 0;
+  for (let waitMs = 0; waitMs < 40; waitMs++) {
+    const at = shell((task) => task.update('TASK_RUNNING'));
+    const code = at.type('run', '--', 'sleep', '600');
+    await at.world.clock.until(() => at.listens('SIGINT') || at.world.batch.records.size > 0);
+    t.true(at.listens('SIGINT'), 'before the cluster hears of it');
+    await at.world.clock.advance(waitMs);
+    at.signal('SIGINT');
+    t.is(await at.world.settled(code), 130);
+    await at.world.clock.advance(1_000);
+    const jobs = [...at.world.batch.records.values()].map(({ job }) => job);
+    t.true(
+      jobs.every(({ finished }) => finished !== undefined),
+      `after ${waitMs} ms`,
+    );
+    cancelled += jobs.filter((job) => job.cancelled).length;
+  }
+  t.is(cancelled, 40);
+});
+
+test('a second Ctrl-C leaves the job to the cluster, and says how to find it', async (t) => {
+  const at = shell((task) => task.update('TASK_RUNNING'));
+  at.world.master.addAgent({ name: 'a2', resources: 'cpus:1' });
+  const code = at.type('run', '--', 'sleep', '600');
+  await at.world.clock.until(() => at.world.master.launches.length === 1);
+  at.signal('SIGINT');
+  at.signal('SIGINT');
+  t.is(await at.world.settled(code), 130);
+  t.regex(at.stderr, /left job \w+ to the cluster; see how it goes: mesq logs -f \w+/);
+});
+
+test('a lost terminal leaves the job running', async (t) => {
+  const at = shell((task) => task.update('TASK_RUNNING'));
+  const code = at.type('run', '--', 'sleep', '600');
+  await at.world.clock.until(() => at.world.master.launches.length === 1);
+  at.signal('SIGHUP');
+  t.is(await at.world.settled(code), 129);
+  await at.world.clock.advance(60_000);
+  t.deepEqual(
+    [...at.world.batch.records.values()].map(({ job }) => job.finished),
+    [undefined],
+  );
+});
+
+test('run exits as its task exits; time limit, never started and not placed have numbers of their own', async (t) => {
+  const ends: Record<string, (task: TestTask) => void> = {
+    0: (task) => task.update('TASK_FINISHED', { exitCode: 0 }),
+    3: (task) => task.update('TASK_FAILED', { exitCode: 3, reason: 'COMMAND_FAILED' }),
+    124: (task) => task.update('TASK_FAILED', { exitCode: 137, reason: 'MAX_COMPLETION_TIME_REACHED' }),
+    127: (task) => task.update('TASK_FAILED', { exitCode: 127, reason: 'COMMAND_NOT_FOUND' }),
+    125: (task) => task.update('TASK_ERROR', { message: 'no such thing' }),
+  };
+  for (const [code, end] of Object.entries(ends)) {
+    const { code: got, stdout } = await shell(end).mesq('run', '--', 'true');
+    t.is(got, Number(code));
+    t.is(stdout, '', 'standard output is the task’s alone');
+  }
+});
+
+test('an array shows its progress on one line of a terminal, and in plain lines elsewhere', async (t) => {
+  const plain = shell();
+  const { code, stderr } = await plain.mesq('run', '--count', '5', '--', 'true');
+  t.is(code, 0);
+  t.false(stderr.includes('\r'));
+  const wide = shell();
+  wide.columns = 60;
+  await wide.mesq('run', '--count', '5', '--', 'true');
+  t.true(wide.stderr.includes('\r'));
+  for (const line of wide.stderr.split(/[\r\n]/)) t.true(line.length <= 80, line);
+});

@@ -3,7 +3,8 @@ import type { Resource, Resources } from '../protocol/resources.ts';
 
 /**
  * Deals a machine's resources out to `count` agents, so that nothing is offered twice: scalars and ranges in equal
- * parts, what is whole (GPUs) one by one; sets cannot be parted, and go to the first.
+ * parts, GPUs and cpus one by one; sets cannot be parted, and go to the first. Half a cpu each, on a machine that has
+ * one, and no task of one cpu would ever fit: what is left over of cpus goes to the first.
  */
 export function shareResources(resources: Resources, count: number): Resource[][] {
   const shares: Resource[][] = Array.from({ length: count }, () => []);
@@ -15,10 +16,11 @@ export function shareResources(resources: Resources, count: number): Resource[][
 
 function shareResource(resource: Resource, count: number): (Resource | undefined)[] {
   if (resource.scalar !== undefined) {
-    const unit = resource.name === 'gpus' ? 1000 : 1;
+    const unit = resource.name === 'gpus' || resource.name === 'cpus' ? 1000 : 1;
     const whole = Math.floor(resource.scalar / unit);
+    const rest = resource.scalar % unit;
     return Array.from({ length: count }, (_, at) => {
-      const scalar = (Math.floor(whole / count) + (at < whole % count ? 1 : 0)) * unit;
+      const scalar = (Math.floor(whole / count) + (at < whole % count ? 1 : 0)) * unit + (at === 0 ? rest : 0);
       return scalar === 0 ? undefined : { ...resource, scalar };
     });
   }

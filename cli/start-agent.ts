@@ -9,7 +9,6 @@ import { LauncherError } from '../io/launcher.ts';
 import { systemClock } from '../io/node/clock.ts';
 import { deviceFiles } from '../io/node/device-files.ts';
 import { systemDigest } from '../io/node/digest.ts';
-import { lockFolder } from '../io/node/folder-lock.ts';
 import { attachLauncher } from '../io/node/launcher.ts';
 import { createLog, type LogLevel } from '../io/node/log.ts';
 import { connectMqttBus } from '../io/node/mqtt-bus.ts';
@@ -22,6 +21,7 @@ import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { parseResources, type Resources } from '../protocol/resources.ts';
+import { takeDataFolder } from './start-data-folder.ts';
 
 export interface StartAgentOptions {
   /** URLs of masters. */
@@ -60,13 +60,8 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
   if (name instanceof Fault) return name;
   const ca = await authorities(options.ca);
   if (ca instanceof Fault) return ca;
-  const lock = await lockFolder(data);
-  if ('heldBy' in lock)
-    return new Fault(
-      'IN_USE',
-      `the data folder ${data} is held by process ${lock.heldBy}`,
-      'Stop that process, or pass another --data.',
-    );
+  const lock = await takeDataFolder(data);
+  if (lock instanceof Fault) return lock;
   const running = await start({ options, data, given, name, ca }).catch((error: unknown) => {
     if (error instanceof BusError || error instanceof LauncherError || error instanceof StorageError)
       return faultOf(error);

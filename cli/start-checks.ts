@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
-import { access, constants, mkdir, readFile, statfs } from 'node:fs/promises';
+import { access, constants, readFile, statfs } from 'node:fs/promises';
 import { freemem, platform, totalmem } from 'node:os';
 import { dirname } from 'node:path';
+import { makeFolders } from '../io/node/make-folders.ts';
 import type { CheckResult } from './doctor.ts';
 
 const LEAST_NODE = [20, 19] as const;
@@ -56,7 +57,7 @@ function checkProgram(program: string): Promise<CheckResult> {
 
 async function checkFolder(data: string): Promise<CheckResult[]> {
   try {
-    await mkdir(data, { recursive: true, mode: 0o700 });
+    await makeFolders(data);
     await access(data, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);

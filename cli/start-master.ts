@@ -6,7 +6,6 @@ import { createBatch } from '../frameworks/batch/batch.ts';
 import type { Listener } from '../io/listener.ts';
 import { systemClock } from '../io/node/clock.ts';
 import { systemDigest } from '../io/node/digest.ts';
-import { lockFolder } from '../io/node/folder-lock.ts';
 import { isLoopback, ListenError, listen } from '../io/node/listener.ts';
 import { createLog, type LogLevel } from '../io/node/log.ts';
 import { systemRandom } from '../io/node/random.ts';
@@ -17,6 +16,7 @@ import { parseId } from '../protocol/ids.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
 import { rights } from '../protocol/topics.ts';
 import { createSchedulerDriver } from '../sdk/scheduler-driver.ts';
+import { takeDataFolder } from './start-data-folder.ts';
 
 export interface StartMasterOptions {
   readonly id: string;
@@ -59,13 +59,8 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
       'Listen on mqtts://… with --tls-cert and --tls-key, or on 127.0.0.1.',
     );
   }
-  const lock = await lockFolder(options.data);
-  if ('heldBy' in lock)
-    return new Fault(
-      'IN_USE',
-      `the data folder ${options.data} is held by process ${lock.heldBy}`,
-      'Stop that process, or pass another --data.',
-    );
+  const lock = await takeDataFolder(options.data);
+  if (lock instanceof Fault) return lock;
   const listeners = await openListeners(options);
   if (listeners instanceof Fault) {
     await lock.release();

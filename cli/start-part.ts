@@ -66,19 +66,20 @@ export class Part {
   #start(): void {
     // A process group of its own: Ctrl-C reaches us alone, and the parts are stopped in order.
     const child = spawn(process.execPath, this.#options.argv(), {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      // The channel carries nothing. Its end tells a part that we are gone, however we went: see start-terminal.ts.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,
       env: withoutContext(process.env),
     });
     this.#child = child;
     this.#tail = '';
     let line = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       const lines = (line + text).split('\n');
       line = lines.pop() ?? '';
       for (const one of lines) this.#options.onLine?.(one);
     });
-    child.stderr.on('data', (data: Buffer) => {
+    child.stderr?.on('data', (data: Buffer) => {
       this.#log.write(data);
       this.#tail = (this.#tail + data.toString('utf8')).slice(-TAIL_BYTES);
     });

@@ -28,9 +28,18 @@ export function startTerminal(version: string): Terminal {
     writeSecret,
     onSignal: (signal, listener) => {
       process.on(signal, listener);
+      // A part of `mesq up` outlives it by no more than its own stop, even where that was killed with SIGKILL.
+      if (signal === 'SIGTERM') whenOrphaned(listener);
       return () => process.off(signal, listener);
     },
   };
+}
+
+/** The channel that `mesq up` gives its parts, if this is one (start-part.ts). It holds no process open by itself. */
+function whenOrphaned(listener: () => void): void {
+  if (process.channel === undefined) return;
+  process.once('disconnect', listener);
+  process.channel.unref();
 }
 
 function userName(): string {

@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { adapterNamed } from '../firmware-adapters/catalog.ts';
 import { deviceFiles } from '../io/node/device-files.ts';
+import { makeFolders } from '../io/node/make-folders.ts';
 import { Fault } from '../protocol/faults.ts';
 import { formatResources } from '../protocol/resources.ts';
 import { shareResources } from './share-resources.ts';
@@ -41,7 +41,12 @@ const JOIN_POLL_MS = 100;
 /** Starts a cluster on this machine, each part a process of its own, and waits until its agents have joined. */
 export async function startUp(options: StartUpOptions, terminal: Terminal): Promise<RunningCluster | Fault> {
   const data = resolve(options.data);
-  await mkdir(data, { recursive: true, mode: 0o700 });
+  try {
+    await makeFolders(data);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return new Fault('DISK', `the data folder ${data} cannot be made: ${why}`, 'Pass a --data that you may write to.');
+  }
   const adapter = await adapterNamed('linux', { files: deviceFiles('/'), dataFolder: data });
   if (adapter === undefined) return new Fault('UNSUPPORTED', 'there is no adapter for this machine');
   const shares = shareResources((await adapter.probe()).resources, options.agents);

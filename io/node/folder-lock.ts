@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, unlink } from 'node:fs/promises';
+import { open, readdir, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
+import { makeFolders } from './make-folders.ts';
 import { storageError } from './storage.ts';
 
 /** One process holds a data folder: until `release`, or until it dies in whatever way. */
@@ -27,7 +28,7 @@ const NAME = /^lock\.(\d+)\.[0-9a-f]+$/;
  */
 export async function lockFolder(path: string): Promise<FolderLock | FolderInUse> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeFolders(path);
     // A socket's path may have 107 bytes only; through the open folder's number it is short whatever the folder's is.
     const folder = await open(path, 'r');
     const near = `/proc/self/fd/${folder.fd}/`;

@@ -1,12 +1,12 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
+import { open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { isInside, type RandomAccessFile, type Storage, StorageError, TEMPORARY_SUFFIX } from '../storage.ts';
+import { makeFolders } from './make-folders.ts';
 
 const FILE_MODE = 0o600;
-const FOLDER_MODE = 0o700;
 
 /**
  * The real disk, below the folder `root` (made with the first file, mode 0700). Never blocks the event loop: an SD
@@ -159,12 +159,8 @@ async function readUpTo(handle: FileHandle, position: number, length: number): P
 
 /** Makes a folder and those above it; each new name is durable once the folder that holds it is synced. */
 async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
-  if (first === undefined) return;
-  for (let made = folder; ; made = dirname(made)) {
-    await syncFolder(dirname(made));
-    if (made === first) return;
-  }
+  const made = await makeFolders(folder);
+  for (const each of made.reverse()) await syncFolder(dirname(each));
 }
 
 async function syncFolder(folder: string): Promise<void> {

@@ -60,6 +60,37 @@ test('mesq up shares the machine, starts a part again when it dies, and leaves n
   await eventually(async () => (await survivors(folder)).length === 0 || undefined);
 });
 
+test('mesq up that is killed with SIGKILL leaves only the tasks that run; a folder that cannot be is refused', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'mesq-up-'));
+  t.teardown(async () => {
+    for (const pid of await survivors(folder)) killGroup(pid);
+    await rm(folder, { recursive: true, force: true, maxRetries: 10 });
+  });
+  const { running, up } = await upIn(folder);
+  const { stdout } = await asking(up.url, 'run', '--detach', '--cpus', '0.1', '--', 'sleep', '600');
+  await eventually(async () => {
+    const [task] = JSON.parse((await asking(up.url, 'ps', stdout.trim(), '--json')).stdout) as { state: string }[];
+    return task?.state === 'TASK_RUNNING' || undefined;
+  });
+  await running.end('SIGKILL');
+  for (const pid of Object.values(up.pids)) {
+    await eventually(async () => /^(sh)?$/.test(await commandOf(pid)) || undefined);
+  }
+  const left = await survivors(folder);
+  t.true(left.length > 0, 'the task runs on');
+  for (const pid of left) t.regex(await commandOf(pid), /^(sh|sleep|bash)\b/);
+
+  for (const verb of [
+    ['up', '--port', '0', '--http', '0'],
+    ['agent', '--master', up.url],
+    ['master', '--id', 'm1'],
+  ]) {
+    const refused = await start(process.execPath, [MESQ, ...verb, '--data', '/proc/nope']).ended;
+    t.is(refused.code, 1, refused.stderr);
+    t.regex(refused.stderr, /\/proc\/nope/);
+  }
+});
+
 test('Ctrl-C leaves only the tasks that run, and mesq up takes them up again; SIGTERM does the same', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'mesq-up-'));
   t.teardown(async () => {

@@ -1,7 +1,14 @@
-import { add, allocatableTo, scalarOf, subtract } from '../../protocol/resource-arithmetic.ts';
-import type { Resources } from '../../protocol/resources.ts';
-import { addTo, byShare, Claimant, type Quantities } from './dominant-share.ts';
+import type { Quantities } from '../../protocol/quantities.ts';
+import { add, equals, shrinkToLimits, subtract } from '../../protocol/resource-arithmetic.ts';
+import { mayUse } from '../../protocol/resource-role.ts';
+import type { Resource, Resources } from '../../protocol/resources.ts';
+import { isAllocatable, MIN_ALLOCATABLE, type MinAllocatable } from './min-allocatable.ts';
+import { admits, type Facts, looksAround, type OfferConstraints } from './offer-constraints.ts';
 import { OfferFilters } from './offer-filters.ts';
+import { isCommon, type Quota, Quotas } from './quotas.ts';
+import { ShareTree } from './share-tree.ts';
+import { Totals } from './tally.ts';
+import { Turns } from './turns.ts';
 
 /** Resources of one agent for one framework under one role: to be offered. */
 export interface Allocation {
@@ -11,210 +18,500 @@ export interface Allocation {
   readonly resources: Resources;
 }
 
-interface AgentShare {
-  total: Resources;
+/** What an agent is, as far as placement goes. */
+export interface AgentFacts extends Facts {
+  readonly total: Resources;
+}
+
+/** How a framework shares. */
+export interface FrameworkTerms {
+  readonly roles: readonly string[];
+  /** Of `roles`: those it wants no offers for now. */
+  readonly suppressed?: readonly string[];
+  /** It wants `gpus`; without, they are left out of its offers. */
+  readonly gpus?: boolean;
+  /** It takes what may be reclaimed at any time. */
+  readonly revocable?: boolean;
+  /** By role, instead of the cluster's minimum. */
+  readonly minimum?: ReadonlyMap<string, MinAllocatable>;
+  readonly constraints?: ReadonlyMap<string, OfferConstraints>;
+  /** No single offer holds more of these names; what is over goes to others. */
+  readonly mostPerOffer?: Quantities;
+}
+
+export interface AllocatorOptions {
+  readonly minimum?: MinAllocatable;
+  /** Names that make no dominant share. */
+  readonly fairnessExcluded?: Iterable<string>;
+}
+
+interface AgentState {
+  facts: AgentFacts;
   allocated: Resources;
+  /** `total` without `allocated`. */
+  free: Resources;
   /** False while it is disconnected, unreachable or draining: it keeps what it has, and is not offered. */
   offerable: boolean;
+  /** What each claimant holds here. */
+  readonly holders: Map<string, Allocation>;
+  readonly turns: Turns;
 }
 
-interface RoleShare {
-  readonly claimant: Claimant;
-  readonly frameworks: Map<string, Claimant>;
-}
-
-interface FrameworkShare {
-  readonly roles: Set<string>;
+interface FrameworkState {
+  readonly terms: FrameworkTerms;
+  readonly roles: ReadonlySet<string>;
   readonly suppressed: Set<string>;
   active: boolean;
+  /** Agents on which it holds anything. */
+  readonly agents: Set<string>;
 }
 
-/** Less than this is not worth an offer: 0.01 cpus or 32 MB (Mesos: min_allocatable_resources). */
-const MIN_CPUS = 10;
-const MIN_MEM = 32_000;
+const NOTHING: Resources = [];
 
 /**
- * Decides which framework is offered what: dominant resource fairness between roles, then between the frameworks of a
- * role; the one furthest below its share gets the whole remainder of an agent (Mesos: hierarchical allocator).
+ * Decides which framework is offered what, as Mesos's hierarchical allocator does: first what guarantees lack, then
+ * dominant resource fairness over the tree of roles and between the frameworks of a role, within limits and the headroom
+ * of guarantees; the one furthest below its share gets all that it may have of an agent, and what it may not have goes
+ * to the next.
  *
- * Resources count as allocated from the allocation until `recover`. A stateful core: changed only by its verbs,
- * deterministic, no clock (time comes in) and no chance. All times are monotonic milliseconds.
+ * Resources count as allocated from the allocation until they are given back. A stateful core: changed only by its
+ * verbs, deterministic, no clock (monotonic milliseconds come in) and no chance. The verbs keep its indexes, so that an
+ * event costs the same however many agents there are: a batch looks only at agents where something has changed.
  */
 export class Allocator {
-  readonly #agents = new Map<string, AgentShare>();
-  readonly #roles = new Map<string, RoleShare>();
-  readonly #frameworks = new Map<string, FrameworkShare>();
-  readonly #totals: Quantities = new Map();
+  readonly #minimum: MinAllocatable;
+  readonly #excluded: ReadonlySet<string>;
+  readonly #agents = new Map<string, AgentState>();
+  readonly #frameworks = new Map<string, FrameworkState>();
+  readonly #totals = new Totals();
+  readonly #roles: ShareTree;
+  readonly #within = new Map<string, ShareTree>();
+  readonly #quotas = new Quotas();
   readonly #filters = new OfferFilters();
+  /** Agents that have something free, and may be offered. */
+  readonly #spare = new Set<string>();
+  /** Agents where something has changed since they were last looked at; or all of them. */
+  #changed: Set<string> | 'all' = new Set();
+  /** Agents where a quota or a constraint held something back: what happens elsewhere may let it go. */
+  readonly #heldBack = new Set<string>();
   #batches = 0;
 
-  addAgent(agent: string, total: Resources): void {
-    this.removeAgent(agent);
-    this.#agents.set(agent, { total, allocated: [], offerable: true });
-    addTo(this.#totals, total, 1);
+  constructor({ minimum = MIN_ALLOCATABLE, fairnessExcluded = [] }: AllocatorOptions = {}) {
+    this.#minimum = minimum;
+    this.#excluded = new Set(fairnessExcluded);
+    this.#roles = new ShareTree(this.#totals, this.#excluded);
   }
 
-  /** What it has changed; what is allocated there stays. Clears its filters. */
-  updateAgent(agent: string, total: Resources): void {
-    const share = this.#agents.get(agent);
-    if (share === undefined) return;
-    addTo(this.#totals, share.total, -1);
-    addTo(this.#totals, total, 1);
-    share.total = total;
+  addAgent(agent: string, facts: AgentFacts): void {
+    this.removeAgent(agent);
+    const state: AgentState = {
+      facts,
+      allocated: NOTHING,
+      free: NOTHING,
+      offerable: true,
+      holders: new Map(),
+      turns: new Turns(),
+    };
+    this.#agents.set(agent, state);
+    this.#totals.add(facts.total, 1);
+    this.#quotas.reserved(facts.total, 1);
+    this.#settle(agent, state);
+  }
+
+  /** What it has or is has changed: its filters end. What is allocated there stays. False where it is as it was. */
+  updateAgent(agent: string, facts: AgentFacts): boolean {
+    const state = this.#agents.get(agent);
+    if (state === undefined || sameFacts(state.facts, facts)) return false;
+    this.#retotal(state, facts);
     this.#filters.clearAgent(agent);
+    state.turns.clear();
+    this.#settle(agent, state);
+    return true;
   }
 
   setOfferable(agent: string, offerable: boolean): void {
-    const share = this.#agents.get(agent);
-    if (share !== undefined) share.offerable = offerable;
+    const state = this.#agents.get(agent);
+    if (state === undefined || state.offerable === offerable) return;
+    this.#unsettle(state);
+    state.offerable = offerable;
+    this.#settle(agent, state);
   }
 
-  /** Its resources leave the totals. What was allocated there must have been recovered, or is `forget`-ten with it. */
+  /** It leaves the totals, and what was allocated there is given back. */
   removeAgent(agent: string): void {
-    const share = this.#agents.get(agent);
-    if (share === undefined) return;
-    addTo(this.#totals, share.total, -1);
+    const state = this.#agents.get(agent);
+    if (state === undefined) return;
+    for (const held of [...state.holders.values()]) this.#count(state, held, -1);
+    this.#unsettle(state);
+    this.#totals.add(state.facts.total, -1);
+    this.#quotas.reserved(state.facts.total, -1);
     this.#agents.delete(agent);
     this.#filters.clearAgent(agent);
+    this.#spare.delete(agent);
+    this.#heldBack.delete(agent);
+    if (this.#changed !== 'all') this.#changed.delete(agent);
   }
 
-  setFramework(framework: string, roles: readonly string[], suppressed: readonly string[]): void {
+  /** Begins active, and stays as it is where it is known. */
+  setFramework(framework: string, terms: FrameworkTerms): void {
     const known = this.#frameworks.get(framework);
-    for (const role of known?.roles ?? []) if (!roles.includes(role)) this.#leave(framework, role);
-    this.#frameworks.set(framework, {
-      roles: new Set(roles),
-      suppressed: new Set(suppressed),
+    const state: FrameworkState = {
+      terms,
+      roles: new Set(terms.roles),
+      suppressed: new Set(terms.suppressed),
       active: known?.active ?? true,
-    });
-    for (const role of roles) this.#claimants(framework, role);
+      agents: known?.agents ?? this.#agentsHeldBy(framework),
+    };
+    this.#frameworks.set(framework, state);
+    for (const role of new Set([...(known?.roles ?? []), ...state.roles])) this.#enrol(framework, role);
+    this.#changed = 'all';
   }
 
   removeFramework(framework: string): void {
     const known = this.#frameworks.get(framework);
     if (known === undefined) return;
-    this.#filters.clear(framework, known.roles);
-    for (const role of known.roles) this.#leave(framework, role);
     this.#frameworks.delete(framework);
+    for (const role of known.roles) {
+      this.#filters.clear(claimantOf(framework, role));
+      this.#enrol(framework, role);
+    }
   }
 
   setActive(framework: string, active: boolean): void {
     const known = this.#frameworks.get(framework);
-    if (known !== undefined) known.active = active;
+    if (known === undefined || known.active === active) return;
+    known.active = active;
+    for (const role of known.roles) {
+      if (!active) this.#filters.clear(claimantOf(framework, role));
+      this.#enrol(framework, role);
+    }
+    if (active) this.#changed = 'all';
   }
 
   /** `roles` empty: all of them. */
   suppress(framework: string, roles: readonly string[]): void {
     const known = this.#frameworks.get(framework);
-    for (const role of roles.length > 0 ? roles : (known?.roles ?? [])) known?.suppressed.add(role);
+    for (const role of roles.length > 0 ? roles : (known?.roles ?? [])) {
+      known?.suppressed.add(role);
+      this.#enrol(framework, role);
+    }
   }
 
-  /** Unsuppresses and clears the filters. */
+  /** Unsuppresses and clears the filters. `roles` empty: all of them. */
   revive(framework: string, roles: readonly string[]): void {
     const known = this.#frameworks.get(framework);
-    if (known === undefined) return;
-    const which = roles.length > 0 ? roles : [...known.roles];
-    for (const role of which) known.suppressed.delete(role);
-    this.#filters.clear(framework, which);
+    for (const role of roles.length > 0 ? roles : (known?.roles ?? [])) {
+      known?.suppressed.delete(role);
+      this.#filters.clear(claimantOf(framework, role));
+      this.#enrol(framework, role);
+    }
+    this.#changed = 'all';
+  }
+
+  setWeight(path: string, weight: number): void {
+    this.#roles.setWeight(path, weight);
+    this.#changed = 'all';
+  }
+
+  /** Of a role at the top of the tree. What has been allocated stays. */
+  setQuota(role: string, quota: Quota | undefined): void {
+    this.#quotas.set(role, quota);
+    this.#changed = 'all';
   }
 
   /** Counts what is in use already: a task that a new leader finds in the registry. */
   occupy({ framework, role, agent, resources }: Allocation): void {
-    const share = this.#agents.get(agent);
-    if (share !== undefined) share.allocated = add(share.allocated, resources);
-    this.#count(framework, role, resources, 1);
+    const state = this.#agents.get(agent);
+    if (state === undefined) return;
+    this.#count(state, { framework, role, agent, resources }, 1);
+    this.#settle(agent, state);
   }
 
-  /** Gives back what an offer or a task held; with `refuseMs` above 0 the framework is not offered a subset of it for so long. */
-  recover({ framework, role, agent, resources }: Allocation, refuseMs: number, nowMs: number): void {
-    if (resources.length === 0) return;
-    const share = this.#agents.get(agent);
-    if (share !== undefined) share.allocated = subtract(share.allocated, resources);
-    this.#count(framework, role, resources, -1);
-    if (refuseMs > 0 && share !== undefined)
-      this.#filters.set(framework, role, agent, resources, nowMs + refuseMs, this.#batches);
+  /** Gives back what a task or an operation held, or what an ACCEPT left over. */
+  recover(allocation: Allocation): void {
+    const { agent, resources } = allocation;
+    const state = this.#agents.get(agent);
+    if (state === undefined || resources.length === 0) return;
+    this.#count(state, allocation, -1);
+    this.#settle(agent, state);
   }
 
-  /** True while a batch could allocate what an immediate pass did not: there are filters, and somebody wants offers. */
-  get wantsBatch(): boolean {
-    if (this.#filters.size === 0) return false;
-    for (const { active, roles, suppressed } of this.#frameworks.values())
-      if (active && suppressed.size < roles.size) return true;
-    return false;
+  /** As {@link recover}, and the framework is not offered a subset of it for `refuseMs`, at least until the next batch but one; 0: no filter. */
+  decline(allocation: Allocation, refuseMs: number, nowMs: number): void {
+    const { framework, role, agent, resources } = allocation;
+    this.recover(allocation);
+    const state = this.#agents.get(agent);
+    if (state === undefined || resources.length === 0) return;
+    const claimant = claimantOf(framework, role);
+    if (refuseMs > 0) this.#filters.set(claimant, agent, resources, nowMs + refuseMs, this.#batches);
+    else state.turns.wasted(claimant);
   }
 
-  /** Allocates on `agents` at once (an event touched only these), or on all of them (the batch). */
-  allocate(agents: Iterable<string> | undefined, nowMs: number): Allocation[] {
-    const allocations: Allocation[] = [];
-    const order = byShare(this.#totals);
-    for (const agent of agents ?? this.#agents.keys()) {
-      const share = this.#agents.get(agent);
-      if (share?.offerable !== true) continue;
-      for (;;) {
-        const free = subtract(share.total, share.allocated);
-        const allocation = allocatable(free) ? this.#next(agent, free, order, nowMs) : undefined;
-        if (allocation === undefined) break;
-        this.occupy(allocation);
-        allocations.push(allocation);
-      }
+  /** An offer of that agent was of use to the framework. */
+  used(framework: string, role: string, agent: string): void {
+    this.#agents.get(agent)?.turns.used(claimantOf(framework, role));
+  }
+
+  /** An operation turns what the framework holds into something else (reserved, or a volume): the agent's total changes with it. */
+  convert({ framework, role, agent, resources: from }: Allocation, to: Resources): void {
+    const state = this.#agents.get(agent);
+    if (state === undefined) return;
+    this.#count(state, { framework, role, agent, resources: from }, -1);
+    this.#retotal(state, { ...state.facts, total: add(subtract(state.facts.total, from), to) });
+    this.#count(state, { framework, role, agent, resources: to }, 1);
+    this.#settle(agent, state);
+  }
+
+  /** Dominant share of all at or below a role: 0 to 1, not weighted. */
+  share(role: string): number {
+    return this.#roles.share(role);
+  }
+
+  /** What all at or below a role hold, in thousandths. */
+  held(role: string): ReadonlyMap<string, number> {
+    return this.#roles.held(role);
+  }
+
+  /** What a top role has used of its quota, in thousandths. */
+  usedOfQuota(role: string): ReadonlyMap<string, number> {
+    return this.#quotas.used(role);
+  }
+
+  /** What neither tasks nor offers hold. */
+  free(agent: string): Resources {
+    return this.#agents.get(agent)?.free ?? NOTHING;
+  }
+
+  /** When a batch may have something to do: now, if anything has changed, or when a filter ends. Undefined: not before the next verb. */
+  dueMs(nowMs: number): number | undefined {
+    return this.#changed === 'all' || this.#changed.size > 0 ? nowMs : this.#filters.nextMs;
+  }
+
+  /**
+   * Allocates at once on `agents` (an event touched only these) or on `all` of them, or runs a `batch`: every agent
+   * where anything has changed, filters that have ended among it.
+   */
+  allocate(which: Iterable<string> | 'all' | 'batch', nowMs: number): Allocation[] {
+    const agents = which === 'batch' ? this.#beginBatch(nowMs) : which === 'all' ? [...this.#spare] : [...which];
+    const made = new Map<string, Allocation>();
+    if (this.#quotas.any) for (const agent of agents) this.#serve(agent, 'guaranteed', made);
+    for (const agent of agents) this.#serve(agent, 'shared', made);
+    if (which === 'all') this.#changed = new Set();
+    return [...made.values()];
+  }
+
+  #beginBatch(nowMs: number): string[] {
+    const ended = this.#filters.expire(nowMs, this.#batches);
+    this.#batches++;
+    const changed = this.#changed === 'all' ? this.#spare : new Set([...this.#changed, ...ended, ...this.#heldBack]);
+    this.#changed = new Set();
+    return [...changed];
+  }
+
+  /** Offers of an agent, one claimant after the other, until nobody takes what is left. */
+  #serve(agent: string, stage: 'guaranteed' | 'shared', made: Map<string, Allocation>): void {
+    if (!this.#spare.has(agent)) return;
+    const state = this.#agents.get(agent);
+    if (state === undefined) return;
+    if (stage === 'shared') {
+      if (this.#changed !== 'all') this.#changed.delete(agent);
+      this.#heldBack.delete(agent);
     }
-    if (agents === undefined) this.#batches++;
-    return allocations;
+    for (;;) {
+      const next = this.#next(agent, state, stage, made);
+      if (next === undefined) return;
+      this.#count(state, next, 1);
+      this.#resettle(agent, state);
+      const key = `${claimantOf(next.framework, next.role)} ${agent}`;
+      const before = made.get(key);
+      made.set(key, before === undefined ? next : { ...next, resources: add(before.resources, next.resources) });
+    }
   }
 
   #next(
     agent: string,
-    free: Resources,
-    order: (left: Claimant, right: Claimant) => number,
-    nowMs: number,
+    state: AgentState,
+    stage: 'guaranteed' | 'shared',
+    made: ReadonlyMap<string, Allocation>,
   ): Allocation | undefined {
-    for (const [role, { frameworks }] of this.#inOrder(order)) {
-      const resources = allocatableTo(free, role);
-      if (!allocatable(resources)) continue;
-      for (const { name: framework } of [...frameworks.values()].sort(order)) {
-        if (!this.#wants(framework, role)) continue;
-        if (this.#filters.hides(framework, role, agent, resources, nowMs, this.#batches)) continue;
-        return { framework, role, agent, resources };
+    let best: Allocation | undefined;
+    let bestTurn = Number.POSITIVE_INFINITY;
+    this.#roles.find((role) => {
+      if (stage === 'guaranteed' && !this.#quotas.lacks(role)) return false;
+      const frameworks = this.#within.get(role);
+      frameworks?.find((framework) => {
+        const claimant = claimantOf(framework, role);
+        const turn = state.turns.of(claimant);
+        if (turn >= bestTurn) return false;
+        const had = made.get(`${claimant} ${agent}`);
+        const resources = this.#portion(agent, state, framework, role, stage, had);
+        if (resources.length === 0 || this.#filters.hides(claimant, agent, resources)) return false;
+        best = { framework, role, agent, resources };
+        bestTurn = turn;
+        return turn === 0;
+      });
+      return bestTurn === 0;
+    });
+    return best;
+  }
+
+  /** What a claimant may have of an agent's free resources now; nothing where it is not worth an offer. */
+  #portion(
+    agent: string,
+    state: AgentState,
+    framework: string,
+    role: string,
+    stage: 'guaranteed' | 'shared',
+    had: Allocation | undefined,
+  ): Resources {
+    const terms = this.#frameworks.get(framework)?.terms;
+    if (terms === undefined) return NOTHING;
+    if (had !== undefined && terms.mostPerOffer !== undefined) return NOTHING;
+    const usable = state.free.filter((resource) => mayHave(resource, role, terms));
+    const minimum = terms.minimum?.get(role) ?? this.#minimum;
+    if (!isAllocatable(usable, minimum)) return NOTHING;
+    const constraints = terms.constraints?.get(role) ?? [];
+    if (!admits(constraints, state.facts, () => this.#holding(framework))) {
+      if (looksAround(constraints)) this.#heldBack.add(agent);
+      return NOTHING;
+    }
+    const within = this.#withinQuota(agent, role, usable, stage);
+    const portion = terms.mostPerOffer === undefined ? within : shrinkToLimits(within, terms.mostPerOffer);
+    return isAllocatable(portion, minimum) ? portion : NOTHING;
+  }
+
+  #withinQuota(agent: string, role: string, usable: Resources, stage: 'guaranteed' | 'shared'): Resources {
+    if (!this.#quotas.any) return usable;
+    const common = usable.filter(isCommon);
+    const apart = usable.filter((resource) => !isCommon(resource));
+    if (stage === 'guaranteed') {
+      const owed = this.#quotas.owed(role, common);
+      return owed.length === 0 ? NOTHING : [...apart.filter(({ revocable }) => revocable === undefined), ...owed];
+    }
+    const allowed = this.#quotas.allowed(role, common);
+    if (!equals(allowed, common)) this.#heldBack.add(agent);
+    return [...allowed, ...apart];
+  }
+
+  #holding(framework: string): Facts[] {
+    const facts: Facts[] = [];
+    for (const agent of this.#frameworks.get(framework)?.agents ?? []) {
+      const state = this.#agents.get(agent);
+      if (state !== undefined) facts.push(state.facts);
+    }
+    return facts;
+  }
+
+  #retotal(state: AgentState, facts: AgentFacts): void {
+    this.#unsettle(state);
+    this.#totals.add(state.facts.total, -1);
+    this.#quotas.reserved(state.facts.total, -1);
+    state.facts = facts;
+    this.#totals.add(facts.total, 1);
+    this.#quotas.reserved(facts.total, 1);
+  }
+
+  /** Counts an allocation for its framework, role and quota, and at its agent; the agent is to be settled after. */
+  #count(state: AgentState, allocation: Allocation, sign: 1 | -1): void {
+    const { framework, role, resources } = allocation;
+    this.#unsettle(state);
+    state.allocated = sign === 1 ? add(state.allocated, resources) : subtract(state.allocated, resources);
+    this.#quotas.allocated(role, resources, sign);
+    this.#hold(state, allocation, sign);
+    if (sign === 1) this.#enrol(framework, role, true);
+    const within = this.#within.get(role);
+    if (sign === 1) {
+      this.#roles.allocated(role, resources);
+      within?.allocated(framework, resources);
+    } else {
+      this.#roles.unallocated(role, resources);
+      within?.unallocated(framework, resources);
+      if (within?.held(framework).size === 0) this.#enrol(framework, role);
+    }
+  }
+
+  #hold(state: AgentState, allocation: Allocation, sign: 1 | -1): void {
+    const { framework, role, agent, resources } = allocation;
+    const claimant = claimantOf(framework, role);
+    const before = state.holders.get(claimant)?.resources ?? NOTHING;
+    const after = sign === 1 ? add(before, resources) : subtract(before, resources);
+    if (after.length > 0) {
+      state.holders.set(claimant, { framework, role, agent, resources: after });
+      if (before.length === 0) this.#frameworks.get(framework)?.agents.add(agent);
+      return;
+    }
+    state.holders.delete(claimant);
+    if (![...state.holders.values()].some((held) => held.framework === framework))
+      this.#frameworks.get(framework)?.agents.delete(agent);
+  }
+
+  #agentsHeldBy(framework: string): Set<string> {
+    const agents = new Set<string>();
+    for (const [agent, { holders }] of this.#agents)
+      for (const held of holders.values()) if (held.framework === framework) agents.add(agent);
+    return agents;
+  }
+
+  /** What is free of it no longer counts, until it is settled again. */
+  #unsettle(state: AgentState): void {
+    this.#quotas.free(state.free, -1);
+    state.free = NOTHING;
+  }
+
+  #resettle(agent: string, state: AgentState): void {
+    const left = state.offerable ? subtract(state.facts.total, state.allocated) : NOTHING;
+    this.#quotas.free(left, 1);
+    state.free = left;
+    if (left.length === 0) this.#spare.delete(agent);
+    else this.#spare.add(agent);
+  }
+
+  #settle(agent: string, state: AgentState): void {
+    this.#unsettle(state);
+    this.#resettle(agent, state);
+    if (this.#changed !== 'all') this.#changed.add(agent);
+  }
+
+  /** Puts a claimant into the trees, or takes it out once it neither subscribes nor `holds` anything. */
+  #enrol(framework: string, role: string, holds = false): void {
+    const known = this.#frameworks.get(framework);
+    const subscribes = known?.roles.has(role) === true;
+    let within = this.#within.get(role);
+    if (!subscribes && !holds && (within?.held(framework).size ?? 0) === 0) {
+      within?.remove(framework);
+      if (within?.size === 0) {
+        this.#within.delete(role);
+        this.#roles.remove(role);
       }
+      return;
     }
-    return undefined;
-  }
-
-  #inOrder(order: (left: Claimant, right: Claimant) => number): [string, RoleShare][] {
-    return [...this.#roles].sort(([, left], [, right]) => order(left.claimant, right.claimant));
-  }
-
-  #wants(framework: string, role: string): boolean {
-    const known = this.#frameworks.get(framework);
-    return known?.active === true && known.roles.has(role) && !known.suppressed.has(role);
-  }
-
-  #claimants(framework: string, role: string): [Claimant, Claimant] {
-    const share = this.#roles.get(role) ?? { claimant: new Claimant(role), frameworks: new Map<string, Claimant>() };
-    this.#roles.set(role, share);
-    const claimant = share.frameworks.get(framework) ?? new Claimant(framework);
-    share.frameworks.set(framework, claimant);
-    return [share.claimant, claimant];
-  }
-
-  #count(framework: string, role: string, resources: Resources, sign: 1 | -1): void {
-    for (const claimant of this.#claimants(framework, role)) {
-      addTo(claimant.allocated, resources, sign);
-      if (sign === 1) claimant.count++;
+    if (within === undefined) {
+      within = new ShareTree(this.#totals, this.#excluded);
+      this.#within.set(role, within);
+      this.#roles.add(role);
     }
-    const known = this.#frameworks.get(framework);
-    if (sign === -1 && known?.roles.has(role) !== true) this.#leave(framework, role);
-  }
-
-  /** Drops a claimant that neither subscribes nor holds anything. */
-  #leave(framework: string, role: string): void {
-    const share = this.#roles.get(role);
-    if (share === undefined) return;
-    const claimant = share.frameworks.get(framework);
-    if (claimant !== undefined && claimant.allocated.size === 0) share.frameworks.delete(framework);
-    if (share.frameworks.size === 0) this.#roles.delete(role);
+    within.add(framework);
+    within.activate(framework, subscribes && known.active && !known.suppressed.has(role));
+    this.#roles.activate(role, !within.idle);
   }
 }
 
-function allocatable(resources: Resources): boolean {
-  return (scalarOf(resources, 'cpus') ?? 0) >= MIN_CPUS || (scalarOf(resources, 'mem') ?? 0) >= MIN_MEM;
+/** No id and no role holds white space. */
+function claimantOf(framework: string, role: string): string {
+  return `${framework} ${role}`;
+}
+
+function mayHave({ name, role: owner, revocable }: Resource, role: string, terms: FrameworkTerms): boolean {
+  if (owner !== undefined && !mayUse(role, owner)) return false;
+  if (revocable !== undefined && terms.revocable !== true) return false;
+  return name !== 'gpus' || terms.gpus === true;
+}
+
+function sameFacts(left: AgentFacts, right: AgentFacts): boolean {
+  return (
+    left.name === right.name &&
+    left.hostname === right.hostname &&
+    equals(left.total, right.total) &&
+    JSON.stringify(left.attributes) === JSON.stringify(right.attributes)
+  );
 }

@@ -9,52 +9,79 @@ interface Filter {
 }
 
 /**
- * What each framework refused, by (framework, role, agent). A filter hides only offers that are a subset of what was
- * refused, so a bigger one still goes out (Mesos: hierarchical.cpp, RefusedOfferFilter).
+ * What each claimant (a framework under a role) refused of each agent. A filter hides only offers that are a subset of
+ * what was refused, so a bigger one still goes out (Mesos: hierarchical.cpp, RefusedOfferFilter).
  */
 export class OfferFilters {
-  readonly #filters = new Map<string, Map<string, Filter[]>>();
+  /** Agent → claimant → filters. */
+  readonly #filters = new Map<string, Map<string, readonly Filter[]>>();
+  /** Claimant → agents that it has filters for. */
+  readonly #agentsOf = new Map<string, Set<string>>();
+  /** No filter ends before. */
+  #earliestMs = Number.POSITIVE_INFINITY;
 
-  get size(): number {
-    return this.#filters.size;
+  /** When the first of them may end; undefined where there are none. */
+  get nextMs(): number | undefined {
+    return this.#filters.size === 0 ? undefined : this.#earliestMs;
   }
 
-  set(framework: string, role: string, agent: string, refused: Resources, expiresMs: number, batch: number): void {
-    const at = whose(framework, role);
-    const ofAgent = this.#filters.get(at) ?? new Map<string, Filter[]>();
-    this.#filters.set(at, ofAgent);
-    const others = (ofAgent.get(agent) ?? []).filter(
+  set(claimant: string, agent: string, refused: Resources, expiresMs: number, batch: number): void {
+    let ofAgent = this.#filters.get(agent);
+    if (ofAgent === undefined) this.#filters.set(agent, (ofAgent = new Map()));
+    const others = (ofAgent.get(claimant) ?? []).filter(
       (filter) => !contains(refused, filter.refused) || filter.expiresMs > expiresMs,
     );
-    ofAgent.set(agent, [...others, { refused, expiresMs, batch }]);
+    ofAgent.set(claimant, [...others, { refused, expiresMs, batch }]);
+    const agents = this.#agentsOf.get(claimant);
+    if (agents === undefined) this.#agentsOf.set(claimant, new Set([agent]));
+    else agents.add(agent);
+    this.#earliestMs = Math.min(this.#earliestMs, expiresMs);
   }
 
-  hides(framework: string, role: string, agent: string, offer: Resources, nowMs: number, batch: number): boolean {
-    const at = whose(framework, role);
-    const ofAgent = this.#filters.get(at);
-    const filters = ofAgent?.get(agent);
-    if (ofAgent === undefined || filters === undefined) return false;
-    const alive = filters.filter((filter) => filter.expiresMs > nowMs || filter.batch >= batch);
-    if (alive.length === 0) ofAgent.delete(agent);
-    else if (alive.length < filters.length) ofAgent.set(agent, alive);
-    if (ofAgent.size === 0) this.#filters.delete(at);
-    return alive.some(({ refused }) => contains(refused, offer));
+  /** True where that claimant has refused all of this. Whether filters have ended is looked at by {@link expire} alone. */
+  hides(claimant: string, agent: string, offer: Resources): boolean {
+    const filters = this.#filters.get(agent)?.get(claimant);
+    return filters?.some(({ refused }) => contains(refused, offer)) === true;
   }
 
-  clear(framework: string, roles: Iterable<string>): void {
-    for (const role of roles) this.#filters.delete(whose(framework, role));
+  /** Ends what is due at a batch; the agents that have lost a filter. Every filter is looked at, but only when one is due. */
+  expire(nowMs: number, batch: number): string[] {
+    if (nowMs < this.#earliestMs) return [];
+    this.#earliestMs = Number.POSITIVE_INFINITY;
+    const agents: string[] = [];
+    for (const [agent, ofAgent] of this.#filters) {
+      let ended = false;
+      for (const [claimant, filters] of ofAgent) {
+        const alive = filters.filter((filter) => filter.expiresMs > nowMs || filter.batch >= batch);
+        for (const { expiresMs } of alive) this.#earliestMs = Math.min(this.#earliestMs, expiresMs);
+        if (alive.length === filters.length) continue;
+        ended = true;
+        if (alive.length > 0) ofAgent.set(claimant, alive);
+        else this.#drop(claimant, agent);
+      }
+      if (ended) agents.push(agent);
+    }
+    return agents;
+  }
+
+  /** Ends all of a claimant's; the agents. */
+  clear(claimant: string): string[] {
+    const agents = [...(this.#agentsOf.get(claimant) ?? [])];
+    for (const agent of agents) this.#drop(claimant, agent);
+    return agents;
   }
 
   /** An agent that changed is worth a new look. */
   clearAgent(agent: string): void {
-    for (const [at, ofAgent] of this.#filters) {
-      ofAgent.delete(agent);
-      if (ofAgent.size === 0) this.#filters.delete(at);
-    }
+    for (const claimant of [...(this.#filters.get(agent)?.keys() ?? [])]) this.#drop(claimant, agent);
   }
-}
 
-/** No id and no role holds white space. */
-function whose(framework: string, role: string): string {
-  return `${framework} ${role}`;
+  #drop(claimant: string, agent: string): void {
+    const ofAgent = this.#filters.get(agent);
+    ofAgent?.delete(claimant);
+    if (ofAgent?.size === 0) this.#filters.delete(agent);
+    const agents = this.#agentsOf.get(claimant);
+    agents?.delete(agent);
+    if (agents?.size === 0) this.#agentsOf.delete(claimant);
+  }
 }

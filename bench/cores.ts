@@ -48,10 +48,11 @@ async function row(what: string, per: number, act: () => unknown): Promise<Measu
 /** All agents are free, all frameworks want: everything is offered, and given back. */
 function allocatorRound(whole: Resources): () => void {
   const allocator = new Allocator();
-  for (let at = 0; at < AGENTS; at++) allocator.addAgent(`a${at}`, whole);
-  for (let at = 0; at < 10; at++) allocator.setFramework(`f${at}`, [`r${at % 3}`], []);
+  for (let at = 0; at < AGENTS; at++)
+    allocator.addAgent(`a${at}`, { name: `a${at}`, hostname: `h${at}`, attributes: [], total: whole });
+  for (let at = 0; at < 10; at++) allocator.setFramework(`f${at}`, { roles: [`r${at % 3}`] });
   return () => {
-    for (const allocation of allocator.allocate(undefined, 0)) allocator.recover(allocation, 0, 0);
+    for (const allocation of allocator.allocate('all', 0)) allocator.recover(allocation);
   };
 }
 

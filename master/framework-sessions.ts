@@ -1,7 +1,7 @@
 import type { Timer } from '../io/clock.ts';
-import { cut, type Encoding, type Outgoing, write } from '../protocol/envelope.ts';
+import { cut, type Encoding, type MessageOf, type Outgoing, write } from '../protocol/envelope.ts';
 import { LIMITS } from '../protocol/limits.ts';
-import { EVENTS, type StatusEvent } from '../protocol/scheduler.ts';
+import { type CALLS, EVENTS, type StatusEvent } from '../protocol/scheduler.ts';
 import { topicOf } from '../protocol/topics.ts';
 import type { Leader } from './leader.ts';
 import type { OpenOffer } from './offers/offer-book.ts';
@@ -9,10 +9,15 @@ import type { TaskRecord } from './registry/registry.ts';
 
 type Event = Outgoing<typeof EVENTS>;
 
+/** What a framework said of itself when it subscribed or changed. */
+export type SessionTerms = Pick<
+  MessageOf<typeof CALLS> & { type: 'SUBSCRIBE' },
+  'roles' | 'suppressed' | 'capabilities' | 'wishes' | 'mostPerOffer'
+>;
+
 interface Session {
   encoding: Encoding;
-  roles: readonly string[];
-  suppressed: readonly string[];
+  terms: SessionTerms;
   /** False between SUBSCRIBE and its commit, and after it has vanished. */
   active: boolean;
   /** Updates that go out at the next flush. */
@@ -34,8 +39,14 @@ export class FrameworkSessions {
     this.#retry?.cancel();
   }
 
-  begin(framework: string, encoding: Encoding, roles: readonly string[], suppressed: readonly string[]): void {
-    this.#sessions.set(framework, { encoding, roles, suppressed, active: false, updates: [] });
+  begin(framework: string, encoding: Encoding, terms: SessionTerms): void {
+    this.#sessions.set(framework, { encoding, terms, active: false, updates: [] });
+  }
+
+  /** Its session goes on, on other terms. */
+  change(framework: string, terms: SessionTerms): void {
+    const session = this.#sessions.get(framework);
+    if (session !== undefined) session.terms = terms;
   }
 
   get(framework: string): Readonly<Session> | undefined {

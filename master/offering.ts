@@ -1,12 +1,11 @@
 import type { Timer } from '../io/clock.ts';
 import { randomWord } from '../io/random.ts';
-import type { Resources } from '../protocol/resources.ts';
 import { isTerminal } from '../protocol/task.ts';
-import { type Allocation, Allocator } from './allocator/allocator.ts';
+import { type AgentFacts, type Allocation, Allocator } from './allocator/allocator.ts';
 import type { FrameworkSessions } from './framework-sessions.ts';
 import type { Leader } from './leader.ts';
 import { OfferBook, type OpenOffer } from './offers/offer-book.ts';
-import { type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
+import { type AgentRecord, type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 
 /**
  * Turns allocations into offers, and takes them back. Passes that an event asks for run once per batch of committed
@@ -21,18 +20,21 @@ export class Offering {
   readonly #frameworks: FrameworkSessions;
   #dirty: Set<string> | 'all' | undefined;
   #batch: Timer | undefined;
+  #batchMs = 0;
   #expiry: Timer | undefined;
   #minted = 0;
   /** `taskKey` → what a launch took, from its ACCEPT until its task ends, is refused, or its agent is lost. */
   readonly #held = new Map<string, Allocation>();
+  /** Agent, and `framework/task`, → keys of `#held`. */
   readonly #heldOn = new Map<string, Set<string>>();
+  readonly #heldFor = new Map<string, Set<string>>();
 
   constructor(leader: Leader, frameworks: FrameworkSessions) {
     this.#leader = leader;
     this.#frameworks = frameworks;
     for (const agent of leader.registry.agents.values()) {
       if (agent.state !== 'active') continue;
-      this.allocator.addAgent(agent.agent, agent.resources);
+      this.allocator.addAgent(agent.agent, factsOf(agent));
       this.allocator.setOfferable(agent.agent, false);
       this.#occupy(agent.agent);
     }
@@ -44,10 +46,11 @@ export class Offering {
   }
 
   /** A new session of an agent: its offers die, its tasks are counted anew. */
-  agentJoined(agent: string, total: Resources): void {
+  agentJoined(record: AgentRecord): void {
+    const { agent } = record;
     this.rescindOf(agent);
     this.#vacate(agent);
-    this.allocator.addAgent(agent, total);
+    this.allocator.addAgent(agent, factsOf(record));
     this.#occupy(agent);
     this.touch(agent);
   }
@@ -66,10 +69,10 @@ export class Offering {
   }
 
   /** What it has changed: its offers are made anew. */
-  agentChanged(agent: string, total: Resources): void {
-    this.rescindOf(agent);
-    this.allocator.updateAgent(agent, total);
-    this.touch(agent);
+  agentChanged(record: AgentRecord): void {
+    this.rescindOf(record.agent);
+    this.allocator.updateAgent(record.agent, factsOf(record));
+    this.touch(record.agent);
   }
 
   /** Asks for a pass over one agent at the next flush. */
@@ -83,25 +86,34 @@ export class Offering {
     this.#dirty = 'all';
   }
 
-  /** Gives back, hidden from that framework for `refuseMs`; allocated again at the batch, or at the next event there. */
-  recover(allocation: Allocation, refuseMs: number): void {
-    this.allocator.recover(allocation, refuseMs, this.#now());
-    this.#armBatch();
+  /**
+   * Gives back what was offered and not taken, hidden from that framework for `refuseMs`; allocated again at the batch,
+   * or at the next event there.
+   */
+  decline(allocation: Allocation, refuseMs: number): void {
+    this.allocator.decline(allocation, refuseMs, this.#now());
+    this.armBatch();
   }
 
   /** What was offered is a launch's now; false, and nothing happens, where one of that key holds something already. */
   hold(key: string, allocation: Allocation): boolean {
     if (this.#held.has(key)) return false;
     this.#held.set(key, allocation);
-    const keys = this.#heldOn.get(allocation.agent);
-    if (keys === undefined) this.#heldOn.set(allocation.agent, new Set([key]));
-    else keys.add(key);
+    indexed(this.#heldOn, allocation.agent, key);
+    indexed(this.#heldFor, taskOf(key), key);
     return true;
   }
 
-  /** The agent that a launch of that key is on its way to, from its ACCEPT on. */
-  heldOn(key: string): string | undefined {
-    return this.#held.get(key)?.agent;
+  /**
+   * The newest attempt of a task that holds anything, from its ACCEPT on: the log may not have it yet. `attempt`: that
+   * one alone.
+   */
+  underWay(framework: string, task: string, attempt?: number): { attempt: number; agent: string } | undefined {
+    const keys = this.#heldFor.get(`${framework}/${task}`) ?? [];
+    const attempts = [...keys].map((key) => Number(key.slice(key.lastIndexOf('/') + 1)));
+    const wanted = attempt ?? Math.max(...attempts);
+    const held = this.#held.get(taskKey(framework, task, wanted));
+    return held === undefined ? undefined : { attempt: wanted, agent: held.agent };
   }
 
   /** Counts a task of the registry that no ACCEPT of this term launched: an orphan, or one of an earlier term. */
@@ -116,8 +128,9 @@ export class Offering {
     const held = this.#held.get(key);
     if (held === undefined) return;
     this.#held.delete(key);
-    this.#heldOn.get(held.agent)?.delete(key);
-    this.recover(held, 0);
+    unindexed(this.#heldOn, held.agent, key);
+    unindexed(this.#heldFor, taskOf(key), key);
+    this.allocator.recover(held);
     this.touch(held.agent);
   }
 
@@ -131,13 +144,21 @@ export class Offering {
     this.#rescind(this.book.ofFramework(framework), tell);
   }
 
+  /** Takes the offers of a framework back that were made under such a role, and tells it. */
+  rescindRoles(framework: string, left: (role: string) => boolean): void {
+    this.#rescind(
+      this.book.ofFramework(framework).filter(({ role }) => left(role)),
+      true,
+    );
+  }
+
   /** Runs the passes that were asked for and sends their offers. */
   flush(): void {
     const dirty = this.#dirty;
     if (dirty === undefined) return;
     this.#dirty = undefined;
-    this.#offer(this.allocator.allocate(dirty === 'all' ? undefined : dirty, this.#now()));
-    this.#armBatch();
+    this.#offer(this.allocator.allocate(dirty, this.#now()));
+    this.armBatch();
   }
 
   #offer(allocations: Allocation[]): void {
@@ -162,11 +183,13 @@ export class Offering {
     return `o${this.#leader.term}-${this.#minted}-${randomWord(this.#leader.world.random, 4)}`;
   }
 
-  #rescind(offers: OpenOffer[], tell: boolean, refuseMs = 0): void {
+  /** What is taken back was not refused: `refuseMs` is for those that were silent. */
+  #rescind(offers: OpenOffer[], tell: boolean, refuseMs?: number): void {
     const byFramework = new Map<string, string[]>();
     for (const offer of offers) {
       this.book.take(offer.offer);
-      this.allocator.recover(offer, refuseMs, this.#now());
+      if (refuseMs === undefined) this.allocator.recover(offer);
+      else this.allocator.decline(offer, refuseMs, this.#now());
       const ids = byFramework.get(offer.framework);
       if (ids === undefined) byFramework.set(offer.framework, [offer.offer]);
       else ids.push(offer.offer);
@@ -180,16 +203,22 @@ export class Offering {
 
   #vacate(agent: string): void {
     for (const key of [...(this.#heldOn.get(agent) ?? [])]) this.release(key);
-    this.#heldOn.delete(agent);
   }
 
-  #armBatch(): void {
-    if (this.#batch !== undefined || !this.allocator.wantsBatch) return;
+  /** A batch comes an interval after something changed, or when a filter ends; where nothing would change, none. */
+  armBatch(): void {
     const { clock, times } = this.#leader.world;
-    this.#batch = clock.after(times.allocationMs, () => {
+    const nowMs = this.#now();
+    const changeMs = this.allocator.dueMs(nowMs);
+    if (changeMs === undefined) return;
+    const dueMs = Math.max(changeMs, nowMs + times.allocationMs);
+    if (this.#batch !== undefined && this.#batchMs <= dueMs) return;
+    this.#batch?.cancel();
+    this.#batchMs = dueMs;
+    this.#batch = clock.after(Math.ceil(dueMs - nowMs), () => {
       this.#batch = undefined;
-      this.touchAll();
-      this.flush();
+      this.#offer(this.allocator.allocate('batch', this.#now()));
+      this.armBatch();
     });
   }
 
@@ -210,4 +239,25 @@ export class Offering {
   #now(): number {
     return this.#leader.world.clock.monotonic();
   }
+}
+
+function factsOf({ name, hostname, attributes, resources }: AgentRecord): AgentFacts {
+  return { name, hostname, attributes, total: resources };
+}
+
+/** `framework/task` of a task's key. */
+function taskOf(key: string): string {
+  return key.slice(0, key.lastIndexOf('/'));
+}
+
+function indexed(index: Map<string, Set<string>>, at: string, key: string): void {
+  const keys = index.get(at);
+  if (keys === undefined) index.set(at, new Set([key]));
+  else keys.add(key);
+}
+
+function unindexed(index: Map<string, Set<string>>, at: string, key: string): void {
+  const keys = index.get(at);
+  keys?.delete(key);
+  if (keys?.size === 0) index.delete(at);
 }

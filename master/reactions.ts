@@ -50,7 +50,7 @@ export class Reactions {
         this.#feed.tell('agent-refused', event.name, event.fault.message);
         return this.#desk.agents.send(event.name, { type: 'REFUSED', fault: event.fault, register: false });
       case 'AGENT_CHANGED':
-        this.#desk.offering.agentChanged(event.agent.agent, event.agent.resources);
+        this.#desk.offering.agentChanged(event.agent);
         return this.#showAgent(event.agent);
       case 'AGENT_UNREACHABLE':
         this.#desk.offering.agentLeft(event.agent.agent);
@@ -159,7 +159,7 @@ export class Reactions {
   #registered(agent: AgentRecord, counter: number, repeated: boolean): void {
     const { agents, offering } = this.#desk;
     if (!repeated) {
-      offering.agentJoined(agent.agent, agent.resources);
+      offering.agentJoined(agent);
       this.#feed.tell('agent-registered', agent.name, `agent ${agent.name} registered, epoch ${agent.epoch}`);
     }
     agents.heard(agent);

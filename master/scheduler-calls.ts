@@ -2,12 +2,16 @@ import type { Encoding } from '../protocol/envelope.ts';
 import { cut, encode, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import type { Quantities } from '../protocol/quantities.ts';
 import { add } from '../protocol/resource-arithmetic.ts';
 import type { CALLS, StatusEvent } from '../protocol/scheduler.ts';
 import type { TaskInfo } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
+import type { FrameworkTerms } from './allocator/allocator.ts';
+import type { MinAllocatable } from './allocator/min-allocatable.ts';
+import type { OfferConstraints } from './allocator/offer-constraints.ts';
 import type { ClientSessions } from './client-sessions.ts';
-import type { FrameworkSessions } from './framework-sessions.ts';
+import type { FrameworkSessions, SessionTerms } from './framework-sessions.ts';
 import type { Leader } from './leader.ts';
 import type { Offering } from './offering.ts';
 import { accept } from './offers/accept.ts';
@@ -43,13 +47,12 @@ export function handleCall(desk: SchedulerDesk, framework: string, call: Call, e
 }
 
 function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: Encoding): void {
-  const { leader, offering, frameworks, clients } = desk;
+  const { leader, offering, clients } = desk;
   switch (call.type) {
     case 'SUBSCRIBE':
       return subscribe(desk, framework, call, encoding);
     case 'UPDATE_FRAMEWORK':
-      frameworks.begin(framework, encoding, call.roles, call.suppressed);
-      return register(desk, framework, call.roles);
+      return update(desk, framework, call);
     case 'ACCEPT':
       return acceptOffers(desk, framework, call);
     case 'DECLINE':
@@ -97,26 +100,60 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
 /** Offers of an older session die. A framework whose roles stand in the registry already commits nothing. */
 function subscribe(desk: SchedulerDesk, framework: string, call: CallOf<'SUBSCRIBE'>, encoding: Encoding): void {
   desk.offering.rescindFrom(framework, false);
-  desk.frameworks.begin(framework, encoding, call.roles, call.suppressed);
+  desk.frameworks.begin(framework, encoding, call);
   register(desk, framework, call.roles);
+}
+
+/** Offers under a role that it leaves are taken back; what it changes else holds from the next offer on. */
+function update(desk: SchedulerDesk, framework: string, call: CallOf<'UPDATE_FRAMEWORK'>): void {
+  const { leader, offering, frameworks } = desk;
+  frameworks.change(framework, call);
+  offering.rescindRoles(framework, (role) => !call.roles.includes(role));
+  const known = leader.registry.frameworks.get(framework);
+  if (known !== undefined && sameRoles(known.roles, call.roles)) return share(desk, framework);
+  leader.propose({ kind: 'SUBSCRIBE_FRAMEWORK', framework, roles: call.roles, nowMs: leader.wallMs() });
+}
+
+function sameRoles(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && right.every((role) => left.includes(role));
+}
+
+/** It takes part in the sharing, on the terms of its session. */
+function share(desk: SchedulerDesk, framework: string): void {
+  const session = desk.frameworks.get(framework);
+  if (session === undefined) return;
+  desk.offering.allocator.setFramework(framework, termsOf(session.terms));
+  desk.offering.allocator.setActive(framework, true);
+  desk.offering.touchAll();
 }
 
 function register(desk: SchedulerDesk, framework: string, roles: readonly string[]): void {
   const known = desk.leader.registry.frameworks.get(framework);
-  const same =
-    known !== undefined && known.roles.length === roles.length && roles.every((role) => known.roles.includes(role));
-  if (same) confirm(desk, framework);
+  if (known !== undefined && sameRoles(known.roles, roles)) confirm(desk, framework);
   else desk.leader.propose({ kind: 'SUBSCRIBE_FRAMEWORK', framework, roles, nowMs: desk.leader.wallMs() });
 }
 
-/** Its subscription is committed (or was): it is told, and takes part in the sharing. */
+/** Its subscription is committed (or was): it is told, once a session, and takes part in the sharing. */
 export function confirm(desk: SchedulerDesk, framework: string): void {
-  const session = desk.frameworks.get(framework);
-  if (session === undefined) return;
-  desk.frameworks.subscribed(framework);
-  desk.offering.allocator.setFramework(framework, session.roles, session.suppressed);
-  desk.offering.allocator.setActive(framework, true);
-  desk.offering.touchAll();
+  if (desk.frameworks.get(framework)?.active === false) desk.frameworks.subscribed(framework);
+  share(desk, framework);
+}
+
+function termsOf({ roles, suppressed, capabilities, wishes, mostPerOffer }: SessionTerms): FrameworkTerms {
+  const minimum = new Map<string, MinAllocatable>();
+  const constraints = new Map<string, OfferConstraints>();
+  const shapes = new Map<string, Quantities>();
+  for (const wish of wishes) {
+    if (wish.minimum !== undefined) minimum.set(wish.role, wish.minimum);
+    if (wish.shape !== undefined) shapes.set(wish.role, wish.shape);
+    if (wish.constraints !== undefined) constraints.set(wish.role, wish.constraints);
+  }
+  return {
+    ...{ roles, suppressed, minimum, constraints, shapes },
+    gpus: capabilities.includes('GPU_RESOURCES'),
+    revocable: capabilities.includes('REVOCABLE_RESOURCES'),
+    ...(mostPerOffer === undefined ? {} : { mostPerOffer }),
+  };
 }
 
 function acceptOffers(desk: SchedulerDesk, framework: string, call: CallOf<'ACCEPT'>): void {
@@ -154,7 +191,8 @@ function acceptOffers(desk: SchedulerDesk, framework: string, call: CallOf<'ACCE
     if (tasks.length > 0)
       leader.propose({ kind: 'LAUNCH', framework, role, agent, epoch, tasks, nowMs: leader.wallMs() });
   }
-  offering.recover({ framework, role, agent, resources: unused }, refuseFor(call.refuseMs));
+  offering.decline({ framework, role, agent, resources: unused }, refuseFor(call.refuseMs));
+  if (launches.length > 0) offering.allocator.used(framework, role, agent);
   // Mesos waits for its next batch here; a scheduler that says "no filter" has more to launch.
   if (call.refuseMs === 0) offering.touch(agent);
 }
@@ -187,19 +225,23 @@ function decline({ offering }: SchedulerDesk, framework: string, offers: readonl
     const offer = offering.book.get(id);
     if (offer?.framework !== framework) continue;
     offering.book.take(id);
-    offering.recover(offer, refuseMs);
+    offering.decline(offer, refuseMs);
   }
 }
 
-/** A task nobody knows is answered as a reconcile is. */
+/**
+ * A task nobody knows is answered as a reconcile is. One whose launch is on its way to the log is known: the kill
+ * follows it there.
+ */
 function kill(desk: SchedulerDesk, framework: string, call: CallOf<'KILL'>): void {
-  const { leader } = desk;
-  const known = call.tasks.filter(({ task }) => attemptsOf(leader.registry, framework, task).length > 0);
-  const unknown = call.tasks.filter(({ task }) => attemptsOf(leader.registry, framework, task).length === 0);
-  if (known.length > 0) {
+  const { leader, offering } = desk;
+  const isKnown = ({ task }: { task: string }): boolean =>
+    attemptsOf(leader.registry, framework, task).length > 0 || offering.underWay(framework, task) !== undefined;
+  const known = call.tasks.filter(isKnown);
+  if (known.length > 0)
     leader.propose({ kind: 'KILL', framework, tasks: known.map(({ task, graceMs }) => ({ task, graceMs })) });
-  }
-  for (const { task } of unknown) desk.frameworks.update(framework, answer(desk, framework, { task }));
+  for (const asked of call.tasks)
+    if (!isKnown(asked)) desk.frameworks.update(framework, answer(desk, framework, { task: asked.task }));
 }
 
 function reconcile(desk: SchedulerDesk, framework: string, call: CallOf<'RECONCILE'>): void {
@@ -245,9 +287,9 @@ function answer(
       agent: ended.agent,
     };
   }
-  const underWay = desk.offering.heldOn(taskKey(framework, asked.task, asked.attempt ?? 0));
+  const underWay = desk.offering.underWay(framework, asked.task, asked.attempt);
   if (underWay !== undefined)
-    return { ...about, restart: 0, state: 'TASK_STAGING', reason: 'RECONCILIATION', agent: underWay };
+    return { ...about, ...underWay, restart: 0, state: 'TASK_STAGING', reason: 'RECONCILIATION' };
   const unknown = answerUnknown({ known: undefined, agent: agentFacts(desk, asked.agent) });
   return {
     ...about,

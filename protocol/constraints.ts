@@ -1,6 +1,7 @@
+import * as v from 'valibot';
 import { type Attributes, attributeOf, attributeText } from './attributes.ts';
 import { faultAt, faultIn } from './fault-at.ts';
-import type { Fault } from './faults.ts';
+import { Fault } from './faults.ts';
 import { LIMITS } from './limits.ts';
 import { matchesPattern, type Pattern, parsePattern } from './pattern.ts';
 import { NAME_PROBLEM, RESOURCE_NAME } from './resource-name.ts';
@@ -184,3 +185,14 @@ function isSame(a: string, b: string): boolean {
 function fewest(placed: Placed, groups: number): number {
   return placed.size < groups ? 0 : Math.min(...placed.values());
 }
+
+/** On the wire: the text of one. Output: what {@link parseConstraint} makes of it. */
+export const ConstraintSchema = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset, addIssue, NEVER }): Constraint => {
+    const constraint = parseConstraint(dataset.value);
+    if (!(constraint instanceof Fault)) return constraint;
+    addIssue({ message: constraint.message });
+    return NEVER;
+  }),
+);

@@ -1,9 +1,11 @@
 import * as v from 'valibot';
+import { ConstraintSchema } from './constraints.ts';
 import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { Offer } from './offer.ts';
 import { PrincipalSchema } from './operator.ts';
+import { QuantitiesSchema } from './quantities.ts';
 import { TaskInfo, TaskStatus } from './task.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
@@ -21,20 +23,43 @@ const Offers = v.pipe(v.array(Id), v.maxLength(LIMITS.operations));
 /** How long the refused resources stay hidden; negative or absent: 5 s (Mesos: Filters.refuse_seconds). */
 const RefuseMs = v.optional(v.pipe(v.number(), v.integer()));
 
+/**
+ * What a framework can do with (Mesos: FrameworkInfo.Capability, where it is a choice here): without GPU_RESOURCES its
+ * offers hold no `gpus`; without REVOCABLE_RESOURCES nothing that may be reclaimed at any time; with TASK_KILLING_STATE
+ * it hears TASK_KILLING.
+ */
+export const CAPABILITIES = ['GPU_RESOURCES', 'REVOCABLE_RESOURCES', 'TASK_KILLING_STATE'] as const;
+
+/** Which offers a framework wants under one of its roles. */
+const OfferWish = v.object({
+  role: RoleName,
+  /** Instead of the cluster's minimum: any one of these is worth an offer; none: anything at all. */
+  minimum: v.optional(v.pipe(v.array(QuantitiesSchema), v.maxLength(16))),
+  /** Its offers come in whole multiples of this, and hold nothing else. */
+  shape: v.optional(QuantitiesSchema),
+  /** Any of these groups must hold, all of its constraints (constraints.ts). */
+  constraints: v.optional(
+    v.pipe(
+      v.array(v.pipe(v.array(ConstraintSchema), v.minLength(1), v.maxLength(LIMITS.constraints))),
+      v.maxLength(LIMITS.constraints),
+    ),
+  ),
+});
+export type OfferWish = v.InferOutput<typeof OfferWish>;
+
+/** How a framework takes part. */
+const Terms = {
+  roles: Roles,
+  suppressed: v.optional(Roles, []),
+  capabilities: v.optional(v.pipe(v.array(v.picklist(CAPABILITIES)), v.maxLength(16)), []),
+  wishes: v.optional(v.pipe(v.array(OfferWish), v.maxLength(1_000)), []),
+  /** No single offer holds more of these names: what is over is for others. */
+  mostPerOffer: v.optional(QuantitiesSchema),
+};
 /** Begins, or takes up again, a framework: its id is the name of its credential. Offers of an older session die. */
-const Subscribe = v.object({
-  ...V.entries,
-  type: v.literal('SUBSCRIBE'),
-  roles: Roles,
-  suppressed: v.optional(Roles, []),
-});
-/** Changes the roles. */
-const UpdateFramework = v.object({
-  ...V.entries,
-  type: v.literal('UPDATE_FRAMEWORK'),
-  roles: Roles,
-  suppressed: v.optional(Roles, []),
-});
+const Subscribe = v.object({ ...V.entries, type: v.literal('SUBSCRIBE'), ...Terms });
+/** Changes how it takes part, all or nothing. */
+const UpdateFramework = v.object({ ...V.entries, type: v.literal('UPDATE_FRAMEWORK'), ...Terms });
 const Launch = v.object({
   type: v.literal('LAUNCH'),
   tasks: v.pipe(v.array(TaskInfo), v.maxLength(LIMITS.tasksPerMessage)),

@@ -9,6 +9,7 @@ export { FAULTS, Fault, type FaultCode } from '../protocol/faults.ts';
 export type { JobSpec, JobState, JobView, TaskView } from '../protocol/job.ts';
 export type { Offer } from '../protocol/offer.ts';
 export type { Principal } from '../protocol/operator.ts';
+export type { Quantities } from '../protocol/quantities.ts';
 export type { Resource, Resources } from '../protocol/resources.ts';
 export { formatResources, parseResources } from '../protocol/resources.ts';
 export type { StatusEvent } from '../protocol/scheduler.ts';

@@ -51,6 +51,11 @@ export interface ReplyPart {
   readonly last?: boolean;
 }
 
+/** How a framework takes part, beside its roles: `capabilities`, `wishes` (which offers, role by role), `mostPerOffer`. */
+export type FrameworkTerms = Partial<
+  Pick<Extract<Outgoing<typeof CALLS>, { type: 'SUBSCRIBE' }>, 'capabilities' | 'wishes' | 'mostPerOffer'>
+>;
+
 export interface SchedulerDriverOptions {
   readonly bus: Bus;
   /** Default `mesq`. */
@@ -60,6 +65,8 @@ export interface SchedulerDriverOptions {
   /** What it takes offers under. */
   readonly roles: readonly string[];
   readonly scheduler: Scheduler;
+  /** What it can do with, and which offers it wants; {@link SchedulerDriver.updateFramework} changes it. */
+  readonly terms?: FrameworkTerms;
   readonly clock: Clock;
   readonly random: Random;
   readonly log?: Log;
@@ -102,6 +109,7 @@ export class SchedulerDriver {
   #status: DriverStatus = 'DRIVER_NOT_STARTED';
   #roles: readonly string[];
   #suppressed: readonly string[] = [];
+  #terms: FrameworkTerms;
   #registeredBefore = false;
   #subscribed = false;
   #leader = { generation: 0, term: 0 };
@@ -120,6 +128,7 @@ export class SchedulerDriver {
     this.#options = options;
     this.#prefix = options.prefix ?? 'mesq';
     this.#roles = options.roles;
+    this.#terms = options.terms ?? {};
     this.#scheduler = guardScheduler(options.scheduler, (callback, error) => this.#callbackFailed(callback, error));
     this.#store = new StoreRequests(
       options.clock,
@@ -243,11 +252,16 @@ export class SchedulerDriver {
     return this.#call({ type: 'SUPPRESS', roles: [...roles] });
   }
 
-  /** Replaces the roles; `suppressed` are those that take no offers for now. */
-  updateFramework(roles: readonly string[], suppressed: readonly string[] = []): DriverStatus {
+  /** Replaces the roles, `suppressed` being those that take no offers for now, and the terms where they are given. */
+  updateFramework(
+    roles: readonly string[],
+    suppressed: readonly string[] = [],
+    terms: FrameworkTerms = this.#terms,
+  ): DriverStatus {
     this.#roles = roles;
     this.#suppressed = suppressed;
-    return this.#call({ type: 'UPDATE_FRAMEWORK', roles: [...roles], suppressed: [...suppressed] });
+    this.#terms = terms;
+    return this.#call({ type: 'UPDATE_FRAMEWORK', roles: [...roles], suppressed: [...suppressed], ...terms });
   }
 
   killTask(task: string, graceMs?: number): DriverStatus {
@@ -370,6 +384,7 @@ export class SchedulerDriver {
       type: 'SUBSCRIBE',
       roles: [...this.#roles],
       suppressed: this.#suppressed.filter((role) => this.#roles.includes(role)),
+      ...this.#terms,
     });
     const waitMs = Math.round(this.#retryMs * (0.5 + this.#options.random.next() / 2));
     this.#retryMs = Math.min(LAST_RETRY_MS, this.#retryMs * 2);

@@ -17,6 +17,7 @@ import { EndedJobs } from './ended-jobs.ts';
 import { applyStatus, type Effect, forgetDetails, isOfAgent, type Job, phaseOf } from './job.ts';
 import { JobRecord } from './job-record.ts';
 import { createLiveJob } from './live-job.ts';
+import { shapeOf } from './offer-shape.ts';
 import { OwnerRoles } from './owner-roles.ts';
 import { PendingJobs } from './pending-tasks.ts';
 import { placeTasks } from './placement.ts';
@@ -315,7 +316,7 @@ export class Batch implements Scheduler, BatchJobs {
       this.#turn = undefined;
       driver.killTasks([...this.#kills].map((task) => ({ task })));
       this.#kills.clear();
-      for (const owner of this.#awake) this.#roles.wants(driver, owner);
+      for (const owner of this.#awake) this.#roles.wants(driver, owner, shapeOf(this.#pending.of(owner)));
       this.#awake.clear();
       this.#writeDue(driver);
     });

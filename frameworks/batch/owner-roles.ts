@@ -1,4 +1,4 @@
-import type { Clock, SchedulerDriver, Timer } from '../../sdk/index.ts';
+import type { Clock, Quantities, SchedulerDriver, Timer } from '../../sdk/index.ts';
 
 /** A role without live jobs is kept this long: the owner's next job finds it standing. */
 const IDLE_MS = 60_000;
@@ -9,6 +9,8 @@ export class OwnerRoles {
   readonly #liveJobs = new Map<string, number>();
   readonly #declared = new Set<string>();
   readonly #suppressed = new Set<string>();
+  /** What each task needs, of owners all of whose tasks need the same. */
+  readonly #shapes = new Map<string, Quantities>();
   #timer: Timer | undefined;
 
   constructor(clock: Clock) {
@@ -26,13 +28,14 @@ export class OwnerRoles {
     if (left === 0) this.#timer ??= this.#clock.after(IDLE_MS, () => this.#removeIdle(driver));
   }
 
-  /** The owner has tasks to place: offers, please, whatever was declined before. */
-  wants(driver: SchedulerDriver, owner: string): void {
+  /** The owner has tasks to place, of this shape if of any: offers, please, whatever was declined before. */
+  wants(driver: SchedulerDriver, owner: string, shape: Quantities | undefined): void {
     this.#suppressed.delete(owner);
-    if (!this.#declared.has(owner)) {
-      this.#declared.add(owner);
-      driver.updateFramework([...this.#declared], [...this.#suppressed]);
-    }
+    const changed = !this.#declared.has(owner) || JSON.stringify(this.#shapes.get(owner)) !== JSON.stringify(shape);
+    this.#declared.add(owner);
+    if (shape === undefined) this.#shapes.delete(owner);
+    else this.#shapes.set(owner, shape);
+    if (changed) this.#update(driver);
     driver.reviveOffers([owner]);
   }
 
@@ -55,7 +58,13 @@ export class OwnerRoles {
     for (const owner of [...this.#declared].filter((one) => !this.#liveJobs.has(one))) {
       this.#declared.delete(owner);
       this.#suppressed.delete(owner);
+      this.#shapes.delete(owner);
     }
-    driver.updateFramework([...this.#declared], [...this.#suppressed]);
+    this.#update(driver);
+  }
+
+  #update(driver: SchedulerDriver): void {
+    const wishes = [...this.#shapes].map(([role, shape]) => ({ role, shape: [...shape] }));
+    driver.updateFramework([...this.#declared], [...this.#suppressed], { capabilities: ['GPU_RESOURCES'], wishes });
   }
 }

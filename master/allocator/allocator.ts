@@ -6,6 +6,7 @@ import { isAllocatable, MIN_ALLOCATABLE, type MinAllocatable } from './min-alloc
 import { admits, type Facts, looksAround, type OfferConstraints } from './offer-constraints.ts';
 import { OfferFilters } from './offer-filters.ts';
 import { isCommon, type Quota, Quotas } from './quotas.ts';
+import { cutToShape } from './shape.ts';
 import { ShareTree } from './share-tree.ts';
 import { Totals } from './tally.ts';
 import { Turns } from './turns.ts';
@@ -35,6 +36,8 @@ export interface FrameworkTerms {
   /** By role, instead of the cluster's minimum. */
   readonly minimum?: ReadonlyMap<string, MinAllocatable>;
   readonly constraints?: ReadonlyMap<string, OfferConstraints>;
+  /** By role: its offers come in whole multiples of this. */
+  readonly shapes?: ReadonlyMap<string, Quantities>;
   /** No single offer holds more of these names; what is over goes to others. */
   readonly mostPerOffer?: Quantities;
 }
@@ -376,7 +379,9 @@ export class Allocator {
       return NOTHING;
     }
     const within = this.#withinQuota(agent, role, usable, stage);
-    const portion = terms.mostPerOffer === undefined ? within : shrinkToLimits(within, terms.mostPerOffer);
+    const most = terms.mostPerOffer === undefined ? within : shrinkToLimits(within, terms.mostPerOffer);
+    const shape = terms.shapes?.get(role);
+    const portion = shape === undefined ? most : cutToShape(most, shape);
     return isAllocatable(portion, minimum) ? portion : NOTHING;
   }
 

@@ -10,5 +10,8 @@ export const MIN_ALLOCATABLE: MinAllocatable = [[{ name: 'cpus', amount: 10 }], 
 
 export function isAllocatable(resources: Resources, minimum: MinAllocatable): boolean {
   if (resources.length === 0) return false;
-  return minimum.length === 0 || minimum.some((all) => all.every(({ name, amount }) => (scalarOf(resources, name) ?? 0) >= amount));
+  return (
+    minimum.length === 0 ||
+    minimum.some((all) => all.every(({ name, amount }) => (scalarOf(resources, name) ?? 0) >= amount))
+  );
 }

@@ -26,8 +26,8 @@ export class OfferFilters {
   }
 
   set(claimant: string, agent: string, refused: Resources, expiresMs: number, batch: number): void {
-    let ofAgent = this.#filters.get(agent);
-    if (ofAgent === undefined) this.#filters.set(agent, (ofAgent = new Map()));
+    const ofAgent = this.#filters.get(agent) ?? new Map<string, readonly Filter[]>();
+    this.#filters.set(agent, ofAgent);
     const others = (ofAgent.get(claimant) ?? []).filter(
       (filter) => !contains(refused, filter.refused) || filter.expiresMs > expiresMs,
     );

@@ -22,7 +22,7 @@ export function isCommon({ role, revocable }: Resource): boolean {
 /**
  * Quotas, what they have been used for, and the headroom: what must stay free so that every guarantee can still be
  * met. A role has used what is reserved for it or below, allocated or not, and what it was allocated of the common
- * resources (Mesos: docs/quota.md).
+ * resources (Mesos: quota.md).
  */
 export class Quotas {
   readonly #quotas = new Map<string, Quota>();
@@ -118,8 +118,8 @@ export class Quotas {
   #use(top: string, resources: Resources, sign: 1 | -1): void {
     if (resources.length === 0) return;
     this.#require(top, -1);
-    let used = this.#used.get(top);
-    if (used === undefined) this.#used.set(top, (used = new Map()));
+    const used: Tally = this.#used.get(top) ?? new Map();
+    this.#used.set(top, used);
     addTo(used, resources, sign);
     if (used.size === 0) this.#used.delete(top);
     this.#require(top, 1);

@@ -26,8 +26,9 @@ export function applyStore(registry: Registry, command: Extract<Command, { kind:
     dropStored(registry, framework, key);
     return answer(0);
   }
-  const refused = storeRefusal(registry, framework, known?.value, value);
+  const record = { framework, key, value, version: version + 1 };
+  const refused = storeRefusal(registry, record, known?.value);
   if (refused !== undefined) return answer(current, refused);
-  putStored(registry, { framework, key, value, version: version + 1 });
+  putStored(registry, record);
   return answer(version + 1);
 }

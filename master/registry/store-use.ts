@@ -6,7 +6,7 @@ import { type Registry, type StoreRecord, storeKey } from './registry.ts';
 /** What a framework keeps in the registry. */
 export interface StoreUse {
   readonly keys: number;
-  /** Characters of its values. */
+  /** Of keys and values, in UTF-8. */
   readonly bytes: number;
 }
 
@@ -25,9 +25,15 @@ export function dropStored(registry: Registry, framework: string, key: string): 
   count(registry, known, -1);
 }
 
-function count(registry: Registry, { framework, value }: StoreRecord, sign: 1 | -1): void {
+const encoder = new TextEncoder();
+
+function bytesOf(key: string, value: string): number {
+  return key.length + encoder.encode(value).length;
+}
+
+function count(registry: Registry, { framework, key, value }: StoreRecord, sign: 1 | -1): void {
   const use = registry.storeUse.get(framework) ?? NOTHING;
-  const after = { keys: use.keys + sign, bytes: use.bytes + sign * value.length };
+  const after = { keys: use.keys + sign, bytes: use.bytes + sign * bytesOf(key, value) };
   if (after.keys === 0) registry.storeUse.delete(framework);
   else registry.storeUse.set(framework, after);
 }
@@ -35,13 +41,12 @@ function count(registry: Registry, { framework, value }: StoreRecord, sign: 1 | 
 /** Each framework has its quota, and those that are not built in have one together: no other can fill the jobs' place. */
 export function storeRefusal(
   registry: Registry,
-  framework: string,
+  { framework, key, value }: StoreRecord,
   before: string | undefined,
-  value: string,
 ): Fault | undefined {
   const own = registry.storeUse.get(framework) ?? NOTHING;
   const keys = own.keys + (before === undefined ? 1 : 0);
-  const bytes = own.bytes + value.length - (before?.length ?? 0);
+  const bytes = own.bytes + bytesOf(key, value) - (before === undefined ? 0 : bytesOf(key, before));
   // What takes no more room than it had is always taken.
   if (keys === own.keys && bytes <= own.bytes) return undefined;
   if (isBuiltIn(framework)) return over(framework, keys, bytes, LIMITS.storeKeysBuiltIn, LIMITS.storeBytesBuiltIn);
@@ -54,7 +59,8 @@ export function storeRefusal(
 }
 
 function over(who: string, keys: number, bytes: number, mostKeys: number, mostBytes: number): Fault | undefined {
-  if (keys > mostKeys) return new Fault('LIMIT', `${who} would keep ${keys} keys; the limit is ${mostKeys}`);
-  if (bytes > mostBytes) return new Fault('LIMIT', `${who} would keep ${bytes} bytes; the limit is ${mostBytes}`);
+  const hint = 'Remove keys (value null) that are no longer needed, or keep large things elsewhere.';
+  if (keys > mostKeys) return new Fault('LIMIT', `${who} would keep ${keys} keys; the limit is ${mostKeys}`, hint);
+  if (bytes > mostBytes) return new Fault('LIMIT', `${who} would keep ${bytes} bytes; the limit is ${mostBytes}`, hint);
   return undefined;
 }

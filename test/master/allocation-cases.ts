@@ -149,7 +149,10 @@ class CaseRun {
         allocator.revive(framework, roles);
         return this.#pass('all');
       case 'decline':
-        return this.#decline({ framework, role, agent, resources: resourcesOf(step.resources ?? '') }, step.refuseSeconds);
+        return this.#decline(
+          { framework, role, agent, resources: resourcesOf(step.resources ?? '') },
+          step.refuseSeconds,
+        );
       case 'declineAll': {
         for (const allocation of this.#open) this.#decline(allocation, step.refuseSeconds);
         this.#open = [];
@@ -189,7 +192,9 @@ class CaseRun {
   check(step: Exclude<Step, Does>): Verdict {
     if ('expectShares' in step) {
       const wrong = Object.entries(step.expectShares).filter(([role, share]) => this.#allocator.share(role) !== share);
-      return wrong.length === 0 ? undefined : `shares ${wrong.map(([role]) => `${role}=${this.#allocator.share(role)}`)}`;
+      return wrong.length === 0
+        ? undefined
+        : `shares ${wrong.map(([role]) => `${role}=${this.#allocator.share(role)}`)}`;
     }
     const made = this.#made.splice(0);
     const said = made
@@ -229,8 +234,11 @@ class CaseRun {
   }
 
   #decline(allocation: Allocation, refuseSeconds: number | null | undefined): Verdict {
-    const refuseMs = refuseSeconds == null || refuseSeconds === 0 ? 0 : Math.max(this.#intervalMs, refuseSeconds * 1000);
-    this.#open = this.#open.filter((one) => one !== allocation && !(isSame(one, allocation) && equals(one.resources, allocation.resources)));
+    const refuseMs =
+      refuseSeconds == null || refuseSeconds === 0 ? 0 : Math.max(this.#intervalMs, refuseSeconds * 1000);
+    this.#open = this.#open.filter(
+      (one) => one !== allocation && !(isSame(one, allocation) && equals(one.resources, allocation.resources)),
+    );
     this.#allocator.decline(allocation, refuseMs, this.#nowMs);
     return undefined;
   }
@@ -267,10 +275,13 @@ function parsed(text: string): Quantities {
 
 /** With zeros, which limits need. */
 function quantitiesOf(text: string): [string, number][] {
-  return text.split(';').filter(Boolean).map((part): [string, number] => {
-    const [name = '', amount = ''] = part.split(':');
-    return [name.trim(), Math.round(Number(amount) * 1000)];
-  });
+  return text
+    .split(';')
+    .filter(Boolean)
+    .map((part): [string, number] => {
+      const [name = '', amount = ''] = part.split(':');
+      return [name.trim(), Math.round(Number(amount) * 1000)];
+    });
 }
 
 function attributesOf(text: string): Attributes {
@@ -281,7 +292,11 @@ function attributesOf(text: string): Attributes {
 
 export interface SorterCase {
   readonly id: string;
-  readonly steps?: readonly { readonly op: string; readonly args?: readonly (string | number)[]; readonly expect?: readonly string[] }[];
+  readonly steps?: readonly {
+    readonly op: string;
+    readonly args?: readonly (string | number)[];
+    readonly expect?: readonly string[];
+  }[];
 }
 
 /** Runs one case of sorting. */
@@ -304,7 +319,8 @@ export function runSorterCase({ id, steps = [] }: SorterCase): Verdict {
     else if (op === 'activate') tree.activate(client, true);
     else if (op === 'deactivate') tree.activate(client, false);
     else if (op !== 'sort') return `${id}, step ${at}: no such operation: ${op}`;
-    if (expect !== undefined && expect.join() !== tree.sorted().join()) return `${id}, step ${at}: ${tree.sorted().join()}`;
+    if (expect !== undefined && expect.join() !== tree.sorted().join())
+      return `${id}, step ${at}: ${tree.sorted().join()}`;
   }
   return undefined;
 }

@@ -216,20 +216,20 @@ test('the store compares before it sets, and a repeated request succeeds again',
 
 test('a framework fills its own part of the store, and not that of the jobs', (t) => {
   const one = replica();
-  const value = 'x'.repeat(LIMITS.storeValueBytes);
+  const value = 'x'.repeat(LIMITS.storeValueBytes - 4);
   const store = (framework: string, key: string, text: string | null = value, version = 0): RegistryEvent | undefined =>
     one.apply({ kind: 'STORE', framework, key, value: text, version, request: 'r' })[0];
   const fits = LIMITS.storeBytesPerFramework / LIMITS.storeValueBytes;
   const greedy = Array.from({ length: LIMITS.storeBytes / LIMITS.storeBytesPerFramework + 1 }, (_, at) => `f${at}`);
   for (const framework of greedy.slice(0, -1)) {
-    for (let key = 0; key < fits; key++) t.like(store(framework, `k${key}`), { fault: undefined });
+    for (let key = 0; key < fits; key++) t.like(store(framework, `k${100 + key}`), { fault: undefined });
     t.like(store(framework, 'more'), { fault: { code: 'LIMIT' } });
   }
-  t.like(store(greedy.at(-1) ?? '', 'k0'), { fault: { code: 'LIMIT' } }, 'all of them together have a limit too');
+  t.like(store(greedy.at(-1) ?? '', 'k100'), { fault: { code: 'LIMIT' } }, 'all of them together have a limit too');
   t.like(store('batch', 'job/j1/spec'), { fault: undefined });
-  t.like(store('f0', 'k0', 'shorter', 1), { fault: undefined });
-  t.like(store('f0', 'k1', null, 1), { fault: undefined });
-  t.like(store(greedy.at(-1) ?? '', 'k0'), { fault: undefined }, 'what was given back is there for others');
+  t.like(store('f0', 'k100', 'shorter', 1), { fault: undefined });
+  t.like(store('f0', 'k101', null, 1), { fault: undefined });
+  t.like(store(greedy.at(-1) ?? '', 'k100'), { fault: undefined }, 'what was given back is there for others');
   t.deepEqual(registryOf([...snapshotSlices(one.registry)]).storeUse, one.registry.storeUse);
   one.apply({ kind: 'SUBSCRIBE_FRAMEWORK', framework: 'f0', roles: ['*'], nowMs: 1 });
   one.apply({ kind: 'REMOVE_FRAMEWORK', framework: 'f0', nowMs: 2 });

@@ -98,6 +98,8 @@ export class Allocator {
   /** Agents where a quota or a constraint held something back: what happens elsewhere may let it go. */
   readonly #heldBack = new Set<string>();
   #batches = 0;
+  /** How many frameworks have a minimum of their own. */
+  #ownMinima = 0;
 
   constructor({ minimum = MIN_ALLOCATABLE, fairnessExcluded = [] }: AllocatorOptions = {}) {
     this.#minimum = minimum;
@@ -166,6 +168,7 @@ export class Allocator {
       agents: known?.agents ?? this.#agentsHeldBy(framework),
     };
     this.#frameworks.set(framework, state);
+    this.#ownMinima += hasOwnMinimum(terms) - hasOwnMinimum(known?.terms);
     for (const role of new Set([...(known?.roles ?? []), ...state.roles])) this.#enrol(framework, role);
     this.#changed = 'all';
   }
@@ -174,6 +177,7 @@ export class Allocator {
     const known = this.#frameworks.get(framework);
     if (known === undefined) return;
     this.#frameworks.delete(framework);
+    this.#ownMinima -= hasOwnMinimum(known.terms);
     for (const role of known.roles) {
       this.#filters.clear(claimantOf(framework, role));
       this.#enrol(framework, role);
@@ -297,7 +301,7 @@ export class Allocator {
   allocate(which: Iterable<string> | 'all' | 'batch', nowMs: number): Allocation[] {
     const agents = which === 'batch' ? this.#beginBatch(nowMs) : which === 'all' ? [...this.#spare] : [...which];
     const made = new Map<string, Allocation>();
-    if (this.#quotas.any) for (const agent of agents) this.#serve(agent, 'guaranteed', made);
+    if (this.#quotas.anyLacks) for (const agent of agents) this.#serve(agent, 'guaranteed', made);
     for (const agent of agents) this.#serve(agent, 'shared', made);
     if (which === 'all') this.#changed = new Set();
     return [...made.values()];
@@ -320,7 +324,9 @@ export class Allocator {
       if (this.#changed !== 'all') this.#changed.delete(agent);
       this.#heldBack.delete(agent);
     }
-    for (;;) {
+    // What is worth an offer to nobody is not shown to everybody: a remainder of ports, most of the time nothing.
+    while (isAllocatable(state.free, this.#ownMinima > 0 ? [] : this.#minimum)) {
+      if (stage === 'guaranteed' && !this.#quotas.anyLacks) return;
       const next = this.#next(agent, state, stage, made);
       if (next === undefined) return;
       this.#count(state, next, 1);
@@ -339,8 +345,13 @@ export class Allocator {
   ): Allocation | undefined {
     let best: Allocation | undefined;
     let bestTurn = Number.POSITIVE_INFINITY;
+    const commonOnly = this.#ownMinima === 0 && state.free.every(isCommon);
     this.#roles.find((role) => {
       if (stage === 'guaranteed' && !this.#quotas.lacks(role)) return false;
+      if (commonOnly && this.#quotas.spent(role)) {
+        this.#heldBack.add(agent);
+        return false;
+      }
       const frameworks = this.#within.get(role);
       frameworks?.find((framework) => {
         const claimant = claimantOf(framework, role);
@@ -504,6 +515,10 @@ export class Allocator {
 /** No id and no role holds white space. */
 function claimantOf(framework: string, role: string): string {
   return `${framework} ${role}`;
+}
+
+function hasOwnMinimum(terms: FrameworkTerms | undefined): number {
+  return (terms?.minimum?.size ?? 0) > 0 ? 1 : 0;
 }
 
 function mayHave({ name, role: owner, revocable }: Resource, role: string, terms: FrameworkTerms): boolean {

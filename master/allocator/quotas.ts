@@ -31,6 +31,10 @@ export class Quotas {
   readonly #required: Tally = new Map();
   /** Common resources that are free, of all agents that may be offered. */
   readonly #free: Tally = new Map();
+  /** Top roles whose guarantees are not met. */
+  readonly #lacking = new Set<string>();
+  /** Top roles that have used up both their cpus and their memory. */
+  readonly #spent = new Set<string>();
 
   /** True while any role has a guarantee or a limit: without, everything goes whole. */
   get any(): boolean {
@@ -71,9 +75,19 @@ export class Quotas {
     addTo(this.#free, resources.filter(isCommon), sign);
   }
 
+  /** True while any guarantee is not met. */
+  get anyLacks(): boolean {
+    return this.#lacking.size > 0;
+  }
+
   /** True where a guarantee that this role shares in is not met. */
   lacks(role: string): boolean {
-    return this.#missing(topOf(role)).size > 0;
+    return this.#lacking.has(topOf(role));
+  }
+
+  /** True where nothing common that it may still have is worth an offer: neither cpus nor memory. */
+  spent(role: string): boolean {
+    return this.#spent.has(topOf(role));
   }
 
   /**
@@ -135,7 +149,23 @@ export class Quotas {
     return missing;
   }
 
+  /** Takes a role's missing amounts out of the sum, or puts them in: around every change. */
   #require(top: string, sign: 1 | -1): void {
-    for (const [name, amount] of this.#missing(top)) change(this.#required, name, sign * amount);
+    const quota = this.#quotas.get(top);
+    if (quota === undefined) {
+      this.#lacking.delete(top);
+      this.#spent.delete(top);
+      return;
+    }
+    const used = this.used(top);
+    const isSpent = ['cpus', 'mem'].every(
+      (name) => (used.get(name) ?? 0) >= (quota.limits.get(name) ?? Number.POSITIVE_INFINITY),
+    );
+    if (isSpent) this.#spent.add(top);
+    else this.#spent.delete(top);
+    const missing = this.#missing(top);
+    if (missing.size > 0) this.#lacking.add(top);
+    else this.#lacking.delete(top);
+    for (const [name, amount] of missing) change(this.#required, name, sign * amount);
   }
 }

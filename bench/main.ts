@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureAllocation } from './allocation.ts';
 import { measureCores } from './cores.ts';
+import { measureFairness } from './fairness.ts';
 import { measureIdle } from './idle.ts';
 import { measureJobRate } from './job-rate.ts';
 import { type Measured, machine, printTable } from './report.ts';
@@ -25,6 +26,7 @@ interface Part {
 const PARTS: Readonly<Record<string, Part>> = {
   cores: { title: 'The pure cores', measure: () => measureCores() },
   allocation: { title: 'The allocator, in the shapes published for Mesos', measure: () => measureAllocation() },
+  fairness: { title: 'Shares after a minute', measure: () => measureFairness() },
   jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder }) => measureJobRate(folder) },
   latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
   idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes) },

@@ -93,6 +93,11 @@ export class SimulatedBroker {
   private readonly network: SimulatedNetwork;
   private readonly retained = new Map<string, Uint8Array>();
   private readonly sessions = new Map<string, Link>();
+  /** Who has ever subscribed to a topic, or with a wildcard; some are gone since. */
+  private readonly exact = new Map<string, Set<Link>>();
+  private readonly wild = new Set<Link>();
+  private readonly places = new WeakMap<Link, number>();
+  private accepted = 0;
 
   constructor(url: string, network: SimulatedNetwork) {
     this.url = url;
@@ -125,11 +130,14 @@ export class SimulatedBroker {
       this.lost(before);
     }
     this.sessions.set(link.client.clientId, link);
+    this.places.set(link, this.accepted++);
   }
 
   subscribe(link: Link, filters: ReadonlyMap<string, QoS>): void {
     for (const [filter, qos] of filters) {
       link.subscriptions.set(filter, qos);
+      if (/[+#]/.test(filter)) this.wild.add(link);
+      else this.exact.set(filter, (this.exact.get(filter) ?? new Set()).add(link));
       for (const [topic, payload] of this.retained) {
         if (matchesFilter(filter, topic)) this.deliver(link, { topic, payload, retained: true }, qos);
       }
@@ -140,13 +148,20 @@ export class SimulatedBroker {
     this.network.onPublish(topic, payload, retain);
     if (retain && payload.length === 0) this.retained.delete(topic);
     else if (retain) this.retained.set(topic, payload);
-    for (const link of this.sessions.values()) {
+    for (const link of this.subscribers(topic)) {
       const granted = [...link.subscriptions]
         .filter(([filter]) => matchesFilter(filter, topic))
         .map(([, each]) => each);
       if (granted.length === 0) continue;
       this.deliver(link, { topic, payload, retained: false }, granted.includes(1) ? qos : 0);
     }
+  }
+
+  /** Those who may have subscribed to the topic, in the order they connected. */
+  private subscribers(topic: string): Link[] {
+    const found = new Set([...(this.exact.get(topic) ?? []), ...this.wild]);
+    const live = [...found].filter((link) => this.sessions.get(link.client.clientId) === link);
+    return live.sort((one, other) => (this.places.get(one) ?? 0) - (this.places.get(other) ?? 0));
   }
 
   /** DISCONNECT: the will is forgotten ([MQTT-3.14.4-3]). */

@@ -16,6 +16,7 @@ const COLOUR_OF: Readonly<Record<string, Colour>> = {
   unreachable: 'yellow',
   disconnected: 'yellow',
   draining: 'yellow',
+  drained: 'yellow',
   pending: 'yellow',
   TASK_STAGING: 'yellow',
   TASK_STARTING: 'yellow',

@@ -193,7 +193,7 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
   agents.heard(agent);
   agents.command(agent, { type: 'RESUMED', agent: agent.agent });
   if (
-    !equals(agent.resources, message.resources) ||
+    !equals(agent.reported ?? agent.resources, message.resources) ||
     formatAttributes(agent.attributes) !== formatAttributes(message.attributes)
   ) {
     leader.propose({

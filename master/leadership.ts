@@ -8,6 +8,7 @@ import { type AgentDesk, handleAgentMessage, handlePresence } from './agent-mess
 import { AgentSessions } from './agent-sessions.ts';
 import { ClientSessions } from './client-sessions.ts';
 import { Dispatch } from './dispatch.ts';
+import { Drains } from './drains.ts';
 import { EventFeed } from './event-feed.ts';
 import { FrameworkSessions } from './framework-sessions.ts';
 import type { Leader, ShownThing, World } from './leader.ts';
@@ -31,6 +32,7 @@ export class Leadership {
   readonly #offering: Offering;
   readonly #state: StateTree;
   readonly #lost: LostTasks;
+  readonly #drains: Drains;
   readonly #agentDesk: AgentDesk;
   readonly #schedulerDesk: SchedulerDesk;
   readonly #operatorDesk: OperatorDesk;
@@ -59,6 +61,7 @@ export class Leadership {
     this.#dispatch = new Dispatch(leader, this.#agents);
     this.#streams = new OutputStreams(leader, this.#agents, clients);
     this.#lost = new LostTasks(leader);
+    this.#drains = new Drains(leader);
     const sources = { leader, agents: this.#agents, frameworks: this.#frameworks, book: this.#offering.book };
     this.#agentDesk = {
       leader,
@@ -88,6 +91,7 @@ export class Leadership {
       this.#dispatch,
       this.#state,
       this.#lost,
+      this.#drains,
       feed,
     );
     this.#state.start();
@@ -97,7 +101,15 @@ export class Leadership {
 
   stop(): void {
     this.#world.counters.onCount(undefined);
-    for (const part of [this.#agents, this.#frameworks, this.#dispatch, this.#offering, this.#state, this.#lost])
+    for (const part of [
+      this.#agents,
+      this.#frameworks,
+      this.#dispatch,
+      this.#offering,
+      this.#state,
+      this.#lost,
+      this.#drains,
+    ])
       part.stop();
   }
 

@@ -1,11 +1,12 @@
 import type { Timer } from '../io/clock.ts';
 import { randomWord } from '../io/random.ts';
+import type { Quantities } from '../protocol/quantities.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { type AgentFacts, type Allocation, Allocator } from './allocator/allocator.ts';
 import type { FrameworkSessions } from './framework-sessions.ts';
 import type { Leader } from './leader.ts';
 import { OfferBook, type OpenOffer } from './offers/offer-book.ts';
-import { type AgentRecord, type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
+import { type AgentRecord, type RoleRecord, type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 
 /**
  * Turns allocations into offers, and takes them back. Passes that an event asks for run once per batch of committed
@@ -32,6 +33,7 @@ export class Offering {
   constructor(leader: Leader, frameworks: FrameworkSessions) {
     this.#leader = leader;
     this.#frameworks = frameworks;
+    for (const role of leader.registry.roles.values()) this.#know(role);
     for (const agent of leader.registry.agents.values()) {
       if (agent.state !== 'active') continue;
       this.allocator.addAgent(agent.agent, factsOf(agent));
@@ -60,6 +62,24 @@ export class Offering {
     this.rescindOf(agent);
     this.#vacate(agent);
     this.allocator.removeAgent(agent);
+  }
+
+  /** A weight or a quota has changed: all offers are made anew, at the batch (Mesos: quota_handler.cpp). */
+  roleChanged(role: RoleRecord): void {
+    for (const { framework } of this.book.all()) this.rescindFrom(framework, true);
+    this.#know(role);
+    this.armBatch();
+  }
+
+  #know({ role, weight, quota }: RoleRecord): void {
+    this.allocator.setWeight(role, weight);
+    if (role.includes('/')) return;
+    const amounts = (quantities: Quantities): Map<string, number> =>
+      new Map(quantities.map(({ name, amount }) => [name, amount]));
+    this.allocator.setQuota(
+      role,
+      quota === undefined ? undefined : { guarantees: amounts(quota.guarantees), limits: amounts(quota.limits) },
+    );
   }
 
   offerable(agent: string, offerable: boolean): void {

@@ -6,13 +6,16 @@ import { Fault } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
 import { OPERATIONS, type OperationName, type Principal, type REQUESTS } from '../protocol/operator.ts';
 import { subtract } from '../protocol/resource-arithmetic.ts';
+import { isBuiltIn } from '../protocol/scheduler.ts';
 import { explain } from './allocator/explain.ts';
 import { type ClientSessions, mayAsk } from './client-sessions.ts';
 import type { EventFeed } from './event-feed.ts';
 import type { Offering } from './offering.ts';
 import type { OutputStreams } from './output-streams.ts';
 import { attemptsOf, freeOf } from './registry/apply-tasks.ts';
+import type { Command } from './registry/commands.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
+import { roleViews } from './role-views.ts';
 import { agentView, finishedView, frameworkView, masterView, offerViews, taskView, type ViewSources } from './views.ts';
 
 type Request = MessageOf<typeof REQUESTS>;
@@ -95,6 +98,34 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     if (request !== undefined) desk.leader.propose({ kind: 'AGENT_GONE', agent, request, nowMs: desk.leader.wallMs() });
     return undefined;
   },
+  roles: (desk) => cut(roleViews(desk)).map((roles) => ({ roles })),
+  'weight-set': (desk, { role, weight }, asker) =>
+    commit(desk, asker, (request) => ({ kind: 'SET_WEIGHT', role, weight, request })),
+  'quota-set': (desk, { role, guarantees, limits, force }, asker) =>
+    commit(desk, asker, (request) => ({ kind: 'SET_QUOTA', role, quota: { guarantees, limits }, force, request })),
+  'quota-remove': (desk, { role }, asker) =>
+    commit(desk, asker, (request) => ({ kind: 'SET_QUOTA', role, quota: null, force: true, request })),
+  reserve: (desk, { agent, resources }, asker) =>
+    commit(desk, asker, (request) => ({ kind: 'RESERVE', agent, resources, request })),
+  unreserve: (desk, { agent, resources }, asker) =>
+    commit(desk, asker, (request) => ({ kind: 'UNRESERVE', agent, resources, request })),
+  drain: (desk, { agent, deadlineMs }, asker) =>
+    commit(desk, asker, (request) => ({
+      kind: 'DRAIN_AGENT',
+      agent,
+      deadlineMs: desk.leader.wallMs() + deadlineMs,
+      request,
+    })),
+  resume: (desk, { agent }, asker) => commit(desk, asker, (request) => ({ kind: 'RESUME_AGENT', agent, request })),
+  teardown: (desk, { framework }, asker) =>
+    isBuiltIn(framework)
+      ? new Fault('NOT_ALLOWED', `the framework ${framework} is built in`, 'mesq cancel stops its jobs.')
+      : commit(desk, asker, (request) => ({
+          kind: 'REMOVE_FRAMEWORK',
+          framework,
+          nowMs: desk.leader.wallMs(),
+          request,
+        })),
   'token-create': (desk, { role, name }, asker) => {
     const { random, digest } = desk.leader.world;
     const secret = randomWord(random, 32);
@@ -127,6 +158,13 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     return undefined;
   },
 };
+
+/** Proposes what a request asks for, once; the answer comes when it is committed. */
+function commit(desk: OperatorDesk, asker: Asker, command: (request: string) => Command): undefined {
+  const request = wait(desk, asker);
+  if (request !== undefined) desk.leader.propose(command(request));
+  return undefined;
+}
 
 /**
  * Request ids are the client's own: two clients may mint the same one. Undefined where this one is on its way to the
@@ -206,9 +244,23 @@ function answer<Name extends OperationName>(
   return parsed instanceof Fault ? parsed : HANDLERS[name](desk, parsed as Body<Name>, asker);
 }
 
+/** Under what name the outcome of a request is told again. */
+const ABOUT: Partial<Record<OperationName, 'agent' | 'role' | 'framework'>> = {
+  gone: 'agent',
+  drain: 'agent',
+  resume: 'agent',
+  reserve: 'agent',
+  unreserve: 'agent',
+  'weight-set': 'role',
+  'quota-set': 'role',
+  'quota-remove': 'role',
+  teardown: 'framework',
+};
+
 /** A request that was committed before is answered with its outcome; a secret is shown only once. */
 function repeated(name: OperationName, outcome: RequestOutcome): object[] | Fault {
-  if (name === 'gone') return [{ agent: outcome.detail }];
+  const about = ABOUT[name];
+  if (about !== undefined) return [{ [about]: outcome.detail }];
   if (name === 'token-revoke') return [{ revoked: Number(outcome.detail) }];
   return new Fault(
     'EXISTS',

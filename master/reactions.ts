@@ -3,6 +3,7 @@ import { Fault } from '../protocol/faults.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { goneFault } from './agent-sessions.ts';
 import type { Dispatch } from './dispatch.ts';
+import type { Drains } from './drains.ts';
 import type { EventFeed } from './event-feed.ts';
 import type { LostTasks } from './lost-tasks.ts';
 import type { OperatorDesk } from './operator-requests.ts';
@@ -20,6 +21,7 @@ export class Reactions {
   readonly #dispatch: Dispatch;
   readonly #state: StateTree;
   readonly #lost: LostTasks;
+  readonly #drains: Drains;
   readonly #feed: EventFeed;
 
   constructor(
@@ -28,6 +30,7 @@ export class Reactions {
     dispatch: Dispatch,
     state: StateTree,
     lost: LostTasks,
+    drains: Drains,
     feed: EventFeed,
   ) {
     this.#desk = desk;
@@ -35,6 +38,7 @@ export class Reactions {
     this.#dispatch = dispatch;
     this.#state = state;
     this.#lost = lost;
+    this.#drains = drains;
     this.#feed = feed;
     desk.offering.onOffer = (offer) => this.#showOffer(offer);
   }
@@ -52,6 +56,22 @@ export class Reactions {
       case 'AGENT_CHANGED':
         this.#desk.offering.agentChanged(event.agent);
         return this.#showAgent(event.agent);
+      case 'AGENT_DRAINING':
+        this.#desk.offering.offerable(event.agent.agent, false);
+        this.#drains.watch(event.agent);
+        this.#feed.tell('agent-draining', event.agent.name, `agent ${event.agent.name} is being drained`);
+        return this.#showAgent(event.agent);
+      case 'AGENT_RESUMED':
+        this.#drains.forget(event.agent.agent);
+        this.#desk.offering.offerable(event.agent.agent, this.#desk.agents.connected(event.agent.agent));
+        this.#feed.tell('agent-resumed', event.agent.name, `agent ${event.agent.name} takes tasks again`);
+        return this.#showAgent(event.agent);
+      case 'OPERATION_DONE':
+        return this.#answer(event.request, () => ({ agent: event.agent.agent }));
+      case 'ROLE_CHANGED':
+        this.#desk.offering.roleChanged(event.role);
+        this.#feed.tell('role-changed', event.role.role, `role ${event.role.role} has another weight or quota`);
+        return this.#answer(event.request, () => ({ role: event.role.role }));
       case 'AGENT_UNREACHABLE':
         this.#desk.offering.agentLeft(event.agent.agent);
         // One that hears this never noticed that it was thought lost, and would wait for ever.
@@ -77,6 +97,7 @@ export class Reactions {
         this.#desk.offering.rescindFrom(event.framework, true);
         this.#desk.offering.allocator.removeFramework(event.framework);
         this.#desk.frameworks.end(event.framework);
+        if (event.request !== undefined) this.#answer(event.request, () => ({ framework: event.framework }));
         return this.showFramework(event.framework);
       case 'TASK_PLACED':
         this.#dispatch.launch(event.task);
@@ -134,7 +155,7 @@ export class Reactions {
 
   /** An agent of the registry is in contact (again). */
   connected(agent: AgentRecord): void {
-    this.#desk.offering.offerable(agent.agent, true);
+    this.#desk.offering.offerable(agent.agent, agent.drain === undefined);
     this.#feed.tell('agent-connected', agent.name, `agent ${agent.name} is in contact`);
     this.#showAgent(agent);
     this.#desk.offering.flush();

@@ -21,7 +21,10 @@ export interface ViewSources {
 
 export function agentView({ leader, agents, book }: ViewSources, agent: AgentRecord): AgentView {
   const live = tasksOfAgent(leader.registry, agent.agent).filter(({ state }) => !isTerminal(state));
-  const state = agent.state === 'active' && !agents.connected(agent.agent) ? 'disconnected' : agent.state;
+  const reachable = agent.state === 'active' && !agents.connected(agent.agent) ? 'disconnected' : agent.state;
+  // What somebody asked for is told before what is merely so.
+  const state =
+    agent.drain !== undefined && reachable === 'active' ? (live.length > 0 ? 'draining' : 'drained') : reachable;
   return {
     id: agent.agent,
     name: agent.name,

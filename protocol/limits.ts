@@ -28,6 +28,8 @@ export const LIMITS = {
   tasks: 100_000,
   agents: 20_000,
   frameworks: 1_000,
+  /** Roles with a weight or a quota of their own. */
+  roles: 5_000,
   /** Tasks in one job array. */
   jobCount: 10_000,
   /** Live jobs of one batch framework. */

@@ -2,6 +2,9 @@ import * as v from 'valibot';
 import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { TaskView } from './job.ts';
+import { LIMITS } from './limits.ts';
+import { LimitsSchema, QuantitiesSchema } from './quantities.ts';
+import { roleProblem } from './resource-role.ts';
 import { ResourcesSchema } from './resources.ts';
 
 /** What a credential allows (docs/security.md). A user speaks for their own jobs, a viewer only reads. */
@@ -84,6 +87,41 @@ export const FrameworkView = v.object({
 });
 export type FrameworkView = v.InferOutput<typeof FrameworkView>;
 
+const RoleSchema = v.pipe(
+  v.string(),
+  v.rawCheck(({ dataset, addIssue }) => {
+    const wrong = dataset.typed ? roleProblem(dataset.value) : undefined;
+    if (wrong !== undefined) addIssue({ message: wrong.problem });
+  }),
+);
+
+const ReservedSchema = v.object({
+  agent: Id,
+  resources: v.pipe(
+    ResourcesSchema,
+    v.check((resources) => resources.length > 0, 'there is nothing to reserve'),
+    v.check(
+      (resources) => resources.every(({ role, revocable }) => role !== undefined && revocable === undefined),
+      'every part needs a role: cpus(role):2',
+    ),
+  ),
+});
+
+/** A role that somebody subscribes to, holds something under, or that has a weight, a quota or a reservation. */
+export const RoleView = v.object({
+  role: v.string(),
+  weight: v.number(),
+  /** Dominant share, 0 to 1, not weighted. */
+  share: v.number(),
+  frameworks: v.array(Id),
+  /** Mesos's syntax; of the role and all below it. */
+  allocated: v.string(),
+  reserved: v.string(),
+  /** Null where it has none; `used` counts for the whole subtree. */
+  quota: v.nullable(v.object({ guarantees: v.string(), limits: v.string(), used: v.string() })),
+});
+export type RoleView = v.InferOutput<typeof RoleView>;
+
 export const OfferView = v.object({
   id: Id,
   framework: Id,
@@ -143,6 +181,40 @@ export const OPERATIONS = {
     }),
     part: v.object({ attempt: Count, agent: v.string() }),
   },
+  roles: { role: 'viewer', body: v.object({}), part: v.object({ roles: v.array(RoleView) }) },
+  'weight-set': {
+    role: 'operator',
+    body: v.object({ role: RoleSchema, weight: v.pipe(v.number(), v.minValue(0.001), v.maxValue(1_000_000)) }),
+    part: v.object({ role: v.string() }),
+  },
+  /** Of a role at the top of the tree; `limits` may be zero, a name without a limit is not limited. */
+  'quota-set': {
+    role: 'operator',
+    body: v.object({
+      role: v.pipe(RoleSchema, v.excludes('/', 'a quota is for a role at the top of the tree')),
+      guarantees: v.optional(QuantitiesSchema, []),
+      limits: v.optional(LimitsSchema, []),
+      /** Also below what is in use. */
+      force: v.optional(v.boolean(), false),
+    }),
+    part: v.object({ role: v.string() }),
+  },
+  'quota-remove': { role: 'operator', body: v.object({ role: RoleSchema }), part: v.object({ role: v.string() }) },
+  /** `resources`, each entry with a role: out of what is free there and nobody's. */
+  reserve: { role: 'operator', body: ReservedSchema, part: v.object({ agent: Id }) },
+  unreserve: { role: 'operator', body: ReservedSchema, part: v.object({ agent: Id }) },
+  /** No more tasks; those that run end by themselves until the deadline, and are killed then (default: at once). */
+  drain: {
+    role: 'operator',
+    body: v.object({
+      agent: Id,
+      deadlineMs: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(LIMITS.durationMs)), 0),
+    }),
+    part: v.object({ agent: Id }),
+  },
+  resume: { role: 'operator', body: v.object({ agent: Id }), part: v.object({ agent: Id }) },
+  /** Its tasks are killed, what it kept is forgotten. */
+  teardown: { role: 'operator', body: v.object({ framework: Id }), part: v.object({ framework: Id }) },
   gone: { role: 'operator', body: v.object({ agent: Id }), part: v.object({ agent: Id }) },
   /** The token is shown once; the registry keeps its hash. A name has one role. */
   'token-create': {

@@ -22,6 +22,12 @@ export type Quantities = readonly Quantity[];
  * added up. Faults: BAD_RESOURCES with the character where reading stopped.
  */
 export function parseQuantities(text: string): Quantities | Fault {
+  const written = parseLimits(text);
+  return written instanceof Fault ? written : written.filter(({ amount }) => amount > 0);
+}
+
+/** As {@link parseQuantities}, but zeros stay: a limit of 0 is not the same as none. */
+export function parseLimits(text: string): Quantities | Fault {
   if (text.length > LIMITS.resourcesLength)
     return new Fault('TOO_LARGE', `quantities have at most ${LIMITS.resourcesLength} characters`);
   let quantities: Quantities = [];
@@ -39,7 +45,10 @@ export function parseQuantities(text: string): Quantities | Fault {
     if (value instanceof Fault) return value;
     if (value.type !== 'SCALAR' || value.scalar < 0)
       return faultIn('BAD_RESOURCES', text, place.from + colon + 1, 'expected a number, 0 or above');
-    if (value.scalar > 0) quantities = addQuantities(quantities, [{ name, amount: value.scalar }]);
+    const known = quantities.some((quantity) => quantity.name === name);
+    quantities = known
+      ? quantities.map((one) => (one.name === name ? { name, amount: one.amount + value.scalar } : one))
+      : [...quantities, { name, amount: value.scalar }];
     if (quantities.length > LIMITS.resources)
       return faultIn('BAD_RESOURCES', text, begin, `there are more than ${LIMITS.resources} names`);
   }
@@ -108,6 +117,31 @@ export const QuantitiesSchema = v.pipe(
     const quantities = parseQuantities(dataset.value);
     if (!(quantities instanceof Fault)) return quantities;
     addIssue({ message: quantities.message });
+    return NEVER;
+  }),
+);
+
+/** As {@link QuantitiesSchema}, but zeros stay. */
+export const LimitsSchema = v.pipe(
+  v.union([
+    v.string(),
+    v.pipe(
+      v.array(
+        v.object({
+          name: v.pipe(v.string(), v.regex(RESOURCE_NAME, NAME_PROBLEM)),
+          amount: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(LIMITS.scalarThousandths)),
+        }),
+      ),
+      v.maxLength(LIMITS.resources),
+    ),
+  ]),
+  v.rawTransform(({ dataset, addIssue, NEVER }): Quantities => {
+    const { value } = dataset;
+    const quantities = typeof value === 'string' ? parseLimits(value) : value;
+    if (quantities instanceof Fault) addIssue({ message: quantities.message });
+    else if (new Set(quantities.map(({ name }) => name)).size < quantities.length)
+      addIssue({ message: 'a name is there twice' });
+    else return quantities;
     return NEVER;
   }),
 );

@@ -6,6 +6,7 @@ import type { Command, RegisterAgent } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
 import { type AgentRecord, type Registry, type TaskRecord, taskKey, tasksOfAgent } from './registry.ts';
 import { remember } from './requests.ts';
+import { withReservations } from './reservations.ts';
 
 /**
  * A registration gives a new epoch: the index of its commit. It is idempotent by (incarnation, counter), and an older
@@ -39,7 +40,9 @@ export function applyRegister(registry: Registry, index: number, command: Regist
     counter,
     hostname,
     boot,
-    resources,
+    resources: withReservations(resources, known?.reserved ?? []),
+    ...(known?.reserved === undefined ? {} : { reserved: known.reserved, reported: resources }),
+    ...(known?.drain === undefined ? {} : { drain: known.drain }),
     attributes,
     metered,
     state: 'active',
@@ -238,7 +241,13 @@ function orphanOf(known: KnownTask, agent: AgentRecord, nowMs: number): TaskReco
 export function applyReport(registry: Registry, command: Extract<Command, { kind: 'REPORT_AGENT' }>): RegistryEvent[] {
   const known = registry.agents.get(command.agent);
   if (known === undefined || known.epoch !== command.epoch || known.state !== 'active') return [];
-  const agent: AgentRecord = { ...known, resources: command.resources, attributes: command.attributes };
+  const { resources, attributes } = command;
+  const agent: AgentRecord = {
+    ...known,
+    resources: withReservations(resources, known.reserved ?? []),
+    ...(known.reserved === undefined ? {} : { reported: resources }),
+    attributes,
+  };
   registry.agents.set(agent.agent, agent);
   return [{ kind: 'AGENT_CHANGED', agent }];
 }

@@ -5,6 +5,7 @@ import { forgetUnheard } from './apply-tasks.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
 import type { Registry } from './registry.ts';
+import { remember } from './requests.ts';
 import { dropStored } from './store-use.ts';
 
 /** Found again by its name, which its credential proves: it keeps its tasks, whatever became of its process. */
@@ -28,10 +29,16 @@ export function applySubscribe(
  */
 export function applyRemoveFramework(
   registry: Registry,
-  { framework, nowMs }: Extract<Command, { kind: 'REMOVE_FRAMEWORK' }>,
+  { framework, nowMs, request }: Extract<Command, { kind: 'REMOVE_FRAMEWORK' }>,
 ): RegistryEvent[] {
-  if (!registry.frameworks.delete(framework)) return [];
-  const events: RegistryEvent[] = [{ kind: 'FRAMEWORK_REMOVED', framework }];
+  if (request !== undefined && registry.requests.has(request)) return [];
+  if (!registry.frameworks.delete(framework)) {
+    if (request === undefined) return [];
+    const fault = new Fault('NOT_FOUND', `there is no framework ${framework}`, 'mesq frameworks lists them.');
+    return [{ kind: 'REQUEST_REFUSED', request, fault }];
+  }
+  if (request !== undefined) remember(registry, { request, ok: true, detail: framework });
+  const events: RegistryEvent[] = [{ kind: 'FRAMEWORK_REMOVED', framework, request }];
   for (const record of [...registry.store.values()])
     if (record.framework === framework) dropStored(registry, framework, record.key);
   for (const [key, task] of [...registry.tasks]) {

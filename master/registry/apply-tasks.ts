@@ -100,6 +100,7 @@ function refusal(
   if (agent === undefined || agent.state !== 'active' || agent.epoch !== command.epoch) {
     return new Fault('OFFER_GONE', `agent ${command.agent} is not in the session that was offered`);
   }
+  if (agent.drain !== undefined) return new Fault('OFFER_GONE', `agent ${agent.name} is being drained`);
   if (!contains(free, info.resources)) {
     return new Fault(
       'OVER_OFFER',
@@ -133,10 +134,13 @@ function updated(registry: Registry, task: TaskRecord, status: TaskStatus, nowMs
     return [{ kind: 'UPDATE_REPEATED', agent: task.agent, uuid: status.uuid }];
   }
   const ended = isTerminal(status.state);
+  // The agent knows that it was asked to end it, not why.
+  const ours = status.reason === 'KILLED_BY_REQUEST' ? (task.kill?.reason ?? status.reason) : status.reason;
+  const told = ours === undefined ? status : { ...status, reason: ours };
   const record: TaskRecord = {
     ...task,
     state: status.state,
-    reason: status.reason,
+    reason: ours,
     message: status.message,
     restart: status.restart,
     sequence: status.sequence,
@@ -145,7 +149,7 @@ function updated(registry: Registry, task: TaskRecord, status: TaskStatus, nowMs
     startedMs: task.startedMs ?? (status.state === 'TASK_RUNNING' || ended ? nowMs : undefined),
     finishedMs: ended ? nowMs : undefined,
     unreachableMs: undefined,
-    pending: bounded([...task.pending, { ...status, receivedMs: nowMs }]),
+    pending: bounded([...task.pending, { ...told, receivedMs: nowMs }]),
   };
   replaceTask(registry, record);
   return [

@@ -1,5 +1,6 @@
 import { applyGone, applyReconcile, applyRegister, applyReport, applyUnreachable } from './apply-agents.ts';
 import { applyRemoveFramework, applySubscribe } from './apply-frameworks.ts';
+import { applyDrain, applyEvict, applyReserve, applyResume, applySetQuota, applySetWeight } from './apply-operator.ts';
 import { applyStore } from './apply-store.ts';
 import { applyAcknowledge, applyEnd, applyKill, applyLaunch, applyUpdates } from './apply-tasks.ts';
 import { applyCreateToken, applyRevokeToken } from './apply-tokens.ts';
@@ -31,6 +32,19 @@ export function apply(registry: Registry, position: Position, command: Command):
       return applyUnreachable(registry, command);
     case 'AGENT_GONE':
       return applyGone(registry, command);
+    case 'DRAIN_AGENT':
+      return applyDrain(registry, command);
+    case 'RESUME_AGENT':
+      return applyResume(registry, command);
+    case 'EVICT_AGENT':
+      return applyEvict(registry, command);
+    case 'RESERVE':
+    case 'UNRESERVE':
+      return applyReserve(registry, command);
+    case 'SET_WEIGHT':
+      return applySetWeight(registry, command);
+    case 'SET_QUOTA':
+      return applySetQuota(registry, command);
     case 'SUBSCRIBE_FRAMEWORK':
       return applySubscribe(registry, command);
     case 'REMOVE_FRAMEWORK':

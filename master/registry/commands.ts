@@ -4,6 +4,7 @@ import { decode, encode } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import type { CredentialRole } from '../../protocol/operator.ts';
+import type { Quantities } from '../../protocol/quantities.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Reason, TaskInfo, TaskKey, TaskStatus } from '../../protocol/task.ts';
 
@@ -19,8 +20,22 @@ export type Command =
   | { kind: 'RECONCILE_AGENT'; agent: string; epoch: number; tasks: readonly KnownTask[]; nowMs: number }
   | { kind: 'AGENT_UNREACHABLE'; agent: string; epoch: number; nowMs: number }
   | { kind: 'AGENT_GONE'; agent: string; request: string; nowMs: number }
+  | { kind: 'DRAIN_AGENT'; agent: string; deadlineMs: number; request: string }
+  | { kind: 'RESUME_AGENT'; agent: string; request: string }
+  | { kind: 'EVICT_AGENT'; agent: string }
+  | { kind: 'RESERVE'; agent: string; resources: Resources; request: string }
+  | { kind: 'UNRESERVE'; agent: string; resources: Resources; request: string }
+  | { kind: 'SET_WEIGHT'; role: string; weight: number; request: string }
+  | {
+      kind: 'SET_QUOTA';
+      role: string;
+      quota: { guarantees: Quantities; limits: Quantities } | null;
+      force: boolean;
+      request: string;
+    }
   | { kind: 'SUBSCRIBE_FRAMEWORK'; framework: string; roles: readonly string[]; nowMs: number }
-  | { kind: 'REMOVE_FRAMEWORK'; framework: string; nowMs: number }
+  /** `request`: an operator's. */
+  | { kind: 'REMOVE_FRAMEWORK'; framework: string; nowMs: number; request?: string }
   | {
       kind: 'LAUNCH';
       framework: string;

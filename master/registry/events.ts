@@ -1,5 +1,5 @@
 import type { Fault } from '../../protocol/faults.ts';
-import type { AgentRecord, TaskRecord, TokenRecord } from './registry.ts';
+import type { AgentRecord, RoleRecord, TaskRecord, TokenRecord } from './registry.ts';
 
 /** What applying a command did: facts for the leader to act on, in order. Followers ignore them. */
 export type RegistryEvent =
@@ -14,11 +14,16 @@ export type RegistryEvent =
     }
   | { kind: 'AGENT_REFUSED'; agent: string; name: string; counter: number; fault: Fault }
   | { kind: 'AGENT_CHANGED'; agent: AgentRecord }
+  | { kind: 'AGENT_DRAINING'; agent: AgentRecord }
+  | { kind: 'AGENT_RESUMED'; agent: AgentRecord }
+  /** A request about an agent has had its effect. */
+  | { kind: 'OPERATION_DONE'; agent: AgentRecord; request: string }
+  | { kind: 'ROLE_CHANGED'; role: RoleRecord; request: string }
   | { kind: 'AGENT_UNREACHABLE'; agent: AgentRecord }
   | { kind: 'AGENT_GONE'; agent: AgentRecord; request: string }
   | { kind: 'FRAMEWORK_SUBSCRIBED'; framework: string; fresh: boolean }
   | { kind: 'FRAMEWORK_REFUSED'; framework: string; fault: Fault }
-  | { kind: 'FRAMEWORK_REMOVED'; framework: string }
+  | { kind: 'FRAMEWORK_REMOVED'; framework: string; request: string | undefined }
   | { kind: 'TASK_PLACED'; task: TaskRecord }
   /** A launch that apply refused; nothing was recorded, its resources are free again. */
   | {

@@ -1,5 +1,6 @@
 import type { Attributes } from '../../protocol/attributes.ts';
 import type { CredentialRole } from '../../protocol/operator.ts';
+import type { Quantities } from '../../protocol/quantities.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Reason, TaskInfo, TaskState, TaskStatus } from '../../protocol/task.ts';
 import type { StoreUse } from './store-use.ts';
@@ -29,6 +30,7 @@ export interface Registry {
   readonly store: Map<string, StoreRecord>;
   /** Framework → how much of `store` is its own. Not in a snapshot: it follows from `store`. */
   readonly storeUse: Map<string, StoreUse>;
+  readonly roles: Map<string, RoleRecord>;
   readonly tokens: Map<string, TokenRecord>;
   /** Request id → outcome, oldest first; bounded. */
   readonly requests: Map<string, RequestOutcome>;
@@ -52,7 +54,14 @@ export interface AgentRecord {
   readonly counter: number;
   readonly hostname: string;
   readonly boot: string;
+  /** What it has, `reserved` taken out of what is nobody's. */
   readonly resources: Resources;
+  /** What it said itself, where that is something else. */
+  readonly reported?: Resources | undefined;
+  /** By operators, each for its role; what it was started with as reserved is in `reported`. */
+  readonly reserved?: Resources | undefined;
+  /** It gets no more tasks, and ends those it has at the latest then (wall clock of a leader, milliseconds). */
+  readonly drain?: { readonly deadlineMs: number } | undefined;
   readonly attributes: Attributes;
   readonly metered: boolean;
   readonly state: 'active' | 'unreachable' | 'gone';
@@ -87,7 +96,8 @@ export interface TaskRecord {
   readonly finishedMs: number | undefined;
   /** Wall-clock milliseconds since which it is unreachable. */
   readonly unreachableMs: number | undefined;
-  readonly kill: { readonly graceMs: number | undefined } | undefined;
+  /** Somebody wants it to end; `reason`: why, where it is not its framework. */
+  readonly kill: { readonly graceMs: number | undefined; readonly reason?: Reason | undefined } | undefined;
   /** Found running on an agent without having been launched by this registry: to be adopted or killed. */
   readonly orphan: boolean;
   /** Updates the framework has not acknowledged, oldest first; bounded. */
@@ -110,6 +120,15 @@ export interface FinishedTask {
   readonly createdMs: number;
   readonly startedMs: number | undefined;
   readonly finishedMs: number;
+}
+
+/** A role that an operator said something about. */
+export interface RoleRecord {
+  /** A path, `a/b`. */
+  readonly role: string;
+  readonly weight: number;
+  /** Of roles at the top alone; limits may be zero. */
+  readonly quota: { readonly guarantees: Quantities; readonly limits: Quantities } | undefined;
 }
 
 export interface StoreRecord {
@@ -148,6 +167,7 @@ export function emptyRegistry(): Registry {
     finished: new Map(),
     store: new Map(),
     storeUse: new Map(),
+    roles: new Map(),
     tokens: new Map(),
     requests: new Map(),
   };

@@ -9,6 +9,7 @@ import {
   type FrameworkRecord,
   type Registry,
   type RequestOutcome,
+  type RoleRecord,
   type StoreRecord,
   type TaskRecord,
   type TokenRecord,
@@ -30,6 +31,7 @@ type RecordsSlice =
   | { kind: 'tasks'; records: readonly TaskRecord[] }
   | { kind: 'finished'; records: readonly PackedTask[] }
   | { kind: 'store'; records: readonly StoreRecord[] }
+  | { kind: 'roles'; records: readonly RoleRecord[] }
   | { kind: 'tokens'; records: readonly TokenRecord[] }
   | { kind: 'requests'; records: readonly RequestOutcome[] };
 
@@ -111,6 +113,7 @@ export function snapshotSlices(registry: Registry): Iterable<Uint8Array> {
     { kind: 'tasks', records: [...registry.tasks.values()] },
     { kind: 'finished', records: [...registry.finished.values()].map(packed) },
     { kind: 'store', records: [...registry.store.values()] },
+    { kind: 'roles', records: [...registry.roles.values()] },
     { kind: 'tokens', records: [...registry.tokens.values()] },
     { kind: 'requests', records: [...registry.requests.values()] },
   ];
@@ -182,6 +185,9 @@ function restore(registry: Registry, slice: Head | RecordsSlice): void {
       return;
     case 'store':
       for (const record of slice.records) putStored(registry, record);
+      return;
+    case 'roles':
+      for (const record of slice.records) registry.roles.set(record.role, record);
       return;
     case 'tokens':
       for (const record of slice.records) registry.tokens.set(record.token, record);

@@ -100,6 +100,21 @@ test('what the verbs say, to people and as JSON, well and wrong', async (t) => {
   await session.mesq('frameworks');
   await session.mesq('offers');
 
+  await session.mesq('weight', 'set', 'vision', '2');
+  await session.mesq('quota', 'set', 'vision', '--guarantee', 'cpus:0.5', '--limit', 'cpus:1;mem:256');
+  await session.mesq('reserve', 'roof', 'mem(vision):128');
+  await session.mesq('roles');
+  await session.mesq('unreserve', 'roof', 'mem(vision):128');
+  await session.mesq('quota', 'remove', 'vision');
+  await session.mesq('quota', 'set', 'a/b', '--limit', 'cpus:1');
+  await session.mesq('weight', 'set', 'vision', 'heavy');
+  await session.mesq('reserve', 'roof', 'cpus:1');
+  await session.mesq('drain', 'roof', '--deadline', '1h');
+  await session.mesq('resume', 'roof');
+  await session.mesq('drain', 'nosuch');
+  await session.mesq('teardown', 'batch');
+  await session.mesq('teardown', 'nosuch');
+
   await writeFile(file, 'name: wrong\ncomand: echo hi\n');
   await session.mesq('submit', file);
   await writeFile(file, 'command: [echo\ncpus: 1\n');

@@ -3,9 +3,12 @@ import type { Scheduler } from './scheduler.ts';
 /** Told of an exception that a callback of the scheduler threw: a bug of the framework. */
 export type CallbackFailed = (callback: keyof Scheduler, error: unknown) => void;
 
+/** What is called for its effect; `wantsOffers` is a question. */
+type Callback = Exclude<keyof Scheduler, 'wantsOffers'>;
+
 /** A {@link Scheduler} whose callbacks throw nothing: each says whether it went well. Optional ones are all there. */
 export type GuardedScheduler = {
-  readonly [Name in keyof Scheduler]-?: (...args: Parameters<NonNullable<Scheduler[Name]>>) => boolean;
+  readonly [Name in Callback]-?: (...args: Parameters<NonNullable<Scheduler[Name]>>) => boolean;
 };
 
 /**
@@ -13,7 +16,7 @@ export type GuardedScheduler = {
  * a callback that the scheduler lacks went well.
  */
 export function guardScheduler(scheduler: Scheduler, failed: CallbackFailed): GuardedScheduler {
-  const guard = (name: keyof Scheduler, call: () => void): boolean => {
+  const guard = (name: Callback, call: () => void): boolean => {
     try {
       call();
       return true;

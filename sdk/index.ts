@@ -22,6 +22,7 @@ export {
   createSchedulerDriver,
   type DriverStatus,
   type Filters,
+  type FrameworkTerms,
   type Launch,
   type ReplyPart,
   SchedulerDriver,

@@ -14,11 +14,12 @@ import { DeclineBackOff } from './decline-back-off.ts';
 import type { DeepReadonly } from './deep-readonly.ts';
 import { type CallbackFailed, type GuardedScheduler, guardScheduler } from './guarded-scheduler.ts';
 import { readLeader } from './leader-document.ts';
+import { changeOfInterest } from './offer-interest.ts';
 import type { ClientRequest, Scheduler } from './scheduler.ts';
 import { type StoreEntry, StoreRequests } from './store-requests.ts';
 
 /** Mesos: mesos.proto Status. Calls on a driver that is not RUNNING do nothing. */
-export type DriverStatus = 'DRIVER_NOT_STARTED' | 'DRIVER_RUNNING' | 'DRIVER_STOPPED';
+export type DriverStatus = 'DRIVER_NOT_STARTED' | 'DRIVER_RUNNING' | 'DRIVER_ABORTED' | 'DRIVER_STOPPED';
 
 /** A task to launch; fields with a default may be left out. */
 export type TaskLaunch = DeepReadonly<InferInput<typeof TaskInfo>>;
@@ -79,12 +80,16 @@ export interface SchedulerDriverOptions {
    * status concerned stays unacknowledged and comes again, and offers that were left lying are declined.
    */
   readonly onCallbackFailed?: CallbackFailed;
+  /** Called once it has stopped or was aborted and its last calls have left: the place to close the bus. */
+  readonly onEnded?: () => void | Promise<void>;
 }
 
 /** Nobody waits for an acknowledgement: those of this long go out together, and so the master commits them. */
 const ACKNOWLEDGE_MS = 50;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
+/** Longest that an end waits for the broker to take the last calls. */
+const LEAVE_MS = 5_000;
 /** Offers that came before SUBSCRIBED overtook them, or that are still open; older ones have timed out. */
 const MOST_OFFERS = 20_000;
 
@@ -122,6 +127,11 @@ export class SchedulerDriver {
   #retry: Timer | undefined;
   #retryMs = FIRST_RETRY_MS;
   #unsubscribe: (() => void)[] = [];
+  #looking: Timer | undefined;
+  /** Calls that the broker has not taken yet. */
+  readonly #leaving = new Set<Promise<void>>();
+  #ended: (status: DriverStatus) => void = () => {};
+  readonly #end: Promise<DriverStatus>;
 
   constructor(options: SchedulerDriverOptions) {
     this.name = options.name;
@@ -129,6 +139,9 @@ export class SchedulerDriver {
     this.#prefix = options.prefix ?? 'mesq';
     this.#roles = options.roles;
     this.#terms = options.terms ?? {};
+    this.#end = new Promise((resolve) => {
+      this.#ended = resolve;
+    });
     this.#scheduler = guardScheduler(options.scheduler, (callback, error) => this.#callbackFailed(callback, error));
     this.#store = new StoreRequests(
       options.clock,
@@ -170,20 +183,43 @@ export class SchedulerDriver {
 
   /**
    * Stops. The framework's tasks go on and it may come back under its name, unless `failover` is false: then the
-   * master removes it and kills them.
+   * master removes it and kills them (where none hears it, nothing is removed). Mesos's `stop()` removes it unless
+   * told otherwise.
    */
   stop(failover = true): DriverStatus {
     if (this.#status !== 'DRIVER_RUNNING') return this.#status;
     this.#flushNow();
     this.#acknowledge();
-    if (!failover) this.#send({ type: 'TEARDOWN' });
-    this.#status = 'DRIVER_STOPPED';
-    this.#subscribed = false;
-    this.#flush?.cancel();
-    this.#retry?.cancel();
-    this.#store.stop();
-    for (const remove of this.#unsubscribe) remove();
-    this.#unsubscribe = [];
+    if (!failover) this.#call({ type: 'TEARDOWN' });
+    return this.#finish('DRIVER_STOPPED');
+  }
+
+  /**
+   * Ends at once: no callback is called any more, nothing more is acknowledged. The framework's tasks go on, and it may
+   * come back under its name.
+   */
+  abort(): DriverStatus {
+    return this.#status === 'DRIVER_RUNNING' ? this.#finish('DRIVER_ABORTED') : this.#status;
+  }
+
+  /** Resolves once the driver has stopped or was aborted, and its last calls have left; at once if it never started. */
+  join(): Promise<DriverStatus> {
+    return this.#status === 'DRIVER_NOT_STARTED' ? Promise.resolve(this.#status) : this.#end;
+  }
+
+  /** {@link start}, then {@link join}. */
+  run(): Promise<DriverStatus> {
+    this.start();
+    return this.join();
+  }
+
+  /**
+   * Asks {@link Scheduler.wantsOffers} again soon: for work that came or went outside of a callback. Those of one turn
+   * of the loop are one question.
+   */
+  workChanged(): DriverStatus {
+    if (this.#running() && this.#options.scheduler.wantsOffers !== undefined)
+      this.#looking ??= this.#options.clock.after(0, () => this.#look());
     return this.#status;
   }
 
@@ -261,7 +297,8 @@ export class SchedulerDriver {
     this.#roles = roles;
     this.#suppressed = suppressed;
     this.#terms = terms;
-    return this.#call({ type: 'UPDATE_FRAMEWORK', roles: [...roles], suppressed: [...suppressed], ...terms });
+    this.#call({ type: 'UPDATE_FRAMEWORK', roles: [...roles], suppressed: [...suppressed], ...terms });
+    return this.workChanged();
   }
 
   killTask(task: string, graceMs?: number): DriverStatus {
@@ -347,7 +384,48 @@ export class SchedulerDriver {
   #send(message: Outgoing<typeof CALLS>): void {
     const { bus, encoding } = this.#options;
     const topic = topicOf(this.#prefix, { kind: 'call', name: this.name });
-    bus.publish(topic, write(CALLS, message, encoding), { qos: 1 }).catch((error: unknown) => this.#busFailed(error));
+    const sent = bus
+      .publish(topic, write(CALLS, message, encoding), { qos: 1 })
+      .catch((error: unknown) => this.#busFailed(error))
+      .finally(() => this.#leaving.delete(sent));
+    this.#leaving.add(sent);
+  }
+
+  #finish(status: 'DRIVER_STOPPED' | 'DRIVER_ABORTED'): DriverStatus {
+    this.#status = status;
+    this.#subscribed = false;
+    for (const timer of [this.#flush, this.#acknowledging, this.#retry, this.#looking]) timer?.cancel();
+    this.#store.stop();
+    for (const remove of this.#unsubscribe) remove();
+    this.#unsubscribe = [];
+    let late: Timer | undefined;
+    const tooLate = new Promise<void>((resolve) => {
+      late = this.#options.clock.after(LEAVE_MS, resolve);
+    });
+    Promise.race([Promise.all(this.#leaving), tooLate])
+      .then(() => late?.cancel())
+      .then(() => this.#options.onEnded?.())
+      .catch((error: unknown) => this.#options.log?.error('driver-end-failed', { message: String(error) }))
+      .then(() => this.#ended(status), rethrow);
+    return status;
+  }
+
+  /** Suppresses roles without work, revives those with some. */
+  #look(): void {
+    this.#looking = undefined;
+    if (!this.#running()) return;
+    const { suppress, revive } = changeOfInterest(this.#roles, this.#suppressed, (role) => this.#wants(role));
+    if (suppress.length > 0) this.suppressOffers(suppress);
+    if (revive.length > 0) this.reviveOffers(revive);
+  }
+
+  #wants(role: string): boolean {
+    try {
+      return this.#options.scheduler.wantsOffers?.(role) ?? true;
+    } catch (error) {
+      this.#callbackFailed('wantsOffers', error);
+      return true;
+    }
   }
 
   #busFailed(error: unknown): void {
@@ -380,6 +458,8 @@ export class SchedulerDriver {
   #sendSubscribe(): void {
     this.#retry?.cancel();
     if (!this.#options.bus.connected) return;
+    if (this.#options.scheduler.wantsOffers !== undefined)
+      this.#suppressed = this.#roles.filter((role) => !this.#wants(role));
     this.#send({
       type: 'SUBSCRIBE',
       roles: [...this.#roles],
@@ -429,6 +509,7 @@ export class SchedulerDriver {
       return;
     }
     this.#event(received.message);
+    this.workChanged();
   }
 
   #event(event: MessageOf<typeof EVENTS>): void {
@@ -498,8 +579,13 @@ export class SchedulerDriver {
     // An offer that comes twice is one offer.
     const fresh = offers.filter(({ offer }) => !this.#offers.has(offer));
     for (const offer of fresh) this.#offers.set(offer.offer, offer);
-    if (fresh.length === 0 || this.#scheduler.resourceOffers(this, fresh)) return;
-    for (const { offer } of fresh) if (this.#offers.has(offer)) this.declineOffer(offer);
+    const wanted = fresh.filter(({ offer, role }) => {
+      if (this.#wants(role)) return true;
+      this.declineOffer(offer);
+      return false;
+    });
+    if (wanted.length === 0 || this.#scheduler.resourceOffers(this, wanted)) return;
+    for (const { offer } of wanted) if (this.#offers.has(offer)) this.declineOffer(offer);
   }
 
   /** Tells the scheduler what the master would have said, in a later turn as the master would. */
@@ -521,6 +607,7 @@ export class SchedulerDriver {
           acknowledge: false,
         });
       }
+      this.workChanged();
     });
   }
 
@@ -547,6 +634,10 @@ export class SchedulerDriver {
     }
     this.#declines.clear();
   }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }
 
 /** The schema's input type has no read-only arrays; nobody writes to these. */

@@ -44,10 +44,19 @@ export interface Scheduler {
   statusUpdate(driver: SchedulerDriver, status: StatusEvent): void;
   /** No master hears this driver; it tries again by itself. All offers are gone. */
   disconnected?(driver: SchedulerDriver): void;
-  /** For information: the tasks have statuses of their own. */
+  /** For information: the tasks have statuses of their own (Mesos: slaveLost). */
   agentLost?(driver: SchedulerDriver, agent: string, state: 'unreachable' | 'gone'): void;
-  /** A call was refused. */
+  /**
+   * A call was refused, and the driver goes on; what to do is the framework's choice (Mesos aborts the driver). The
+   * message names the field that was wrong.
+   */
   error?(driver: SchedulerDriver, fault: Fault): void;
+  /**
+   * Whether there is work for offers under `role`. With this the driver suppresses a role that has none, revives it when
+   * it has some again, and declines what comes in between. Asked at each registration and after each message from the
+   * master; {@link SchedulerDriver.workChanged} has it asked for work that came from elsewhere. Must be quick.
+   */
+  wantsOffers?(role: string): boolean;
   /** A client's request to this framework; without this callback it is answered NOT_FOUND. */
   request?(driver: SchedulerDriver, request: ClientRequest): void;
 }

@@ -57,7 +57,15 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files that compose, or that stand outside the house: they may import everything. */
-const COMPOSERS = ['cli/start-x.ts', 'cli/main.ts', 'tools/x.ts', 'bench/x.ts', 'test/x.ts', 'examples/x/x.ts'];
+const COMPOSERS = [
+  'cli/start-x.ts',
+  'cli/main.ts',
+  'sdk/node.ts',
+  'tools/x.ts',
+  'bench/x.ts',
+  'test/x.ts',
+  'examples/x/x.ts',
+];
 
 function room(path: string): string {
   return path.split('/')[0] ?? '';

@@ -31,4 +31,8 @@ export {
   type TaskLaunch,
 } from './scheduler-driver.ts';
 export type { StoreEntry } from './store-requests.ts';
+export { TestBroker, TestBus } from './test-bus.ts';
+export { TestClock } from './test-clock.ts';
+export { startTestCluster, type TestCluster, type TestClusterOptions } from './test-cluster.ts';
 export { type TestAgent, TestMaster, type TestMasterOptions, type TestTask } from './test-master.ts';
+export { TestRandom } from './test-random.ts';

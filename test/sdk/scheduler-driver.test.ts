@@ -228,3 +228,54 @@ test('without a listener, what a callback throws ends the process', async (t) =>
   // On virtual time, a timer that throws ends the wait for it.
   await t.throwsAsync(clock.advance(10_000), { message: 'a bug in registered' });
 });
+
+test('a role without work is suppressed, and revived when there is some', async (t) => {
+  let work = false;
+  const offered: string[] = [];
+  const scheduler: Scheduler = {
+    registered: () => {},
+    reregistered: () => {},
+    resourceOffers: (_driver, offers) => offered.push(...offers.map(({ offer }) => offer)),
+    statusUpdate: () => {},
+    wantsOffers: () => work,
+  };
+  const { driver, master, clock } = world(10, { scheduler });
+  void master.start();
+  master.addAgent({ name: 'a1', resources: 'cpus:1' });
+  driver.start();
+  await clock.advance(20_000);
+  t.deepEqual(master.rolesOf('fw').suppressed, ['r'], 'it subscribed so');
+  t.deepEqual(offered, []);
+  work = true;
+  t.is(driver.workChanged(), 'DRIVER_RUNNING');
+  await clock.until(() => offered.length === 1);
+  t.deepEqual(master.rolesOf('fw').suppressed, []);
+  driver.declineOffer(offered[0] ?? '');
+  work = false;
+  await clock.advance(10_000);
+  t.is(offered.length, 1, 'an offer that comes when there is no work is declined by itself');
+  await clock.advance(60_000);
+  t.deepEqual(master.rolesOf('fw').suppressed, ['r']);
+  t.is(master.offers.size, 0);
+});
+
+test('an aborted driver calls nothing back; both ends are told to whoever joins', async (t) => {
+  for (const end of ['DRIVER_ABORTED', 'DRIVER_STOPPED'] as const) {
+    const ends: string[] = [];
+    const { driver, master, clock, offers, statuses } = world(11, { onEnded: () => void ends.push('bus closed') });
+    t.is(await driver.join(), 'DRIVER_NOT_STARTED');
+    t.is(driver.abort(), 'DRIVER_NOT_STARTED');
+    void master.start();
+    master.addAgent({ name: 'a1', resources: 'cpus:1' });
+    void driver.run().then((status) => ends.push(status));
+    await clock.until(() => offers.length === 1);
+    driver.launchTasks([offers[0]?.offer ?? ''], [{ ...TASK, task: 't', attempt: 0 }]);
+    t.is(end === 'DRIVER_ABORTED' ? driver.abort() : driver.stop(false), end);
+    t.is(driver.stop(), end);
+    t.is(driver.reviveOffers(), end);
+    await clock.advance(60_000);
+    t.deepEqual(ends, ['bus closed', end]);
+    t.deepEqual(statuses, []);
+    t.deepEqual(master.rolesOf('fw').roles, end === 'DRIVER_ABORTED' ? ['r'] : []);
+  }
+});

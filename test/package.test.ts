@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import test from 'ava';
@@ -64,14 +64,26 @@ test('packed, installed in an empty folder and used: the command, a cluster, the
   const { url } = JSON.parse(line) as { url: string };
   const { code, stdout } = await start(mesq, ['run', '--cpus', '0.1', '--', 'echo', 'hi'], { MESQ_URL: url }).ended;
   t.deepEqual([code, stdout], [0, 'hi\n']);
-  t.is((await up.end('SIGINT')).code, 0);
-  await eventually(async () => (await survivors(folder)).length === 0 || undefined);
 
+  // The SDK: the example as a user would have it, compiled against the types and run on that cluster.
   await writeFile(join(folder, 'program.ts'), PROGRAM);
-  const strict = ['--strict', '--module', 'nodenext', '--target', 'es2023', '--types', '', '--skipLibCheck'];
-  execFileSync(process.execPath, [resolve('node_modules/typescript/bin/tsc'), ...strict, 'program.ts'], {
-    cwd: folder,
-  });
+  const example = ['main.ts', 'test-framework.ts'];
+  for (const file of example) await cp(join('examples/test-framework', file), join(folder, file));
+  const strict = ['--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2023'];
+  const types = ['--rewriteRelativeImportExtensions', '--types', 'node', '--typeRoots', resolve('node_modules/@types')];
+  execFileSync(
+    process.execPath,
+    [resolve('node_modules/typescript/bin/tsc'), ...strict, ...types, 'program.ts', 'main.ts'],
+    {
+      cwd: folder,
+    },
+  );
   const printed = execFileSync(process.execPath, ['program.js'], { cwd: folder, encoding: 'utf8' });
   t.is(printed, 'cpus:1.5;mem:64 function\n');
+  const framework = await start(process.execPath, [join(folder, 'main.js'), '--url', url]).ended;
+  t.is(framework.code, 0, framework.stderr);
+  t.is(framework.stdout.match(/TASK_FINISHED/g)?.length, 5);
+
+  t.is((await up.end('SIGINT')).code, 0);
+  await eventually(async () => (await survivors(folder)).length === 0 || undefined);
 });

@@ -1,5 +1,6 @@
 import type { Timer } from '../io/clock.ts';
 import { cut, type Encoding, type MessageOf, type Outgoing, write } from '../protocol/envelope.ts';
+import type { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { type CALLS, EVENTS, type StatusEvent } from '../protocol/scheduler.ts';
 import { topicOf } from '../protocol/topics.ts';
@@ -136,6 +137,11 @@ export class FrameworkSessions {
     };
   }
 
+  /** Refuses a call, in the encoding in which it came: there may be no session to remember it. */
+  refuse(framework: string, fault: Fault, encoding: Encoding): void {
+    this.send(framework, { type: 'ERROR', fault }, 'event', encoding);
+  }
+
   flush(): void {
     if (this.#changed.size === 0) return;
     const changed = [...this.#changed];
@@ -150,9 +156,9 @@ export class FrameworkSessions {
     }
   }
 
-  send(framework: string, event: Event, topic: 'event' | 'offers' = 'event'): void {
+  send(framework: string, event: Event, topic: 'event' | 'offers' = 'event', encoding?: Encoding): void {
     const { bus, prefix, log } = this.#leader.world;
-    const payload = write(EVENTS, event, this.#sessions.get(framework)?.encoding ?? 'cbor');
+    const payload = write(EVENTS, event, encoding ?? this.#sessions.get(framework)?.encoding ?? 'cbor');
     bus.publish(topicOf(prefix, { kind: topic, name: framework }), payload, { qos: 1 }).catch((error: unknown) => {
       log.debug('framework not reached', { framework, error: String(error) });
     });

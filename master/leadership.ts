@@ -1,7 +1,8 @@
 import { AGENT_UP, BULK, type KnownTask, PRESENCE } from '../protocol/agent-link.ts';
-import { type Encoding, type MessageOf, type MessageTable, read } from '../protocol/envelope.ts';
+import { type Encoding, encodingOf, type MessageOf, type MessageTable, read } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { REQUESTS } from '../protocol/operator.ts';
+import { salvageAccept } from '../protocol/salvage-accept.ts';
 import { CALLS, isBuiltIn } from '../protocol/scheduler.ts';
 import type { Address } from '../protocol/topics.ts';
 import { type AgentDesk, handleAgentMessage, handlePresence } from './agent-messages.ts';
@@ -21,6 +22,7 @@ import type { Command } from './registry/commands.ts';
 import type { RegistryEvent } from './registry/events.ts';
 import type { Registry } from './registry/registry.ts';
 import { handleCall, type SchedulerDesk } from './scheduler-calls.ts';
+import { handleSpoiledAccept } from './spoiled-accept.ts';
 import { StateTree, shownUnder } from './state-tree.ts';
 
 /** What starts when a term is won, and stops when it is lost. Everything in here dies with the term. */
@@ -151,7 +153,11 @@ export class Leadership {
             handleCall(this.#schedulerDesk, name, message, encoding);
             this.#release();
           },
-          (fault) => this.#frameworks.send(name, { type: 'ERROR', fault }),
+          (fault) => {
+            const salvaged = fault.code === 'BAD_SHAPE' ? salvageAccept(payload) : undefined;
+            if (salvaged === undefined) this.#frameworks.refuse(name, fault, encodingOf(payload));
+            else handleSpoiledAccept(this.#schedulerDesk, name, salvaged);
+          },
         );
       case 'request':
         return this.#take(

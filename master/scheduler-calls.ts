@@ -17,6 +17,7 @@ import type { Offering } from './offering.ts';
 import { accept } from './offers/accept.ts';
 import { refuseFor } from './offers/filters.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
+import { newestEnded } from './registry/newest-ended.ts';
 import { taskKey } from './registry/registry.ts';
 import { answerUnknown, type TaskFacts } from './tasks/reconcile.ts';
 
@@ -35,10 +36,8 @@ export interface SchedulerDesk {
 /** Answers one call of a framework; who it is comes from the topic. */
 export function handleCall(desk: SchedulerDesk, framework: string, call: Call, encoding: Encoding): void {
   if (call.type !== 'SUBSCRIBE' && !desk.frameworks.active(framework)) {
-    desk.frameworks.send(framework, {
-      type: 'ERROR',
-      fault: new Fault('NOT_REGISTERED', `framework ${framework} is not subscribed`),
-    });
+    const fault = new Fault('NOT_REGISTERED', `framework ${framework} is not subscribed`);
+    desk.frameworks.refuse(framework, fault, encoding);
     return;
   }
   dispatch(desk, framework, call, encoding);
@@ -198,7 +197,12 @@ function acceptOffers(desk: SchedulerDesk, framework: string, call: CallOf<'ACCE
 }
 
 /** A launch that came to nothing is answered task by task; one that was committed before, with its recorded outcome. */
-export function dropped(desk: SchedulerDesk, framework: string, task: TaskInfo, fault: Fault): void {
+export function dropped(
+  desk: SchedulerDesk,
+  framework: string,
+  task: Pick<TaskInfo, 'task' | 'attempt'>,
+  fault: Fault,
+): void {
   const key = taskKey(framework, task.task, task.attempt);
   const live = desk.leader.registry.tasks.get(key);
   const ended = desk.leader.registry.finished.get(key);
@@ -240,8 +244,9 @@ function kill(desk: SchedulerDesk, framework: string, call: CallOf<'KILL'>): voi
   const known = call.tasks.filter(isKnown);
   if (known.length > 0)
     leader.propose({ kind: 'KILL', framework, tasks: known.map(({ task, graceMs }) => ({ task, graceMs })) });
+  const endedOf = newestEnded(leader.registry, framework);
   for (const asked of call.tasks)
-    if (!isKnown(asked)) desk.frameworks.update(framework, answer(desk, framework, { task: asked.task }));
+    if (!isKnown(asked)) desk.frameworks.update(framework, answer(desk, framework, { task: asked.task }, endedOf));
 }
 
 function reconcile(desk: SchedulerDesk, framework: string, call: CallOf<'RECONCILE'>): void {
@@ -252,20 +257,24 @@ function reconcile(desk: SchedulerDesk, framework: string, call: CallOf<'RECONCI
     }
     return;
   }
-  for (const asked of call.tasks) frameworks.update(framework, answer(desk, framework, asked));
+  const endedOf = newestEnded(leader.registry, framework);
+  for (const asked of call.tasks) frameworks.update(framework, answer(desk, framework, asked, endedOf));
 }
 
 function answer(
   desk: SchedulerDesk,
   framework: string,
   asked: { task: string; attempt?: number | undefined; agent?: string | undefined },
+  endedOf: ReturnType<typeof newestEnded>,
 ): StatusEvent {
   const { registry } = desk.leader;
   const keys = attemptsOf(registry, framework, asked.task);
   const wanted = asked.attempt === undefined ? keys.at(-1) : taskKey(framework, asked.task, asked.attempt);
   const live = wanted === undefined ? undefined : registry.tasks.get(wanted);
   if (live !== undefined) return { ...desk.frameworks.statusOf(live), acknowledge: false };
-  const ended = wanted === undefined ? undefined : registry.finished.get(wanted);
+  const underWay = desk.offering.underWay(framework, asked.task, asked.attempt);
+  const ended =
+    wanted !== undefined ? registry.finished.get(wanted) : underWay === undefined ? endedOf(asked.task) : undefined;
   const about = {
     framework,
     task: asked.task,
@@ -287,7 +296,6 @@ function answer(
       agent: ended.agent,
     };
   }
-  const underWay = desk.offering.underWay(framework, asked.task, asked.attempt);
   if (underWay !== undefined)
     return { ...about, ...underWay, restart: 0, state: 'TASK_STAGING', reason: 'RECONCILIATION' };
   const unknown = answerUnknown({ known: undefined, agent: agentFacts(desk, asked.agent) });

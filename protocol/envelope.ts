@@ -37,6 +37,11 @@ function base64(bytes: Uint8Array): string {
   return btoa(letters);
 }
 
+/** What a payload claims to be: no CBOR map begins with `{`. */
+export function encodingOf(bytes: Uint8Array): Encoding {
+  return bytes[0] === 0x7b ? 'json' : 'cbor';
+}
+
 /**
  * Reads CBOR, or JSON where the first byte is `{` (no CBOR map begins with it). Never throws: what cannot be read is
  * a fault BAD_ENCODING or TOO_LARGE. `most` is for what comes from our own disk.
@@ -47,7 +52,7 @@ export function decode(
 ): { encoding: Encoding; value: unknown } | Fault {
   if (bytes.length > most) return new Fault('TOO_LARGE', `a payload of ${bytes.length} bytes; the limit is ${most}`);
   if (bytes.length === 0) return new Fault('BAD_ENCODING', 'an empty payload');
-  const encoding: Encoding = bytes[0] === 0x7b ? 'json' : 'cbor';
+  const encoding = encodingOf(bytes);
   const problem = encoding === 'json' ? jsonProblem(bytes) : cborProblem(bytes);
   if (problem !== undefined)
     return new Fault('BAD_ENCODING', `not ${encoding === 'json' ? 'JSON' : 'CBOR'} for us: ${problem}`);

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A scheduler in plain MQTT and JSON (docs/writing-a-scheduler.md): runs N tasks, exits 0 once all have finished.
+"""A scheduler in MQTT and JSON alone: runs N tasks and exits with 0 once all have finished.
 
-    apt install python3-paho-mqtt
+docs/writing-a-scheduler.md explains it; paho 1.x or 2.x (Debian: python3-paho-mqtt).
+
     python3 scheduler.py --url mqtt://127.0.0.1:1883 --tasks 5
 
-It keeps no file. The names of its tasks follow from --run, and the master answers for every one of them: whoever starts
-it again under the same --name and --run, on any machine, goes on where it was.
+It keeps no file. Its tasks' names follow from --run, and the master answers for every one of them: whoever starts it
+again under the same name and --run, on any machine, goes on where it was.
 """
 import argparse
 import json
@@ -16,7 +17,6 @@ from urllib.parse import urlsplit
 import paho.mqtt.client as mqtt
 
 NEEDS = {"cpus": 500, "mem": 32_000}  # of each task, in thousandths
-ENDED_BADLY = {"TASK_FAILED", "TASK_KILLED", "TASK_ERROR"}  # its own fault
 TRY_AGAIN = {"TASK_DROPPED", "TASK_LOST", "TASK_GONE", "TASK_GONE_BY_OPERATOR"}  # not its fault: another attempt
 SILENCE_S = 5  # then what may have been lost is said again
 
@@ -29,10 +29,10 @@ options = parser.parse_args()
 name, _, secret = options.token.partition(":")
 mine = f"mesq/frameworks/{name}"
 inbox = queue.Queue()  # everything happens in one thread, in order
-# What is known of each task: "asked" until the master has told, then "wanted", "placed" or "finished".
+# Of each task: "asked" until the master has told, then "wanted", "placed" or "finished".
 state = {f"{options.run}-{index}": "asked" for index in range(options.tasks)}
 attempt, told = dict.fromkeys(state, 0), {}
-subscribed, newest = False, (0, 0)
+subscribed = 0  # the term of the leader that has taken this scheduler in
 
 
 def call(kind, **fields):
@@ -41,7 +41,7 @@ def call(kind, **fields):
 
 def subscribe():
     global subscribed
-    subscribed = False
+    subscribed = 0
     call("SUBSCRIBE", roles=["*"])
 
 
@@ -91,7 +91,7 @@ def updated(update):
     if told.get(task) != what:
         print(f"{task} {what} {update.get('message', '')}", flush=True)
     attempt[task], told[task] = update["attempt"], what
-    if what in ENDED_BADLY:
+    if what in ("TASK_FAILED", "TASK_KILLED", "TASK_ERROR"):
         raise SystemExit(f"{task} ended as {what}")
     if what == "TASK_FINISHED":
         state[task] = "finished"
@@ -103,19 +103,16 @@ def updated(update):
 
 
 def heard(topic, event):
-    global subscribed, newest
-    if topic == "connected":
-        subscribe()
-    elif topic == "refused":
+    global subscribed
+    if topic == "refused":
         if event != 2:  # 2: another process has this name; this one stands by, and takes over
             raise SystemExit(f"the broker refused {name} with code {event}")
+    elif topic == "connected" or (topic == "mesq/leader" and 0 < subscribed < event["term"]):
+        subscribe()
     elif topic == "mesq/leader":
-        term = (event.get("generation", 0), event["term"])
-        if term > newest and event["leader"] is not None:
-            newest = term
-            subscribe()
+        pass
     elif event["type"] == "SUBSCRIBED":
-        subscribed = True
+        subscribed = event["term"]
         print("subscribed", flush=True)
         reconcile()
     elif event["type"] == "OFFERS":
@@ -129,7 +126,8 @@ def heard(topic, event):
     elif event["type"] == "ERROR":
         if event["fault"]["code"] != "NOT_REGISTERED":
             raise SystemExit(f"{event['fault']['code']}: {event['fault']['message']}")
-        subscribe()
+        if subscribed:
+            subscribe()
 
 
 v2 = [mqtt.CallbackAPIVersion.VERSION1] if hasattr(mqtt, "CallbackAPIVersion") else []  # paho 2.x asks which
@@ -142,7 +140,6 @@ client.on_message = lambda *given: given[2].payload and inbox.put((given[2].topi
 url = urlsplit(options.url)
 if url.scheme == "mqtts":
     client.tls_set()
-client.reconnect_delay_set(1, 10)
 client.connect_async(url.hostname, url.port or 1883, keepalive=10)
 client.loop_start()
 while not all(known == "finished" for known in state.values()):

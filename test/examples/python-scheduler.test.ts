@@ -28,7 +28,7 @@ test('a scheduler in Python runs its tasks through the death of its master', asy
   const { code, stdout, stderr } = await scheduler.ended;
   t.is(code, 0, stderr);
   t.is(new Set(stdout.match(/^run-1-\d TASK_FINISHED/gm)).size, 6);
-  t.is(stdout.match(/^subscribed$/gm)?.length, 2, 'once with each leader');
+  t.true((stdout.match(/^subscribed$/gm)?.length ?? 0) > 1, 'with each leader');
   return t.regex(stdout, /all 6 tasks have finished/);
 });
 

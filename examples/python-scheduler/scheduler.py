@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """A scheduler in MQTT and JSON alone: runs N tasks and exits with 0 once all have finished.
 
-docs/writing-a-scheduler.md explains it; paho 1.x or 2.x (Debian: python3-paho-mqtt).
-
     python3 scheduler.py --url mqtt://127.0.0.1:1883 --tasks 5
 
+docs/writing-a-scheduler.md explains it; it needs paho 1.x or 2.x (Debian: python3-paho-mqtt).
 It keeps no file. Its tasks' names follow from --run, and the master answers for every one of them: whoever starts it
 again under the same name and --run, on any machine, goes on where it was.
 """
@@ -69,7 +68,7 @@ def take(left):
 
 
 def offered(offer):
-    tasks = []
+    tasks = []  # an ACCEPT of none is a decline
     for task in [task for task in state if state[task] == "wanted"]:
         resources = take(offer["resources"])
         if resources is None:
@@ -78,7 +77,6 @@ def offered(offer):
         tasks.append({"task": task, "attempt": attempt[task], "argv": argv, "resources": resources})
         state[task] = "placed"
     refuse = 1_000 if "wanted" in state.values() else 3_600_000  # without work, nothing for an hour
-    # Without a task this is a decline.
     call("ACCEPT", offers=[offer["offer"]], operations=[{"type": "LAUNCH", "tasks": tasks}], refuseMs=refuse)
 
 
@@ -125,7 +123,7 @@ def heard(topic, event):
             call("REVIVE")  # clears what was refused
     elif event["type"] == "ERROR":
         if event["fault"]["code"] != "NOT_REGISTERED":
-            raise SystemExit(f"{event['fault']['code']}: {event['fault']['message']}")
+            raise SystemExit(event["fault"])
         if subscribed:
             subscribe()
 

@@ -95,6 +95,118 @@ conversation('rescind', async (world, say) => {
   await framework.launch([task('late')], stale);
 });
 
+conversation('accept with a stale offer', async (world, say) => {
+  await new SimulatedAgent(world, 'pi-1').start();
+  await new SimulatedAgent(world, 'pi-2').start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  const [one = '', other = ''] = framework.offers();
+  await framework.launch([task('first', { stays: true })], [one]);
+  say.note('an offer is used twice: the second launch is dropped, the first goes on');
+  await framework.launch([task('second')], [one]);
+  say.note('the first launch again, on the spent offer: it is answered with what became of it');
+  await framework.launch([task('first', { stays: true })], [one]);
+  say.note('a good offer beside one that is gone: both are spent, and the good one returns');
+  await framework.call({
+    type: 'ACCEPT',
+    offers: [one, other],
+    operations: [{ type: 'LAUNCH', tasks: [task('third')] }],
+    refuseMs: 0,
+  });
+  say.note('the offer of somebody else');
+  const stranger = new ScriptedFramework(world, 'stranger');
+  await stranger.subscribe();
+  await stranger.launch([task('theft')], framework.offers().slice(-1));
+  say.note('an offer that timed out');
+  const silent = framework.offers().slice(-1);
+  await world.clock.advance(31_000);
+  await framework.launch([task('late')], silent);
+});
+
+conversation('rescind crossing an accept', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  say.note('the agent loses its link at the moment when the scheduler accepts');
+  agent.cut();
+  await framework.launch([task('crossed')]);
+  say.note('the same task on the next offer, as another attempt');
+  await world.until(() => framework.offers().length > 0);
+  await framework.launch([task('crossed', { runMs: 50 }, { attempt: 1 })]);
+  await framework.acknowledgeAll();
+});
+
+conversation('framework failover', async (world, say) => {
+  await new SimulatedAgent(world, 'pi-1').start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await framework.call({ type: 'STORE', request: 's1', key: 'plan', value: 'kept and ended', version: 0 });
+  await framework.launch([task('kept', { stays: true }), task('ended', { runMs: 20_000 })]);
+  await framework.acknowledgeAll();
+  await world.until(() => framework.offers().length > 0);
+  say.note('its process is killed: its offer returns, its tasks go on');
+  framework.bus.kill();
+  await world.clock.advance(30_000);
+  say.note('another process takes its name: what was not acknowledged is told');
+  const next = new ScriptedFramework(world, 'fw');
+  await next.subscribe();
+  say.note('it reads what its predecessor stored, and adopts: all live tasks are told');
+  await next.call({ type: 'LOAD', request: 'l1', prefix: '' });
+  await next.call({ type: 'RECONCILE', tasks: [] });
+  await next.acknowledgeAll();
+  say.note('an offer of the predecessor is worth nothing');
+  await next.launch([task('greedy')], framework.offers());
+  say.note('a launch that its predecessor made is answered, not made again');
+  await next.launch([task('kept', { stays: true }), task('ended')]);
+  say.note('it kills what it adopted, and is torn down');
+  await next.call({ type: 'KILL', tasks: [{ task: 'kept' }] });
+  await next.acknowledgeAll();
+  await next.call({ type: 'TEARDOWN' });
+});
+
+conversation('subscribe with wishes and capabilities', async (world, say) => {
+  const nano = new SimulatedAgent(world, 'nano');
+  nano.resources = 'cpus:4;mem:1024;gpus:1';
+  await nano.start();
+  await new SimulatedAgent(world, 'pi-1').start();
+  const plain = new ScriptedFramework(world, 'plain');
+  say.note('one that asks for nothing gets no GPU');
+  await plain.subscribe();
+  await plain.call({ type: 'DECLINE', offers: plain.offers(), refuseMs: 3_600_000 });
+  say.note('one that can use GPUs, and wants agents with one, in whole tasks');
+  const picky = new ScriptedFramework(world, 'picky');
+  await world.until(() => picky.bus.connected);
+  await picky.call({
+    type: 'SUBSCRIBE',
+    roles: ['vision', 'text'],
+    suppressed: ['text'],
+    capabilities: ['GPU_RESOURCES'],
+    wishes: [{ role: 'vision', shape: 'cpus:3;gpus:1', constraints: [['agent==nano']] }],
+  });
+  say.note('the role that was suppressed is revived');
+  await picky.call({ type: 'REVIVE', roles: ['text'] });
+});
+
+conversation('update framework', async (world, say) => {
+  await new SimulatedAgent(world, 'pi-1').start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe(['ann', 'bob']);
+  say.note('it leaves the role of its offer: that is taken back, and comes under the other');
+  const [first] = framework.of('OFFERS').flatMap(({ offers }) => offers);
+  const stays = first?.role === 'ann' ? 'bob' : 'ann';
+  await framework.call({ type: 'UPDATE_FRAMEWORK', roles: [stays] });
+  await world.clock.advance(1_000);
+  say.note('from now on no offer holds more than one cpu; what stands is left alone');
+  await framework.call({ type: 'UPDATE_FRAMEWORK', roles: [stays], mostPerOffer: 'cpus:1' });
+  await framework.call({ type: 'DECLINE', offers: framework.offers(), refuseMs: 0 });
+  await world.clock.advance(1_000);
+  say.note('one that cannot be read changes nothing');
+  await framework.call({ type: 'UPDATE_FRAMEWORK', roles: ['/'] });
+  await framework.call({ type: 'DECLINE', offers: framework.offers(), refuseMs: 0 });
+  await world.clock.advance(1_000);
+});
+
 conversation('offer time-out', async (world, say) => {
   await new SimulatedAgent(world, 'pi-1').start();
   const framework = new ScriptedFramework(world, 'fw');

@@ -2,6 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
+import { read } from '../../protocol/envelope.ts';
+import { Fault } from '../../protocol/faults.ts';
+import { CALLS, EVENTS } from '../../protocol/scheduler.ts';
 import { generatedPages } from '../../tools/docs.ts';
 
 const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
@@ -51,4 +54,19 @@ test('every folder of the house is on the map', (t) => {
     files.filter((path) => path.includes('/') && !path.startsWith('.')).map((path) => `${path.split('/')[0]}/`),
   );
   for (const folder of folders) t.true(map.includes(folder), folder);
+});
+
+test('every message that the page about schedulers shows is one', (t) => {
+  const page = readFileSync('docs/writing-a-scheduler.md', 'utf8');
+  const shown = [...page.matchAll(/```json\n([^`]*)```/g)].flatMap(([, block = '']) => block.trim().split('\n'));
+  const seen = new Set<string>();
+  for (const line of shown) {
+    const bytes = new TextEncoder().encode(line);
+    const said = read(CALLS, bytes);
+    const heard = read(EVENTS, bytes);
+    const message = said instanceof Fault ? heard : said;
+    if (message instanceof Fault) t.fail(`${line}: ${message.message}`);
+    else seen.add(message.message.type);
+  }
+  t.true(seen.size >= 15, [...seen].join(' '));
 });

@@ -61,6 +61,8 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
       return offering.touchAll();
     case 'SUPPRESS':
       return offering.allocator.suppress(framework, call.roles);
+    case 'REQUEST':
+      return;
     case 'KILL':
       return kill(desk, framework, call);
     case 'ACKNOWLEDGE':

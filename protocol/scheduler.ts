@@ -6,6 +6,7 @@ import { LIMITS } from './limits.ts';
 import { Offer } from './offer.ts';
 import { PrincipalSchema } from './operator.ts';
 import { QuantitiesSchema } from './quantities.ts';
+import { ResourcesSchema } from './resources.ts';
 import { TaskInfo, TaskStatus } from './task.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
@@ -76,6 +77,15 @@ const Decline = v.object({ ...V.entries, type: v.literal('DECLINE'), offers: Off
 /** Unsuppresses and clears the filters of `roles` (empty: all). */
 const Revive = v.object({ ...V.entries, type: v.literal('REVIVE'), roles: v.optional(Roles, []) });
 const Suppress = v.object({ ...V.entries, type: v.literal('SUPPRESS'), roles: v.optional(Roles, []) });
+/** What it would like to be offered: heard, and no more, as Mesos's allocator does; `wishes` are for that. */
+const RequestResources = v.object({
+  ...V.entries,
+  type: v.literal('REQUEST'),
+  requests: v.pipe(
+    v.array(v.object({ agent: v.optional(Id), resources: ResourcesSchema })),
+    v.maxLength(LIMITS.operations),
+  ),
+});
 const Kill = v.object({
   ...V.entries,
   type: v.literal('KILL'),
@@ -162,6 +172,7 @@ export const CALLS = {
   DECLINE: Decline,
   REVIVE: Revive,
   SUPPRESS: Suppress,
+  REQUEST: RequestResources,
   KILL: Kill,
   ACKNOWLEDGE: Acknowledge,
   RECONCILE: Reconcile,

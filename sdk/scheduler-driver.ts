@@ -7,6 +7,7 @@ import { cut, type Encoding, type MessageOf, type Outgoing, read, write } from '
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Offer } from '../protocol/offer.ts';
+import type { Resources } from '../protocol/resources.ts';
 import { CALLS, EVENTS } from '../protocol/scheduler.ts';
 import type { TaskInfo } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
@@ -279,6 +280,13 @@ export class SchedulerDriver {
     // Declines of this turn would set the filters again that the revive clears.
     this.#flushNow();
     return this.#call({ type: 'REVIVE', roles: [...roles] });
+  }
+
+  /** Says what it would like to be offered. The master hears it and no more: `terms.wishes` have an effect. */
+  requestResources(requests: readonly { agent?: string; resources: Resources | string }[]): DriverStatus {
+    for (const part of cut(requests, LIMITS.partBytes, LIMITS.operations))
+      if (part.length > 0) this.#call({ type: 'REQUEST', requests: part });
+    return this.#status;
   }
 
   /** No more offers under `roles` (default: all) until revived. */

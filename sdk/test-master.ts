@@ -213,6 +213,8 @@ export class TestMaster {
       case 'SUPPRESS':
         for (const role of call.roles.length === 0 ? session.roles : call.roles) session.suppressed.add(role);
         break;
+      case 'REQUEST':
+        break;
       case 'KILL':
         for (const { task } of call.tasks) {
           for (const known of this.#live(framework, task)) (this.#options.onKill ?? killed)(known);

@@ -22,6 +22,7 @@ const BAD: readonly (readonly [call: object, names: string])[] = [
   [{ type: 'DECLINE' }, 'offers: '],
   [{ type: 'REVIVE', roles: [''] }, 'roles.0: '],
   [{ type: 'SUPPRESS', roles: {} }, 'roles: '],
+  [{ type: 'REQUEST', requests: [{ resources: 'cpus' }] }, 'requests.0.resources: '],
   [{ type: 'KILL', tasks: [{ task: 't', graceMs: -1 }] }, 'tasks.0.graceMs: '],
   [{ type: 'ACKNOWLEDGE', updates: [{ task: 't' }] }, 'updates.0.uuid: '],
   [{ type: 'RECONCILE', tasks: [{ task: 't', attempt: 1.5 }] }, 'tasks.0.attempt: '],

@@ -155,6 +155,22 @@ export class TestMaster {
     }
   }
 
+  /** An agent is lost: its offers are taken back, its tasks told as unreachable or gone, and it is offered no more. */
+  loseAgent(name: string, state: 'unreachable' | 'gone'): void {
+    for (const offer of [...this.offers.values()].filter(({ agent }) => agent === name)) {
+      this.#takeBack(offer);
+      this.#event(offer.framework, { type: 'RESCIND', offers: [offer.offer] });
+    }
+    for (const task of this.tasks.values()) {
+      if (task.agent !== name) continue;
+      if (state === 'unreachable') task.update('TASK_UNREACHABLE', { reason: 'AGENT_DISCONNECTED' });
+      else task.update('TASK_GONE_BY_OPERATOR', { reason: 'AGENT_REMOVED_BY_OPERATOR' });
+    }
+    this.#agents.delete(name);
+    for (const [framework, { connected }] of this.#sessions)
+      if (connected) this.#event(framework, { type: 'FAILURE', agent: name, state });
+  }
+
   /** Forgets a task, as after the loss of all masters. */
   forget(task: string): void {
     for (const [key, known] of this.tasks) if (known.info.task === task) this.tasks.delete(key);

@@ -35,8 +35,10 @@ test('a scheduler in Python runs its tasks through the death of its master', asy
 test('one that is started again finds its tasks by their names, and runs none twice', async (t) => {
   if (python === undefined) return t.pass();
   const cluster = await Cluster.start(t, { a1: { resources: 'cpus:1;mem:512' } });
+  const { stdout: token } = await cluster.mesq('token', 'create', '--role', 'framework', '--name', 'snake');
+  const environment = { MESQ_URL: cluster.url, MESQ_TOKEN: token.trim() };
   const begin = (): Running =>
-    start(python, [SCHEDULER, '--tasks', '4', '--sleep', '1', '--run', 'again'], { MESQ_URL: cluster.url });
+    start(python, [SCHEDULER, '--tasks', '4', '--sleep', '1', '--run', 'again'], environment);
   const first = begin();
   await first.said(/again-0 TASK_FINISHED/);
   await first.end('SIGKILL');

@@ -58,7 +58,7 @@ test('every folder of the house is on the map', (t) => {
 
 test('every message that the page about schedulers shows is one', (t) => {
   const page = readFileSync('docs/writing-a-scheduler.md', 'utf8');
-  const shown = [...page.matchAll(/```json\n([^`]*)```/g)].flatMap(([, block = '']) => block.trim().split('\n'));
+  const shown = [...page.matchAll(/```jsonl\n([^`]*)```/g)].flatMap(([, block = '']) => block.trim().split('\n'));
   const seen = new Set<string>();
   for (const line of shown) {
     const bytes = new TextEncoder().encode(line);

@@ -279,3 +279,38 @@ test('an aborted driver calls nothing back; both ends are told to whoever joins'
     t.deepEqual(master.rolesOf('fw').roles, end === 'DRIVER_ABORTED' ? ['r'] : []);
   }
 });
+
+test('the loss of an agent is told, beside the statuses of its tasks', async (t) => {
+  for (const [state, told] of [
+    ['unreachable', 'TASK_UNREACHABLE'],
+    ['gone', 'TASK_GONE_BY_OPERATOR'],
+  ] as const) {
+    const lost: string[] = [];
+    const { driver, master, clock, offers, statuses, heard } = world(
+      12,
+      {
+        scheduler: {
+          registered: () => {},
+          reregistered: () => {},
+          resourceOffers: (_driver, some) => offers.push(...some),
+          offerRescinded: (_driver, offer) => heard.push(offer),
+          statusUpdate: (_driver, status) => statuses.push(status),
+          agentLost: (_driver, agent, how) => lost.push(`${agent} ${how}`),
+        },
+      },
+      { onLaunch: (task) => task.update('TASK_RUNNING') },
+    );
+    void master.start();
+    master.addAgent({ name: 'a1', resources: 'cpus:2' });
+    driver.start();
+    await clock.until(() => offers.length === 1);
+    driver.launchTasks([offers[0]?.offer ?? ''], [{ ...TASK, task: 't', attempt: 0 }], { refuseMs: 0 });
+    await clock.until(() => offers.length === 2);
+    master.loseAgent('a1', state);
+    await clock.advance(60_000);
+    t.deepEqual(lost, [`a1 ${state}`]);
+    t.deepEqual(heard, [offers[1]?.offer]);
+    t.deepEqual([...new Set(statuses.map((status) => status.state))], ['TASK_RUNNING', told]);
+    t.is(offers.length, 2);
+  }
+});

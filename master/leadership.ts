@@ -9,6 +9,7 @@ import { AgentSessions } from './agent-sessions.ts';
 import { ClientSessions } from './client-sessions.ts';
 import { Dispatch } from './dispatch.ts';
 import { EventFeed } from './event-feed.ts';
+import { ExecutorLink } from './executor-link.ts';
 import { FrameworkSessions } from './framework-sessions.ts';
 import type { Leader, ShownThing, World } from './leader.ts';
 import { LostTasks } from './lost-tasks.ts';
@@ -60,10 +61,12 @@ export class Leadership {
     this.#streams = new OutputStreams(leader, this.#agents, clients);
     this.#lost = new LostTasks(leader);
     const sources = { leader, agents: this.#agents, frameworks: this.#frameworks, book: this.#offering.book };
+    const executors = new ExecutorLink(leader, this.#agents, this.#frameworks);
     this.#agentDesk = {
       leader,
       agents: this.#agents,
       dispatch: this.#dispatch,
+      executors,
       parts: new Map<string, { key: string; tasks: KnownTask[] }>(),
     };
     this.#schedulerDesk = {
@@ -72,6 +75,7 @@ export class Leadership {
       frameworks: this.#frameworks,
       clients,
       offering: this.#offering,
+      executors,
     };
     this.#operatorDesk = {
       ...sources,

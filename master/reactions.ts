@@ -77,6 +77,7 @@ export class Reactions {
         this.#desk.offering.rescindFrom(event.framework, true);
         this.#desk.offering.allocator.removeFramework(event.framework);
         this.#desk.frameworks.end(event.framework);
+        this.#desk.executors.removed(event.framework);
         return this.showFramework(event.framework);
       case 'TASK_PLACED':
         this.#dispatch.launch(event.task);

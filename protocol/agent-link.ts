@@ -120,7 +120,13 @@ const Renew = v.object({ ...V.entries, type: v.literal('RENEW'), epoch: Count })
 const ExecutorKey = v.object({ framework: Id, executor: Id });
 
 /** An executor speaks to its scheduler; at most once. */
-const ExecutorMessage = v.object({ ...V.entries, type: v.literal('MESSAGE'), epoch: Count, ...ExecutorKey.entries, data: Data });
+const ExecutorMessage = v.object({
+  ...V.entries,
+  type: v.literal('MESSAGE'),
+  epoch: Count,
+  ...ExecutorKey.entries,
+  data: Data,
+});
 
 /** An executor has ended; its tasks have reports of their own. At most once. */
 const ExecutorEnded = v.object({

@@ -46,6 +46,13 @@ export interface Scheduler {
   disconnected?(driver: SchedulerDriver): void;
   /** For information: the tasks have statuses of their own. */
   agentLost?(driver: SchedulerDriver, agent: string, state: 'unreachable' | 'gone'): void;
+  /**
+   * An executor of this framework has ended, with this exit status (null: not known); its tasks have statuses of their
+   * own. At most once.
+   */
+  executorLost?(driver: SchedulerDriver, executor: string, agent: string, status: number | null): void;
+  /** An executor of this framework speaks; at most once. */
+  frameworkMessage?(driver: SchedulerDriver, executor: string, agent: string, data: string): void;
   /** A call was refused. */
   error?(driver: SchedulerDriver, fault: Fault): void;
   /** A client's request to this framework; without this callback it is answered NOT_FOUND. */

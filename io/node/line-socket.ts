@@ -1,4 +1,4 @@
-import { type FileHandle, chmod, open, unlink } from 'node:fs/promises';
+import { chmod, type FileHandle, open, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join, relative } from 'node:path';
 import { LINE_LIMITS, type LineConnection, type LineListener } from '../line-socket.ts';

@@ -28,7 +28,7 @@ for (const [name, check] of Object.entries(LINE_SOCKET_CHECKS)) {
     const clock = new VirtualClock();
     const socket = new SimulatedLineSocket(clock);
     await check(t, {
-      listen: () => socket.listen(),
+      listen: () => Promise.resolve(socket.listen()),
       connect: () => socket.connect(),
       until: (done) => clock.until(done, 60_000),
     });

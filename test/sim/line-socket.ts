@@ -14,10 +14,10 @@ export class SimulatedLineSocket {
   }
 
   /** What `listenLines` is on a real machine; the listener before is cut off. */
-  listen(): Promise<LineListener> {
+  listen(): LineListener {
     this.kill();
     this.#listener = new SimulatedListener();
-    return Promise.resolve(this.#listener);
+    return this.#listener;
   }
 
   /** The process that listens dies. */

@@ -47,7 +47,7 @@ const Subscribe = v.object({
   type: v.literal('SUBSCRIBE'),
   /** `MESQ_EXECUTOR_SECRET`. */
   secret: Id,
-  tasks: v.optional(v.pipe(v.array(v.object(Task)), v.maxLength(LIMITS.tasksPerAgent)), []),
+  tasks: v.optional(v.pipe(v.array(v.object(Task)), v.maxLength(2 * LIMITS.tasksPerExecutor)), []),
 });
 
 /** For the framework's scheduler; at most once. */
@@ -70,6 +70,7 @@ const Subscribed = v.object({
 const { executor: _executor, restart: _restart, group: _group, ...Launched } = TaskInfo.entries;
 /** A task as its framework gave it. */
 const TaskLaunch = v.object(Launched);
+export type LaunchedTask = v.InferOutput<typeof TaskLaunch>;
 /** Start it, and say TASK_RUNNING. One that the executor has already is repeated, not another. */
 const Launch = v.object({ ...V.entries, type: v.literal('LAUNCH'), ...TaskLaunch.entries });
 /** Start all of them: they belong together. */

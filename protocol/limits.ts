@@ -24,6 +24,8 @@ export const LIMITS = {
   tasksPerMessage: 100,
   /** Tasks in one LAUNCH_GROUP. */
   tasksPerGroup: 50,
+  /** Live tasks of one executor: their names fit into a line. */
+  tasksPerExecutor: 300,
   /** Executors that run on one agent… */
   executorsPerAgent: 300,
   /** …and those that have ended, of which the newest are kept with their output. */

@@ -82,7 +82,11 @@ export class Executors {
     if (info === undefined || hasEnded(run)) return;
     const running = this.#of(run.framework, info.executor);
     if (running === undefined) return this.#begin(run, info);
-    if (sameInfo(running.record.info, info)) return running.add(run);
+    if (sameInfo(running.record.info, info)) {
+      if (running.size < LIMITS.tasksPerExecutor) return running.add(run);
+      const message = `executor ${info.executor} has ${LIMITS.tasksPerExecutor} tasks`;
+      return this.#refuse(run, { state: 'TASK_DROPPED', reason: 'LAUNCH_FAILED', message });
+    }
     return this.#refuse(run, {
       state: 'TASK_ERROR',
       reason: 'TASK_INVALID',
@@ -203,7 +207,7 @@ export class Executors {
       {
         message: (data) => this.#listener.send({ type: 'MESSAGE', ...about, data }),
         taskEnded: (run) => {
-          if (running.idle) this.#tellIdle();
+          if (running.size === 0) this.#tellIdle();
           this.#listener.ended(run);
         },
         ended: (status) => {
@@ -257,7 +261,7 @@ export class Executors {
     this.#telling = true;
     queueMicrotask(() => {
       this.#telling = false;
-      const idle = [...this.#running.values()].filter((running) => running.idle);
+      const idle = [...this.#running.values()].filter((running) => running.size === 0);
       if (idle.length === 0 || this.#stopped) return;
       const executors = idle.map(({ record }) => ({ framework: record.framework, executor: record.info.executor }));
       this.#listener.send({ type: 'IDLE_EXECUTORS', executors });

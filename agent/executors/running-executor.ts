@@ -89,8 +89,9 @@ export class RunningExecutor {
     return this.#world.folder;
   }
 
-  get idle(): boolean {
-    return this.#tasks.size === 0;
+  /** How many tasks it has. */
+  get size(): number {
+    return this.#tasks.size;
   }
 
   /** Starts its process: the start is durable. */
@@ -126,7 +127,7 @@ export class RunningExecutor {
     const found = await launcher.adopt(folder);
     const started = found.state !== 'missing' && found.state !== 'unclaimed';
     for (const task of this.#tasks.values()) task.delivered = started;
-    if (!started && (rebooted || this.idle)) {
+    if (!started && (rebooted || this.size === 0)) {
       await launcher.claim(folder);
       return this.noticed({ kind: 'vanished' });
     }
@@ -216,7 +217,7 @@ export class RunningExecutor {
       if (task.kill !== undefined) task.kill = { ...task.kill, told: 'nothing' };
       // It was told, it said something of it, and has lost it.
       if (!task.delivered && this.#run(task.run)?.latest !== undefined)
-        this.#report(task, {
+        void this.#report(task, {
           state: 'TASK_FAILED',
           reason: 'EXECUTOR_TERMINATED',
           message: 'its executor subscribed again, and had lost it',
@@ -384,14 +385,11 @@ export class RunningExecutor {
   #advance(): void {
     if (this.#over || this.#launching) return;
     this.#changed = true;
-    if (this.#busy) return;
-    this.#busy = true;
-    void this.#work().finally(() => {
-      this.#busy = false;
-    });
+    if (!this.#busy) void this.#work();
   }
 
   async #work(): Promise<void> {
+    this.#busy = true;
     while (this.#changed && !this.#over) {
       this.#changed = false;
       this.#timer?.cancel();
@@ -413,6 +411,7 @@ export class RunningExecutor {
         if (this.#over) return;
       }
     }
+    this.#busy = false;
   }
 
   /** What does each kind of step: complete, or it does not compile. */

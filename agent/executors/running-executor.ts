@@ -449,9 +449,11 @@ export class RunningExecutor {
     kill: () => this.#signal('SIGKILL'),
     end: async () => {
       this.stop();
-      const { launcher, folder, durable } = this.#world;
-      // What its main process left behind of its group.
-      await launcher.signal(folder, 'SIGKILL').catch(() => false);
+      const { launcher, folder, durable, log } = this.#world;
+      // What it started for its tasks, which are over.
+      await launcher
+        .sweep(folder)
+        .catch((error: unknown) => log.warn('executor not swept', { folder, error: String(error) }));
       const { framework, info, start } = this.record;
       durable.commit([{ kind: 'EXECUTOR_ENDED', framework, executor: info.executor, start }]).catch(() => undefined);
       this.#listener.ended(this.#actual.kind === 'exited' ? this.#actual.code : undefined);

@@ -179,6 +179,13 @@ class NodeLauncher implements Launcher {
     return ours && sendToGroup(identity.pid, signal);
   }
 
+  async sweep(folder: string): Promise<void> {
+    await this.signal(folder, 'SIGKILL');
+    const path = this.#path(folder);
+    for (const { pid, start } of listProcesses())
+      if (pid !== process.pid && belongsTo(pid, path) && findProcess(pid)?.start === start) end(pid);
+  }
+
   async adopt(folder: string): Promise<TaskState> {
     const path = this.#path(folder);
     const exit = await readExit(path);
@@ -469,6 +476,14 @@ function sendToGroup(group: number, signal: TaskSignal): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
     throw error;
+  }
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended by itself, or is another user's by now.
   }
 }
 

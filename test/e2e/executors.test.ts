@@ -3,7 +3,7 @@ import { access, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { ExecutorInfo, TaskLaunch } from '../../sdk/index.ts';
-import { Cluster, eventually } from './cluster.ts';
+import { Cluster, eventually, survivors } from './cluster.ts';
 import { CollectingScheduler, EACH } from './collecting-scheduler.ts';
 
 const NODE: ExecutorInfo = {
@@ -119,6 +119,8 @@ test('an executor that is killed takes its tasks along, and says so to its sched
   t.is((await scheduler.status('a', 'TASK_FAILED')).reason, 'EXECUTOR_TERMINATED');
   t.is((await scheduler.status('b', 'TASK_FAILED')).reason, 'EXECUTOR_TERMINATED');
   t.deepEqual(await eventually(() => scheduler.executorsLost[0]), { executor: 'python', status: 137 });
+  // Its tasks lead process groups of their own: they are found all the same.
+  t.deepEqual(await survivors(join(cluster.dataOf('a1'), 'tasks', 'fw')), []);
 });
 
 test('a framework that is removed leaves no executor behind', async (t) => {

@@ -7,7 +7,7 @@ import { attachLauncher } from '../../io/node/launcher.ts';
 
 export type Call =
   | { readonly verb: 'launch'; readonly task: TaskStart }
-  | { readonly verb: 'resend' | 'adopt' | 'claim' | 'remove'; readonly folder: string }
+  | { readonly verb: 'resend' | 'adopt' | 'claim' | 'remove' | 'sweep'; readonly folder: string }
   | { readonly verb: 'signal'; readonly folder: string; readonly signal: TaskSignal }
   | { readonly verb: 'close' | 'stop' };
 

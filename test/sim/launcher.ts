@@ -337,6 +337,10 @@ class SimulatedLauncher implements Launcher {
     return this.#do(() => this.#machine.signal(folder, signal));
   }
 
+  sweep(folder: string): Promise<void> {
+    return this.#do(() => void this.#machine.signal(folder, 'SIGKILL'));
+  }
+
   adopt(folder: string): Promise<TaskState> {
     return this.#do(() => this.#machine.adopt(folder));
   }

@@ -180,9 +180,14 @@ function acceptOffers(desk: SchedulerDesk, framework: string, call: CallOf<'ACCE
   };
   const epoch = leader.registry.agents.get(agent)?.epoch ?? 0;
   for (const part of commands(launches, LIMITS.commandBytes - 1_024)) {
-    const fault = groupFault(part, (task) => leader.registry.tasks.has(taskKey(framework, task.task, task.attempt)));
+    const underWay = ({ task, attempt }: TaskInfo): boolean =>
+      offering.underWay(framework, task, attempt) !== undefined;
+    const fault = groupFault(
+      part,
+      (task) => underWay(task) || leader.registry.tasks.has(taskKey(framework, task.task, task.attempt)),
+    );
     const tasks = part.filter((task) => {
-      if (fault !== undefined) {
+      if (fault !== undefined && !underWay(task)) {
         refuse(task, fault);
         return false;
       }

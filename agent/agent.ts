@@ -265,6 +265,7 @@ class RunningAgent implements Agent {
       this.#answer(refused === undefined ? [...known, ...fresh.values()] : known);
       if (refused !== undefined) {
         const faults = [...fresh.values()].map((launch) => ({ ...keyOf(launch), fault: refused }));
+        for (const launch of fresh.values()) this.#endMates({ ...launch, run: nameOf(launch) }, 'was refused here');
         this.#session.send({ type: 'ACCEPTED', epoch, tasks: [], refused: faults });
       }
     }
@@ -290,8 +291,12 @@ class RunningAgent implements Agent {
 
   /** One member of a group that does not end well ends all. */
   #endGroup(run: Run, { state }: TaskStatus): void {
-    if (run.info.group === undefined || !isTerminal(state) || state === 'TASK_FINISHED') return;
-    const message = `task ${run.info.task} of its group became ${state}`;
+    if (isTerminal(state) && state !== 'TASK_FINISHED') this.#endMates(run, `became ${state}`);
+  }
+
+  #endMates(run: Pick<Run, 'run' | 'framework' | 'info'>, what: string): void {
+    if (run.info.group === undefined) return;
+    const message = `task ${run.info.task} of its group ${what}`;
     for (const mate of groupMates(this.#durable.state.runs.values(), run))
       if (!hasEnded(mate) && mate.kill === undefined)
         this.#end(mate, mate.info.killGraceMs, { reason: 'TASK_GROUP_FAILED', message });

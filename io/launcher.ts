@@ -37,10 +37,10 @@ export interface Launcher {
    */
   signal(folder: string, signal: TaskSignal): Promise<boolean>;
   /**
-   * Kills what an ended task left behind, in whatever process group: all that shows by its working folder, its output or
-   * its environment that it comes from the task. Looks at every process there is: for the rare case.
+   * Kills what an ended task left behind: in its process group, and in any other what has `mark` (`NAME=value`) in its
+   * environment, which the task was given and nobody else has. Looks at every process there is: for the rare case.
    */
-  sweep(folder: string): Promise<void>;
+  sweep(folder: string, mark: string): Promise<void>;
   /** What became of a folder. It changes nothing, may be asked at any time, and tells a new process with an old number apart. */
   adopt(folder: string): Promise<TaskState>;
   /** Claims the folder in the launcher's stead: true means that it never started and never will, false that it was claimed before. */

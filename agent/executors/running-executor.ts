@@ -452,7 +452,7 @@ export class RunningExecutor {
       const { launcher, folder, durable, log } = this.#world;
       // What it started for its tasks, which are over.
       await launcher
-        .sweep(folder)
+        .sweep(folder, `MESQ_EXECUTOR_SECRET=${this.record.secret}`)
         .catch((error: unknown) => log.warn('executor not swept', { folder, error: String(error) }));
       const { framework, info, start } = this.record;
       durable.commit([{ kind: 'EXECUTOR_ENDED', framework, executor: info.executor, start }]).catch(() => undefined);

@@ -18,7 +18,7 @@ import type { Log } from '../log.ts';
 import { StorageError } from '../storage.ts';
 import { makeFifos, openFifo, watchWriters } from './fifo.ts';
 import { LAUNCHER_SCRIPT, LAUNCHER_VERSION } from './launcher-script.ts';
-import { belongsTo, findProcess, listProcesses, type Process, workingFolder } from './processes.ts';
+import { belongsTo, findProcess, isMarked, listProcesses, type Process, workingFolder } from './processes.ts';
 import { removeFolders } from './remove-folders.ts';
 import { isWhole, runScript } from './run-script.ts';
 
@@ -179,11 +179,10 @@ class NodeLauncher implements Launcher {
     return ours && sendToGroup(identity.pid, signal);
   }
 
-  async sweep(folder: string): Promise<void> {
+  async sweep(folder: string, mark: string): Promise<void> {
     await this.signal(folder, 'SIGKILL');
-    const path = this.#path(folder);
     for (const { pid, start } of listProcesses())
-      if (pid !== process.pid && belongsTo(pid, path) && findProcess(pid)?.start === start) end(pid);
+      if (isMarked(pid, mark) && findProcess(pid)?.start === start) end(pid);
   }
 
   async adopt(folder: string): Promise<TaskState> {

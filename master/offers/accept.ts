@@ -59,21 +59,21 @@ function place(
   for (const part of byGroup(tasks)) {
     // All of a group or none: what one of them lacks, all lack.
     let left = rest;
-    const placed = [...launches];
+    const before = launches.length;
     let fault = misshapen(part);
     for (const task of part) {
-      fault ??= unfit(left, task, placed);
+      fault ??= unfit(left, task, launches);
       if (fault !== undefined) break;
-      placed.push(task);
+      launches.push(task);
       left = subtract(left, task.resources);
     }
-    if (fault !== undefined) {
+    if (fault === undefined) {
+      for (const task of part) used = add(used, task.resources);
+      rest = left;
+    } else {
+      launches.length = before;
       for (const task of part) refused.push({ task, fault });
-      continue;
     }
-    launches.push(...part);
-    for (const task of part) used = add(used, task.resources);
-    rest = left;
   }
   return { launches, refused, used, rest };
 }

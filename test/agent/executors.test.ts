@@ -332,3 +332,50 @@ test('an agent that is declared gone ends its executors before itself', async (t
   await world.until(() => world.faults.length > 0, MINUTE);
   t.false(executors[0]?.alive);
 });
+
+test('a task that does not fit into a line, or is one too many, has its answer; the others go on', async (t) => {
+  const world = new AgentWorld();
+  scriptedExecutors(world);
+  await world.up();
+  // Six bytes in JSON, one in CBOR.
+  world.master.place('large', executorTask('e', {}, { argv: ['\u0001'.repeat(12_000)] }));
+  await world.until(() => world.master.ended('large'), MINUTE);
+  t.like(world.master.last('large'), { state: 'TASK_ERROR', reason: 'TASK_INVALID' });
+  for (let count = 0; count <= 300; count++) world.master.place(`t${count}`, executorTask('e', { runMs: 60_000 }));
+  await world.until(() => world.master.ended('t0') && world.master.ended('t299'), 10 * MINUTE);
+  const ends = Array.from({ length: 301 }, (_, count) => world.master.last(`t${count}`)?.state);
+  t.is(ends.filter((state) => state === 'TASK_FINISHED').length, 300);
+  t.is(ends.filter((state) => state === 'TASK_DROPPED').length, 1);
+});
+
+test('an executor that the machine cannot start drops its tasks, and is started for the next', async (t) => {
+  const world = new AgentWorld();
+  scriptedExecutors(world);
+  await world.up();
+  world.machine.refusal = new Error('no room');
+  world.master.place('a', executorTask('e'));
+  await world.until(() => world.master.ended('a'), MINUTE);
+  t.like(world.master.last('a'), { state: 'TASK_DROPPED', reason: 'LAUNCH_FAILED' });
+  world.machine.refusal = undefined;
+  world.master.place('b', executorTask('e', { runMs: 10 }));
+  await world.until(() => world.master.ended('b'), MINUTE);
+  t.is(world.master.last('b')?.state, 'TASK_FINISHED');
+});
+
+test('of the executors that have ended, only the newest keep a folder', async (t) => {
+  const world = new AgentWorld();
+  const executors = scriptedExecutors(world);
+  await world.up();
+  for (let count = 0; count < 30; count++) {
+    world.master.place(`t${count}`, executorTask(`e${count}`, { runMs: 10 }));
+    await world.until(() => world.master.ended(`t${count}`), MINUTE);
+    world.machine.signal(executors[count]?.folder ?? '', 'SIGTERM');
+    await world.clock.advance(1_000);
+  }
+  const folders = (): number => world.machine.folders.filter((folder) => folder.includes('/executors/')).length;
+  t.is(folders(), 20);
+  world.kill();
+  await world.start();
+  await world.clock.advance(1_000);
+  t.is(folders(), 20);
+});

@@ -80,8 +80,8 @@ export class LauncherGuest implements Launcher {
     return this.#ask({ verb: 'signal', folder, signal });
   }
 
-  sweep(folder: string): Promise<void> {
-    return this.#ask({ verb: 'sweep', folder });
+  sweep(folder: string, mark: string): Promise<void> {
+    return this.#ask({ verb: 'sweep', folder, mark });
   }
 
   adopt(folder: string): Promise<TaskState> {

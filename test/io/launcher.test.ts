@@ -270,15 +270,19 @@ real('a task whose supervisor was killed still runs, and has vanished afterwards
 });
 
 real(
-  'a sweep ends what an ended task left in sessions of its own, and nothing of another task',
+  'a sweep ends what an ended task left in sessions of its own, and nothing that only happens to be in its folder',
   async (t, world, launcher) => {
     const script = 'setsid sleep 1000 & env -i setsid sleep 1000 & exit 0';
-    t.is((await run(world, launcher, { folder: 'one', argv: ['sh', '-c', script], environment: {} })).code, 0);
-    await launcher.launch({ folder: 'two', argv: ['sleep', '1000'], environment: {} });
+    t.is(
+      (await run(world, launcher, { folder: 'one', argv: ['sh', '-c', script], environment: { MARK: 'm1' } })).code,
+      0,
+    );
+    await launcher.launch({ folder: 'two', argv: ['sleep', '1000'], environment: { MARK: 'm12' } });
     await world.processes('two', 1);
     await world.processes('one', 2);
-    await launcher.sweep('one');
-    await world.processes('one', 0);
+    await launcher.sweep('one', 'MARK=m1');
+    // A person may have gone there to look around.
+    await world.processes('one', 1);
     await world.processes('two', 1);
   },
 );

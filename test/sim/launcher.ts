@@ -337,7 +337,7 @@ class SimulatedLauncher implements Launcher {
     return this.#do(() => this.#machine.signal(folder, signal));
   }
 
-  sweep(folder: string): Promise<void> {
+  sweep(folder: string, _mark: string): Promise<void> {
     return this.#do(() => void this.#machine.signal(folder, 'SIGKILL'));
   }
 

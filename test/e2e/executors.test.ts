@@ -9,12 +9,12 @@ import { CollectingScheduler, EACH } from './collecting-scheduler.ts';
 const NODE: ExecutorInfo = {
   executor: 'default',
   argv: [process.execPath, resolve('build/examples/test-framework/test-executor.js')],
-  shutdownGraceMs: 5_000,
+  shutdownGraceMs: 120_000,
 };
 const PYTHON: ExecutorInfo = {
   executor: 'python',
   argv: ['python3', resolve('examples/python-executor/executor.py')],
-  shutdownGraceMs: 5_000,
+  shutdownGraceMs: 120_000,
 };
 
 /** Runs `data` with sh. */

@@ -155,7 +155,8 @@ function shuttingDown(
   const steps: ExecutorStep[] = [];
   if (facts.subscribed && !told) steps.push({ kind: 'tellShutdown', graceMs: Math.ceil(deadline - nowMs) });
   if (terminated) return { steps, wakeMs: deadline };
-  if (facts.subscribed && half > nowMs) return { steps, wakeMs: half };
+  // One that was told may have closed its connection because it ends.
+  if ((facts.subscribed || told) && half > nowMs) return { steps, wakeMs: half };
   return { steps: [...steps, { kind: 'terminate' }], wakeMs: deadline };
 }
 

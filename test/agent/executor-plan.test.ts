@@ -127,6 +127,12 @@ const TABLE: Readonly<Record<string, readonly [ExecutorFacts, number, readonly o
     2_500,
   ],
   'half of the grace is over': [facts({ shutdown: ending({ told: true }) }), 2_500, [{ kind: 'terminate' }], 5_000],
+  'told, and its connection is closed: it may be ending': [
+    facts({ subscribed: false, shutdown: ending({ told: true }) }),
+    1_000,
+    [],
+    2_500,
+  ],
   'it cannot be told': [facts({ subscribed: false, shutdown: ending() }), 0, [{ kind: 'terminate' }], 5_000],
   'all of the grace is over': [
     facts({ shutdown: ending({ told: true, terminated: true }) }),

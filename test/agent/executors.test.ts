@@ -379,3 +379,42 @@ test('of the executors that have ended, only the newest keep a folder', async (t
   await world.clock.advance(1_000);
   t.is(folders(), 20);
 });
+
+test('a crash at every single step of the disk: a task of an executor is launched once, and told in order', async (t) => {
+  let steps = 0;
+  for (let step = 1; step <= 45; step++) {
+    for (const power of [false, true]) {
+      const world = new AgentWorld(step);
+      const executors = scriptedExecutors(world);
+      world.disk.crashAt = step;
+      world.onDeath = () => {
+        world.disk.crashAt = Number.POSITIVE_INFINITY;
+        world.clock.after(0, () => (power ? world.cutPower() : world.kill()));
+        world.clock.after(1_000, () => void world.start());
+      };
+      void world.start();
+      await world.until(() => world.master.epoch > 0, 10 * MINUTE);
+      world.master.place('a', executorTask('e', { runMs: 3_000 }));
+      world.master.place('b', executorTask('e'));
+      await world.clock.advance(2_000);
+      world.master.kill('b');
+      await world.until(() => world.master.ended('a') && world.master.ended('b'), 10 * MINUTE);
+      await world.clock.advance(MINUTE);
+      steps = Math.max(steps, world.disk.steps);
+      const at = `step ${step}, ${power ? 'power' : 'process'}`;
+      for (const task of ['a', 'b']) {
+        const updates = world.master.placed.get(`${task}.0`)?.updates ?? [];
+        t.true(
+          updates.every(({ sequence }, index) => sequence === index + 1),
+          at,
+        );
+      }
+      const launched = executors.flatMap((executor) => executor.launched.map(({ task }) => task));
+      t.is(new Set(launched).size, launched.length, `${at}: ${launched.join(' ')}`);
+      const { state, reason } = world.master.last('a') ?? {};
+      t.true(state === 'TASK_FINISHED' || (power && reason === 'AGENT_REBOOTED'), `${at}: ${state} ${reason}`);
+      t.is(executors.filter(({ alive }) => alive).length > 1, false, at);
+    }
+  }
+  t.true(steps > 20);
+});

@@ -162,3 +162,18 @@ test('a group goes to one agent whole or not at all, and ends together', async (
   t.is((await scheduler.status('small', 'TASK_DROPPED')).state, 'TASK_DROPPED');
   t.is((await scheduler.status('large', 'TASK_DROPPED')).reason, 'INVALID_OFFERS');
 });
+
+test('the executor that the documentation shows runs a task', async (t) => {
+  if (!hasPython(t)) return;
+  const cluster = await Cluster.start(t);
+  const [, script = ''] = /```python\n([^`]+)```/.exec(await readFile('docs/executors.md', 'utf8')) ?? [];
+  const path = join(cluster.folder, 'executor.py');
+  await writeFile(path, script);
+  const scheduler = await CollectingScheduler.start(t, cluster);
+  const executor: ExecutorInfo = { ...PYTHON, executor: 'least', argv: ['python3', path] };
+  scheduler.launch({ ...pythonTask('well', 'true'), executor }, { ...pythonTask('badly', 'false'), executor });
+  await scheduler.status('well', 'TASK_FINISHED');
+  const { agent = '' } = await scheduler.status('badly', 'TASK_FAILED');
+  scheduler.driver.shutdownExecutor('least', agent);
+  t.deepEqual(await eventually(() => scheduler.executorsLost[0]), { executor: 'least', status: 0 });
+});

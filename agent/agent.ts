@@ -1,6 +1,7 @@
 import type { MovableBus, Will } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
 import type { Launcher } from '../io/launcher.ts';
+import type { LineListener } from '../io/line-socket.ts';
 import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
 import { type Random, randomWord } from '../io/random.ts';
@@ -9,10 +10,12 @@ import type { Identity } from '../protocol/agent-link.ts';
 import { cut } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
-import type { TaskKey, TaskStatus } from '../protocol/task.ts';
+import { isTerminal, type TaskKey, type TaskStatus } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
-import { hasEnded, runName } from './checkpoint/state.ts';
+import { hasEnded, type Run, runName } from './checkpoint/state.ts';
 import { DurableState, isFull } from './durable-state.ts';
+import { Executors } from './executors/executors.ts';
+import { groupMates } from './group-mates.ts';
 import { type Lonely, LonelyStops } from './lonely-stops.ts';
 import { OutputStreams } from './output-streams.ts';
 import { PresenceNotes } from './presence.ts';
@@ -20,6 +23,7 @@ import { isSignificant, type Reported } from './reporting/significance.ts';
 import { Runs } from './runs.ts';
 import { type Command, Session } from './session.ts';
 import { sharedOutputs } from './shared-outputs.ts';
+import type { Because } from './tasks/plan.ts';
 import { Outbox } from './updates/outbox.ts';
 
 /** How often the machine is looked at again. */
@@ -42,6 +46,8 @@ export interface AgentOptions {
   readonly connect: (agent: string, will: () => Will) => MovableBus;
   readonly storage: Storage;
   readonly launcher: Launcher;
+  /** Where executors connect to. */
+  readonly lines: LineListener;
   readonly output: (folder: string, stream: 'stdout' | 'stderr') => OutputFile;
   readonly pathOf: (folder: string) => string;
   readonly clock: Clock;
@@ -83,6 +89,7 @@ class RunningAgent implements Agent {
   readonly #options: AgentOptions;
   readonly #durable: DurableState;
   readonly #runs: Runs;
+  readonly #executors: Executors;
   readonly #outbox = new Outbox();
   readonly #lonely: LonelyStops;
   readonly #streams: OutputStreams;
@@ -111,25 +118,34 @@ class RunningAgent implements Agent {
     this.#lonely = new LonelyStops(clock, () => this.#stoppedAlone());
     const output = sharedOutputs(options.output);
     const presence = new PresenceNotes(prefix, name, randomWord(random, 16));
-    this.#runs = new Runs(
+    const world = {
+      clock,
+      random,
+      log,
+      launcher: options.launcher,
+      durable,
+      output,
+      agentName: name,
+      boot: options.boot,
+      pathOf: options.pathOf,
+    };
+    const reported = (run: string, status: TaskStatus): void => this.#report(run, status);
+    this.#runs = new Runs(world, { reported, startEnded: (run) => this.#startEnded(run) });
+    this.#executors = new Executors(
+      { ...world, lines: options.lines },
       {
-        clock,
-        random,
-        log,
-        launcher: options.launcher,
-        durable,
-        output,
-        agentName: name,
-        boot: options.boot,
-        pathOf: options.pathOf,
+        reported,
+        ended: (run) => this.#startEnded(run),
+        send: (word) => void this.#session.send({ ...word, epoch: durable.state.epoch }),
       },
-      { reported: (run, status) => this.#report(run, status), startEnded: (run) => this.#startEnded(run) },
     );
     this.#bus = options.connect(agent, () => presence.will());
     this.#streams = new OutputStreams({
       find: (framework, task, attempt, stream) => {
         const run = durable.state.runs.get(runName(framework, task, attempt));
         if (run === undefined) return undefined;
+        const folder = this.#executors.folderOf(run);
+        if (folder !== undefined) return { file: output(folder, stream), alive: () => !hasEnded(run) };
         return { file: output(this.#runs.folderOf(run), stream), alive: () => this.#runs.writes(run) };
       },
       send: (payload) => this.#bus.publish(topicOf(prefix, { kind: 'agentBulk', name }), payload, { qos: 1 }),
@@ -169,7 +185,11 @@ class RunningAgent implements Agent {
     const { state } = this.#durable;
     for (const run of state.runs.values()) for (const status of run.unacknowledged) this.#post(run.run, status);
     // Before any master is in reach: it needs nobody to go on with what it has accepted.
-    await this.#runs.adopt(state.boot !== '' && state.boot !== this.#options.boot);
+    const rebooted = state.boot !== '' && state.boot !== this.#options.boot;
+    await this.#runs.adopt(rebooted);
+    await this.#executors.adopt(rebooted);
+    // The agent may have died between the end of one and the kill of the others.
+    for (const run of [...state.runs.values()]) if (run.latest !== undefined) this.#endGroup(run, run.latest);
     this.#lonely.alone();
     const fault = await this.#session.start();
     if (fault !== undefined) await this.stop();
@@ -183,6 +203,7 @@ class RunningAgent implements Agent {
     this.#answering?.cancel();
     this.#probing?.cancel();
     this.#runs.stop();
+    await this.#executors.stop();
     this.#streams.stop();
     await this.#session.stop();
     await this.#options.launcher.stop();
@@ -193,6 +214,7 @@ class RunningAgent implements Agent {
     this.#lonely.together();
     this.#outbox.reset();
     this.#flush();
+    this.#executors.established();
   }
 
   #command(command: Command): void {
@@ -213,6 +235,10 @@ class RunningAgent implements Agent {
         return;
       case 'SHUTDOWN':
         return this.#shutDown(command.fault);
+      case 'MESSAGE':
+        return this.#executors.message(command.framework, command.executor, command.data);
+      case 'SHUTDOWN_EXECUTORS':
+        return this.#executors.shutDown(command.executors);
     }
   }
 
@@ -220,7 +246,7 @@ class RunningAgent implements Agent {
     for (const run of this.#durable.state.runs.values()) {
       const afterMs = run.info.disconnect?.stopOnClientAfterMs;
       if (afterMs === undefined || hasEnded(run) || run.kill !== undefined) continue;
-      yield { afterMs, stop: () => this.#runs.kill(run, run.info.killGraceMs) };
+      yield { afterMs, stop: () => this.#end(run, run.info.killGraceMs) };
     }
   }
 
@@ -239,6 +265,7 @@ class RunningAgent implements Agent {
       this.#answer(refused === undefined ? [...known, ...fresh.values()] : known);
       if (refused !== undefined) {
         const faults = [...fresh.values()].map((launch) => ({ ...keyOf(launch), fault: refused }));
+        for (const launch of fresh.values()) this.#endMates({ ...launch, run: nameOf(launch) }, 'was refused here');
         this.#session.send({ type: 'ACCEPTED', epoch, tasks: [], refused: faults });
       }
     }
@@ -250,10 +277,29 @@ class RunningAgent implements Agent {
       this.#accepting.delete(name);
       const run = refused === undefined ? runs.get(name) : undefined;
       if (run === undefined) continue;
-      this.#runs.start(run);
-      if (killMs !== undefined) this.#runs.kill(run, killMs);
-      else if (this.#gone !== undefined) this.#runs.kill(run, launch.info.killGraceMs);
+      if (run.info.executor === undefined) this.#runs.start(run);
+      else this.#executors.start(run);
+      if (killMs !== undefined) this.#end(run, killMs);
+      else if (this.#gone !== undefined) this.#end(run, launch.info.killGraceMs);
     }
+  }
+
+  #end(run: Run, graceMs: number, because?: Because): void {
+    if (run.info.executor === undefined) this.#runs.kill(run, graceMs, because);
+    else this.#executors.kill(run, graceMs, because);
+  }
+
+  /** One member of a group that does not end well ends all. */
+  #endGroup(run: Run, { state }: TaskStatus): void {
+    if (isTerminal(state) && state !== 'TASK_FINISHED') this.#endMates(run, `became ${state}`);
+  }
+
+  #endMates(run: Pick<Run, 'run' | 'framework' | 'info'>, what: string): void {
+    if (run.info.group === undefined) return;
+    const message = `task ${run.info.task} of its group ${what}`;
+    for (const mate of groupMates(this.#durable.state.runs.values(), run))
+      if (!hasEnded(mate) && mate.kill === undefined)
+        this.#end(mate, mate.info.killGraceMs, { reason: 'TASK_GROUP_FAILED', message });
   }
 
   /** Says that these were accepted, unless a report about them says it before. */
@@ -303,7 +349,7 @@ class RunningAgent implements Agent {
         accepting.killMs = Math.min(accepting.killMs ?? Infinity, graceMs ?? TIMES.killGraceMs);
       else if (run === undefined) unknown = true;
       else if (hasEnded(run)) this.#outbox.resend(name);
-      else this.#runs.kill(run, graceMs ?? run.info.killGraceMs);
+      else this.#end(run, graceMs ?? run.info.killGraceMs);
     }
     // The master takes for running what is not here: it hears what is.
     if (unknown) this.#session.tasks(randomWord(this.#options.random, 12));
@@ -314,13 +360,21 @@ class RunningAgent implements Agent {
   #shutDown(fault: Fault): void {
     this.#gone = fault;
     this.#options.log.error(fault.message, { code: fault.code, hint: fault.hint });
-    for (const run of this.#durable.state.runs.values()) this.#runs.kill(run, run.info.killGraceMs);
-    if (this.#runs.size === 0) this.#options.onFailed(fault);
+    for (const run of this.#durable.state.runs.values()) this.#end(run, run.info.killGraceMs);
+    this.#executors.shutDownAll();
+    this.#endIfGone();
+  }
+
+  #endIfGone(): void {
+    if (this.#gone !== undefined && this.#runs.size === 0 && this.#executors.size === 0)
+      this.#options.onFailed(this.#gone);
   }
 
   #report(run: string, status: TaskStatus): void {
     this.#post(run, status);
     this.#flush();
+    const about = this.#durable.state.runs.get(run);
+    if (about !== undefined) this.#endGroup(about, status);
   }
 
   #post(run: string, status: TaskStatus): void {
@@ -329,10 +383,10 @@ class RunningAgent implements Agent {
     this.#sent.set(status.uuid, { run, sequence: status.sequence });
   }
 
-  #startEnded(name: string): void {
-    const run = this.#durable.state.runs.get(name);
+  #startEnded(name: string | undefined): void {
+    const run = name === undefined ? undefined : this.#durable.state.runs.get(name);
     if (run !== undefined) this.#streams.ended(run.framework, run.info.task, run.info.attempt);
-    if (this.#gone !== undefined && this.#runs.size === 0) this.#options.onFailed(this.#gone);
+    this.#endIfGone();
   }
 
   /** What a master has committed is forgotten; the journal hears of it with its next record. */

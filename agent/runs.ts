@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../io/clock.ts';
 import type { Launcher } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
-import { type Random, randomWord } from '../io/random.ts';
+import type { Random } from '../io/random.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { isTerminal, type TaskStatus } from '../protocol/task.ts';
 import { hasEnded, type Run } from './checkpoint/state.ts';
@@ -10,7 +10,8 @@ import { type DurableState, isFull } from './durable-state.ts';
 import { environmentOf } from './executors/command.ts';
 import { KeptFolders } from './kept-folders.ts';
 import { OutputCuts } from './output-cuts.ts';
-import { type Actual, plan, type Step } from './tasks/plan.ts';
+import { StatusReports } from './status-reports.ts';
+import { type Actual, type Because, plan, type Step } from './tasks/plan.ts';
 import { LASTING_MS } from './tasks/restart-back-off.ts';
 
 /** How often a task without a supervisor is asked after. */
@@ -22,8 +23,6 @@ const GATHER_MS = 20;
 const RUNS_PER_MS = 8;
 /** A start that the full disk did not take is tried again after this long. */
 const DISK_RETRY_MS = 30_000;
-/** A wall clock before this (2023-11-14) was never synchronised: the board woke up in 1970, or at its image's date. */
-const PLAUSIBLE_WALL_MS = 1_700_000_000_000;
 
 export interface RunsWorld {
   readonly clock: Clock;
@@ -50,7 +49,9 @@ export interface RunsListener {
 interface Live {
   actual: Actual;
   startedMs: number | undefined;
-  kill: { sinceMs: number; graceMs: number; terminated: boolean; killed: boolean } | undefined;
+  kill:
+    | { sinceMs: number; graceMs: number; terminated: boolean; killed: boolean; because?: Because | undefined }
+    | undefined;
   timeUp: boolean;
   rebooted: boolean;
   quickEnds: number;
@@ -72,6 +73,7 @@ export class Runs {
   readonly #live = new Map<string, Live>();
   readonly #cuts: OutputCuts;
   readonly #kept: KeptFolders;
+  readonly #reports: StatusReports;
   #looking: Timer | undefined;
   #stopped = false;
 
@@ -80,6 +82,7 @@ export class Runs {
     this.#listener = listener;
     this.#cuts = new OutputCuts({ ...world, running: () => this.#running() });
     this.#kept = new KeptFolders(world);
+    this.#reports = new StatusReports(world, (run, status) => listener.reported(run, status));
     world.launcher.onStarted(({ folder }) => this.#noticed(folder, { kind: 'running' }));
     world.launcher.onExit(({ folder, code }) => this.#noticed(folder, { kind: 'exited', code }));
     // Whatever ended the launcher process may have ended supervisors too.
@@ -116,14 +119,14 @@ export class Runs {
   /** After a restart of the agent: takes up every run where it is. */
   async adopt(rebooted: boolean): Promise<void> {
     for (const run of [...this.#world.durable.state.runs.values()]) {
+      if (run.info.executor !== undefined && !hasEnded(run)) continue;
       if (hasEnded(run)) {
         this.forgettable(run);
         continue;
       }
       const live = fresh();
       live.rebooted = rebooted;
-      if (run.kill !== undefined)
-        live.kill = { sinceMs: this.#now(), graceMs: run.kill.graceMs, terminated: false, killed: false };
+      if (run.kill !== undefined) live.kill = { ...run.kill, sinceMs: this.#now(), terminated: false, killed: false };
       this.#live.set(run.run, live);
       live.startedMs = this.#startedBefore(run);
       await this.#lookAfter(run, live);
@@ -140,7 +143,7 @@ export class Runs {
   }
 
   /** Ends a run for good; a later request can only shorten the grace. */
-  kill(run: Run, graceMs: number): void {
+  kill(run: Run, graceMs: number, because?: Because): void {
     const live = this.#live.get(run.run);
     if (live === undefined) return;
     const nowMs = this.#now();
@@ -148,13 +151,16 @@ export class Runs {
     const left = before === undefined ? graceMs : Math.min(before.sinceMs + before.graceMs - nowMs, graceMs);
     if (run.kill === undefined || graceMs < run.kill.graceMs) {
       // A crash that loses the record loses nothing: the master repeats a kill until the run has ended.
-      this.#world.durable.commit([{ kind: 'KILL', run: run.run, graceMs }]).catch(() => undefined);
+      this.#world.durable
+        .commit([{ kind: 'KILL', run: run.run, graceMs, because: run.kill === undefined ? because : run.kill.because }])
+        .catch(() => undefined);
     }
     live.kill = {
       sinceMs: nowMs,
       graceMs: Math.max(0, left),
       terminated: before?.terminated ?? false,
       killed: before?.killed ?? false,
+      because: before === undefined ? because : before.because,
     };
     this.#advance(run.run);
   }
@@ -416,39 +422,14 @@ export class Runs {
   }
 
   async #report(run: Run, live: Live, step: Extract<Step, { kind: 'report' }>): Promise<void> {
-    const { clock, random, durable, boot, log } = this.#world;
     const ended = isTerminal(step.state);
     const output = ended ? await this.#sizes(run) : undefined;
-    const { kind: _kind, message, ...said } = step;
-    const current = durable.state.runs.get(run.run) ?? run;
-    // Out of contact for long, a service that fails again and again must not grow: its newest report is renewed.
-    const renewed = !ended && current.unacknowledged.length >= LIMITS.unacknowledgedPerTask;
-    const wallMs = Math.round(clock.wall());
-    const status: TaskStatus = {
-      framework: run.framework,
-      task: run.info.task,
-      attempt: run.info.attempt,
-      restart: run.restart,
-      uuid: randomWord(random, 16),
-      sequence: renewed ? current.sequence : current.sequence + 1,
-      ...said,
-      ...(message === undefined ? {} : { message: message.slice(0, LIMITS.messageLength) }),
-      ...(output === undefined ? {} : { output }),
-      at: { boot, monotonicMs: Math.round(clock.monotonic()), wallMs: wallMs < PLAUSIBLE_WALL_MS ? null : wallMs },
-    };
+    const { kind: _kind, ...said } = step;
     if (ended) {
       live.timer?.cancel();
       this.#live.delete(run.run);
     }
-    durable.commitWithin(this.#patience(ended), [{ kind: 'STATUS', run: run.run, status }]).then(
-      () => this.#listener.reported(run.run, status),
-      (error: unknown) => {
-        log.error('report not written', { run: run.run, error: String(error) });
-        // What became of a run can be found out again from its folder, so it is told although the full disk did not
-        // take it: a crash now would report it once more, under another uuid, with the number it has here.
-        if (isFull(error)) this.#listener.reported(run.run, status);
-      },
-    );
+    void this.#reports.report(run, { ...said, ...(output === undefined ? {} : { output }) }, this.#patience(ended));
     if (ended) {
       const longest = Math.max(output?.stdout ?? 0, output?.stderr ?? 0);
       if (longest > LIMITS.outputBytes) void this.#cuts.cut(this.folderOf(run));

@@ -6,10 +6,12 @@ import type { Reported } from '../agent/reporting/significance.ts';
 import { adapterNamed } from '../firmware-adapters/catalog.ts';
 import { BusError } from '../io/bus.ts';
 import { LauncherError } from '../io/launcher.ts';
+import type { LineListener } from '../io/line-socket.ts';
 import { systemClock } from '../io/node/clock.ts';
 import { deviceFiles } from '../io/node/device-files.ts';
 import { systemDigest } from '../io/node/digest.ts';
 import { attachLauncher } from '../io/node/launcher.ts';
+import { listenLines } from '../io/node/line-socket.ts';
 import { createLog, type LogLevel } from '../io/node/log.ts';
 import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { openOutputFile } from '../io/node/output-file.ts';
@@ -112,6 +114,11 @@ async function start({ options, data, given, name, ca }: Checked): Promise<Runni
   };
   await mkdir(join(data, 'tasks'), { recursive: true, mode: 0o700 });
   const launcher = await attachLauncher({ root: join(data, 'tasks'), folder: join(data, 'launcher'), log });
+  const lines = await executorSocket(data);
+  if (lines instanceof Fault) {
+    await launcher.close();
+    return lines;
+  }
   const credentials = credentialsOf(options.token, name);
   // A copy of the folder on this machine is another installation: only what is the same may take over a connection.
   const { ino } = await stat(data);
@@ -151,6 +158,7 @@ async function start({ options, data, given, name, ca }: Checked): Promise<Runni
     },
     storage: fileStorage(data),
     launcher,
+    lines,
     output: (folder, stream) => openOutputFile(join(data, 'tasks', folder, stream), LIMITS.outputBytes),
     pathOf: (folder) => join(data, 'tasks', folder),
     clock: systemClock,
@@ -159,10 +167,18 @@ async function start({ options, data, given, name, ca }: Checked): Promise<Runni
     onFailed: (fault) => fail(fault),
   });
   if (agent instanceof Fault) {
-    await launcher.close();
+    await Promise.all([launcher.close(), lines.close()]);
     return agent;
   }
   return { name, resources: reported.resources, failed, stop: () => agent.stop() };
+}
+
+async function executorSocket(data: string): Promise<LineListener | Fault> {
+  try {
+    return await listenLines(join(data, 'executors'), 'socket');
+  } catch (error) {
+    return new Fault('DISK', `executors have no socket in ${data}: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 async function authorities(path: string | undefined): Promise<{ ca?: string } | Fault> {

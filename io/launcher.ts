@@ -36,6 +36,11 @@ export interface Launcher {
    * there is nothing to signal (not started, ended), or where the process with its number is not provably the task's.
    */
   signal(folder: string, signal: TaskSignal): Promise<boolean>;
+  /**
+   * Kills what an ended task left behind: in its process group, and in any other what has `mark` (`NAME=value`) in its
+   * environment, which the task was given and nobody else has. Looks at every process there is: for the rare case.
+   */
+  sweep(folder: string, mark: string): Promise<void>;
   /** What became of a folder. It changes nothing, may be asked at any time, and tells a new process with an old number apart. */
   adopt(folder: string): Promise<TaskState>;
   /** Claims the folder in the launcher's stead: true means that it never started and never will, false that it was claimed before. */

@@ -9,6 +9,7 @@ import { equals } from '../protocol/resource-arithmetic.ts';
 import { isTerminal, type TaskKey } from '../protocol/task.ts';
 import { type AgentSessions, goneFault } from './agent-sessions.ts';
 import type { Dispatch } from './dispatch.ts';
+import type { ExecutorLink } from './executor-link.ts';
 import type { Leader } from './leader.ts';
 import { isOtherMachine, tellsNews } from './registry/apply-agents.ts';
 import { type AgentRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
@@ -20,6 +21,7 @@ export interface AgentDesk {
   readonly leader: Leader;
   readonly agents: AgentSessions;
   readonly dispatch: Dispatch;
+  readonly executors: ExecutorLink;
   /** Parts of lists that are still coming, by agent name. */
   readonly parts: Map<string, { key: string; tasks: KnownTask[] }>;
 }
@@ -89,6 +91,12 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
     }
     case 'RENEW':
       return;
+    case 'MESSAGE':
+      return desk.executors.spoke(agent, message.framework, message.executor, message.data);
+    case 'EXECUTOR_ENDED':
+      return desk.executors.ended(agent, message.framework, message.executor, message.status);
+    case 'IDLE_EXECUTORS':
+      return desk.executors.idle(agent, message.executors);
   }
 }
 

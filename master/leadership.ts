@@ -11,6 +11,7 @@ import { ClientSessions } from './client-sessions.ts';
 import { Dispatch } from './dispatch.ts';
 import { Drains } from './drains.ts';
 import { EventFeed } from './event-feed.ts';
+import { ExecutorLink } from './executor-link.ts';
 import { FrameworkSessions } from './framework-sessions.ts';
 import type { Leader, ShownThing, World } from './leader.ts';
 import { LostTasks } from './lost-tasks.ts';
@@ -65,10 +66,12 @@ export class Leadership {
     this.#lost = new LostTasks(leader);
     this.#drains = new Drains(leader);
     const sources = { leader, agents: this.#agents, frameworks: this.#frameworks, book: this.#offering.book };
+    const executors = new ExecutorLink(leader, this.#agents, this.#frameworks);
     this.#agentDesk = {
       leader,
       agents: this.#agents,
       dispatch: this.#dispatch,
+      executors,
       parts: new Map<string, { key: string; tasks: KnownTask[] }>(),
     };
     this.#schedulerDesk = {
@@ -77,6 +80,7 @@ export class Leadership {
       frameworks: this.#frameworks,
       clients,
       offering: this.#offering,
+      executors,
     };
     this.#operatorDesk = {
       ...sources,

@@ -98,6 +98,7 @@ export class Reactions {
         this.#desk.offering.allocator.removeFramework(event.framework);
         this.#desk.frameworks.end(event.framework);
         if (event.request !== undefined) this.#answer(event.request, () => ({ framework: event.framework }));
+        this.#desk.executors.removed(event.framework);
         return this.showFramework(event.framework);
       case 'TASK_PLACED':
         this.#dispatch.launch(event.task);

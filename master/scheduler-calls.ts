@@ -11,11 +11,13 @@ import type { FrameworkTerms } from './allocator/allocator.ts';
 import type { MinAllocatable } from './allocator/min-allocatable.ts';
 import type { OfferConstraints } from './allocator/offer-constraints.ts';
 import type { ClientSessions } from './client-sessions.ts';
+import type { ExecutorLink } from './executor-link.ts';
 import type { FrameworkSessions, SessionTerms } from './framework-sessions.ts';
 import type { Leader } from './leader.ts';
 import type { Offering } from './offering.ts';
 import { accept } from './offers/accept.ts';
 import { refuseFor } from './offers/filters.ts';
+import { commands, groupFault, tasksOf } from './offers/groups.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
 import { newestEnded } from './registry/newest-ended.ts';
 import { taskKey } from './registry/registry.ts';
@@ -31,6 +33,7 @@ export interface SchedulerDesk {
   readonly frameworks: FrameworkSessions;
   readonly clients: ClientSessions;
   readonly offering: Offering;
+  readonly executors: ExecutorLink;
 }
 
 /** Answers one call of a framework; who it is comes from the topic. */
@@ -93,6 +96,10 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
     }
     case 'SHOW':
       return leader.show(framework, call.things);
+    case 'MESSAGE':
+      return desk.executors.tell(framework, call.agent, call.executor, call.data);
+    case 'SHUTDOWN':
+      return desk.executors.shutDown(framework, call.agent, call.executor);
     case 'TEARDOWN':
       return leader.propose({ kind: 'REMOVE_FRAMEWORK', framework, nowMs: leader.wallMs() });
   }
@@ -159,7 +166,7 @@ function termsOf({ roles, suppressed, capabilities, wishes, mostPerOffer }: Sess
 
 function acceptOffers(desk: SchedulerDesk, framework: string, call: CallOf<'ACCEPT'>): void {
   const { leader, offering } = desk;
-  const tasks = call.operations.flatMap((operation) => operation.tasks);
+  const tasks = call.operations.flatMap(tasksOf);
   const acceptance = accept(offering.book, framework, call.offers, tasks);
   if (acceptance instanceof Fault) {
     for (const task of tasks) dropped(desk, framework, task, acceptance);
@@ -173,8 +180,18 @@ function acceptOffers(desk: SchedulerDesk, framework: string, call: CallOf<'ACCE
     dropped(desk, framework, task, fault);
   };
   const epoch = leader.registry.agents.get(agent)?.epoch ?? 0;
-  for (const part of cut(launches, LIMITS.commandBytes - 1_024)) {
+  for (const part of commands(launches, LIMITS.commandBytes - 1_024)) {
+    const underWay = ({ task, attempt }: TaskInfo): boolean =>
+      offering.underWay(framework, task, attempt) !== undefined;
+    const fault = groupFault(
+      part,
+      (task) => underWay(task) || leader.registry.tasks.has(taskKey(framework, task.task, task.attempt)),
+    );
     const tasks = part.filter((task) => {
+      if (fault !== undefined && !underWay(task)) {
+        refuse(task, fault);
+        return false;
+      }
       if (part.length === 1 && encode(task, 'cbor').length > LIMITS.commandBytes) {
         refuse(task, new Fault('TOO_LARGE', `task ${task.task} takes more than ${LIMITS.commandBytes} bytes`));
         return false;

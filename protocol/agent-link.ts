@@ -4,7 +4,7 @@ import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { ResourcesSchema } from './resources.ts';
-import { TASK_STATES, TaskInfo, TaskKey, TaskStatus } from './task.ts';
+import { Data, TASK_STATES, TaskInfo, TaskKey, TaskStatus } from './task.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
 const Word = v.pipe(v.string(), v.maxLength(128));
@@ -117,6 +117,35 @@ const Tasks = v.object({
 /** Keeps the lease where the master cannot see packets (a broker of somebody else's). */
 const Renew = v.object({ ...V.entries, type: v.literal('RENEW'), epoch: Count });
 
+const ExecutorKey = v.object({ framework: Id, executor: Id });
+
+/** An executor speaks to its scheduler; at most once. */
+const ExecutorMessage = v.object({
+  ...V.entries,
+  type: v.literal('MESSAGE'),
+  epoch: Count,
+  ...ExecutorKey.entries,
+  data: Data,
+});
+
+/** An executor has ended; its tasks have reports of their own. At most once. */
+const ExecutorEnded = v.object({
+  ...V.entries,
+  type: v.literal('EXECUTOR_ENDED'),
+  epoch: Count,
+  ...ExecutorKey.entries,
+  /** As a shell gives it; null where it is not known. */
+  status: v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255))),
+});
+
+/** Executors without a task, all of them: those of frameworks that are gone are told to shut down. */
+const IdleExecutors = v.object({
+  ...V.entries,
+  type: v.literal('IDLE_EXECUTORS'),
+  epoch: Count,
+  executors: v.pipe(v.array(ExecutorKey), v.maxLength(LIMITS.executorsPerAgent)),
+});
+
 /** agent → master, on `agents/<name>/up`. */
 export const AGENT_UP = {
   REGISTER: Register,
@@ -126,6 +155,9 @@ export const AGENT_UP = {
   UPDATE: Update,
   TASKS: Tasks,
   RENEW: Renew,
+  MESSAGE: ExecutorMessage,
+  EXECUTOR_ENDED: ExecutorEnded,
+  IDLE_EXECUTORS: IdleExecutors,
 } as const;
 
 /** What every command to an agent carries; an agent refuses what is older than what it has persisted (docs/protocol.md, Fencing). */
@@ -204,6 +236,15 @@ export type Read = v.InferOutput<typeof Read>;
 /** Declared gone, or never to register again: kill everything and stop. */
 const Shutdown = v.object({ ...Fence, type: v.literal('SHUTDOWN'), fault: FaultSchema });
 
+/** A scheduler speaks to its executor; at most once. */
+const SchedulerMessage = v.object({ ...Fence, type: v.literal('MESSAGE'), ...ExecutorKey.entries, data: Data });
+/** End these executors, and their tasks with them. */
+const ShutdownExecutors = v.object({
+  ...Fence,
+  type: v.literal('SHUTDOWN_EXECUTORS'),
+  executors: v.pipe(v.array(ExecutorKey), v.maxLength(LIMITS.executorsPerAgent)),
+});
+
 /** master → agent, on `agents/<name>/down`. */
 export const AGENT_DOWN = {
   REGISTERED: Registered,
@@ -215,6 +256,8 @@ export const AGENT_DOWN = {
   RECONCILE: Reconcile,
   READ: Read,
   SHUTDOWN: Shutdown,
+  MESSAGE: SchedulerMessage,
+  SHUTDOWN_EXECUTORS: ShutdownExecutors,
 } as const;
 
 /** One piece of an output stream, on `agents/<name>/bulk`, and handed on to `clients/<name>/<session>/bulk`. */

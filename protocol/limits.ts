@@ -22,6 +22,18 @@ export const LIMITS = {
   operations: 100,
   /** Tasks in one agent message. */
   tasksPerMessage: 100,
+  /** Tasks in one LAUNCH_GROUP. */
+  tasksPerGroup: 50,
+  /** Live tasks of one executor: their names fit into a line. */
+  tasksPerExecutor: 300,
+  /** Executors that run on one agent… */
+  executorsPerAgent: 300,
+  /** …and those that have ended, of which the newest are kept with their output. */
+  executorsKept: 20,
+  /** Bytes of one line between an agent and an executor. */
+  lineBytes: 65_536,
+  /** Messages of frameworks and executors that wait on an agent for one executor to subscribe. */
+  executorMessages: 100,
   /** Live tasks of one agent. */
   tasksPerAgent: 10_000,
   /** Live tasks of the cluster. */
@@ -59,6 +71,7 @@ export const LIMITS = {
   /** Characters. */
   idLength: 64,
   messageLength: 500,
+  dataLength: 8_192,
   argumentLength: 16_384,
   arguments: 1_000,
   environmentNames: 200,
@@ -110,6 +123,14 @@ export const TIMES = {
   refuseMaxMs: 31_536_000_000,
   /** Between SIGTERM and SIGKILL (Mesos: 3 s). */
   killGraceMs: 3_000,
+  /** Between SHUTDOWN and SIGKILL of an executor (Mesos: executor_shutdown_grace_period). */
+  executorShutdownMs: 5_000,
+  /** From the start of an executor to its SUBSCRIBE (Mesos: executor_registration_timeout)… */
+  executorRegisterMs: 60_000,
+  /** …and from the loss of its connection, or the restart of its agent, to the next (Mesos: 2 s, at most 15 s). */
+  executorReregisterMs: 15_000,
+  /** For this long an executor waits for an agent that is away; then it ends (Mesos: recovery_timeout). */
+  executorRecoveryMs: 900_000,
   updateRetryMs: 10_000,
   updateRetryMaxMs: 600_000,
   /** A launch that the agent has not answered is sent again. */

@@ -7,7 +7,7 @@ import { Offer } from './offer.ts';
 import { PrincipalSchema } from './operator.ts';
 import { QuantitiesSchema } from './quantities.ts';
 import { ResourcesSchema } from './resources.ts';
-import { TaskInfo, TaskStatus } from './task.ts';
+import { Data, TaskInfo, TaskStatus } from './task.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
 const V = v.object({ v: v.number() });
@@ -65,12 +65,19 @@ const Launch = v.object({
   type: v.literal('LAUNCH'),
   tasks: v.pipe(v.array(TaskInfo), v.maxLength(LIMITS.tasksPerMessage)),
 });
+/** All of the tasks or none, in one place; one of them that fails or is killed ends all (Mesos: pods). */
+const LaunchGroup = v.object({
+  type: v.literal('LAUNCH_GROUP'),
+  group: Id,
+  /** Of one attempt, all with the same executor or all without one. */
+  tasks: v.pipe(v.array(TaskInfo), v.minLength(1), v.maxLength(LIMITS.tasksPerGroup)),
+});
 /** Spends the offers (all of one agent and one role); what the operations leave is declined with `refuseMs`. */
 const Accept = v.object({
   ...V.entries,
   type: v.literal('ACCEPT'),
   offers: Offers,
-  operations: v.pipe(v.array(Launch), v.maxLength(LIMITS.operations)),
+  operations: v.pipe(v.array(v.variant('type', [Launch, LaunchGroup])), v.maxLength(LIMITS.operations)),
   refuseMs: RefuseMs,
 });
 const Decline = v.object({ ...V.entries, type: v.literal('DECLINE'), offers: Offers, refuseMs: RefuseMs });
@@ -164,6 +171,11 @@ export function isBuiltIn(framework: string): boolean {
   return BUILT_IN.has(framework);
 }
 
+/** For an executor of this framework; at most once. */
+const Message = v.object({ ...V.entries, type: v.literal('MESSAGE'), agent: Id, executor: Id, data: Data });
+/** Ends an executor of this framework, and its tasks with it; at most once: FAILURE says that it has ended. */
+const Shutdown = v.object({ ...V.entries, type: v.literal('SHUTDOWN'), agent: Id, executor: Id });
+
 /** scheduler → master, on `frameworks/<name>/call`. */
 export const CALLS = {
   SUBSCRIBE: Subscribe,
@@ -181,6 +193,8 @@ export const CALLS = {
   REPLY: Reply,
   SHOW: Show,
   TEARDOWN: Teardown,
+  MESSAGE: Message,
+  SHUTDOWN: Shutdown,
 } as const;
 
 const Subscribed = v.object({
@@ -211,13 +225,17 @@ const UpdateEvent = v.object({
   type: v.literal('UPDATE'),
   updates: v.pipe(v.array(StatusEvent), v.maxLength(LIMITS.tasksPerMessage)),
 });
-/** An agent was lost or came back; for information. */
+/** An agent was lost, or an executor ended (`status`: as a shell gives it, null where unknown); for information. */
 const Failure = v.object({
   ...V.entries,
   type: v.literal('FAILURE'),
   agent: Id,
-  state: v.picklist(['unreachable', 'gone']),
+  state: v.picklist(['unreachable', 'gone', 'executor-ended']),
+  executor: v.optional(Id),
+  status: v.optional(v.nullable(Count)),
 });
+/** An executor of this framework speaks. */
+const MessageEvent = v.object({ ...V.entries, type: v.literal('MESSAGE'), agent: Id, executor: Id, data: Data });
 const ErrorEvent = v.object({ ...V.entries, type: v.literal('ERROR'), fault: FaultSchema });
 const Stored = v.object({
   ...V.entries,
@@ -256,4 +274,5 @@ export const EVENTS = {
   STORED: Stored,
   LOADED: Loaded,
   REQUEST: Request,
+  MESSAGE: MessageEvent,
 } as const;

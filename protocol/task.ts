@@ -129,6 +129,10 @@ export const REASONS = [
   'LOST_AFTER',
   'RECONCILIATION',
   'FRAMEWORK_REMOVED',
+  'EXECUTOR_REGISTRATION_TIMEOUT',
+  'EXECUTOR_REREGISTRATION_TIMEOUT',
+  'EXECUTOR_TERMINATED',
+  'TASK_GROUP_FAILED',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];
@@ -180,6 +184,23 @@ export const Arguments = v.pipe(
   v.check((argv) => argv[0] !== '', 'the program is empty'),
 );
 
+/** As {@link Arguments}, but there may be none: what an executor runs is its own matter. */
+const TaskArguments = v.union([Arguments, v.pipe(v.array(v.string()), v.length(0, 'a command needs a program'))]);
+
+/** A framework's own program that runs its tasks on an agent, one process for all that name it (docs/executors.md). */
+export const ExecutorInfo = v.object({
+  /** Tasks of one framework on one agent that name the same id share the process; everything else must be the same too. */
+  executor: Id,
+  argv: Arguments,
+  environment: v.optional(Environment),
+  /** Between SHUTDOWN and SIGKILL, with SIGTERM half way. */
+  shutdownGraceMs: v.optional(Milliseconds, TIMES.executorShutdownMs),
+});
+export type ExecutorInfo = v.InferOutput<typeof ExecutorInfo>;
+
+/** What a framework hands to its executor with a task, or says to it: text of its own, never looked at. */
+export const Data = v.pipe(v.string(), v.maxLength(LIMITS.dataLength));
+
 /** What becomes of a task while its agent is out of reach, in Nomad's words (docs/protocol.md, Contact). */
 export const Disconnect = v.object({
   /** From unreachable to TASK_LOST; default one hour. */
@@ -195,7 +216,8 @@ export const TaskInfo = v.object({
   task: Id,
   /** Minted by the framework at each placement, from 0. */
   attempt: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000)),
-  argv: Arguments,
+  /** Empty only where an executor runs it. */
+  argv: v.optional(TaskArguments, []),
   environment: v.optional(Environment),
   resources: ResourcesSchema,
   restart: v.optional(v.picklist(RESTART_POLICIES), 'never'),
@@ -204,6 +226,11 @@ export const TaskInfo = v.object({
   /** Running longer ends it as TASK_FAILED, MAX_COMPLETION_TIME_REACHED. */
   maxCompletionMs: v.optional(Milliseconds),
   disconnect: v.optional(Disconnect),
+  /** Runs it; absent: the agent itself executes `argv`. */
+  executor: v.optional(ExecutorInfo),
+  data: v.optional(Data),
+  /** Of one LAUNCH_GROUP, by which alone it is set: one member that fails or is killed ends all. */
+  group: v.optional(Id),
 });
 export type TaskInfo = v.InferOutput<typeof TaskInfo>;
 

@@ -33,6 +33,8 @@ export function guardScheduler(scheduler: Scheduler, failed: CallbackFailed): Gu
     statusUpdate: (...args) => guard('statusUpdate', () => scheduler.statusUpdate(...args)),
     disconnected: (...args) => guard('disconnected', () => scheduler.disconnected?.(...args)),
     agentLost: (...args) => guard('agentLost', () => scheduler.agentLost?.(...args)),
+    executorLost: (...args) => guard('executorLost', () => scheduler.executorLost?.(...args)),
+    frameworkMessage: (...args) => guard('frameworkMessage', () => scheduler.frameworkMessage?.(...args)),
     error: (...args) => guard('error', () => scheduler.error?.(...args)),
     request: (...args) => guard('request', () => scheduler.request?.(...args)),
   };

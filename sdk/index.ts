@@ -1,10 +1,12 @@
-/** The public SDK: write a framework (Scheduler, SchedulerDriver), or a client of the operator API. */
+/** The public SDK: write a framework (Scheduler, SchedulerDriver; Executor, ExecutorDriver), or a client of the operator API. */
 export type { Bus, BusMessage, PublishOptions, QoS } from '../io/bus.ts';
 export { BusError } from '../io/bus.ts';
 export type { Clock, Timer } from '../io/clock.ts';
+export type { LineConnection } from '../io/line-socket.ts';
 export type { Log, LogFields } from '../io/log.ts';
 export type { Random } from '../io/random.ts';
 export type { Encoding } from '../protocol/envelope.ts';
+export type { LaunchedTask } from '../protocol/executor.ts';
 export { FAULTS, Fault, type FaultCode } from '../protocol/faults.ts';
 export type { JobSpec, JobState, JobView, TaskView } from '../protocol/job.ts';
 export type { Offer } from '../protocol/offer.ts';
@@ -13,8 +15,16 @@ export type { Quantities } from '../protocol/quantities.ts';
 export type { Resource, Resources } from '../protocol/resources.ts';
 export { formatResources, parseResources } from '../protocol/resources.ts';
 export type { StatusEvent } from '../protocol/scheduler.ts';
-export { isTerminal, type Reason, type TaskInfo, type TaskState } from '../protocol/task.ts';
+export { type ExecutorInfo, isTerminal, type Reason, type TaskInfo, type TaskState } from '../protocol/task.ts';
 export { type Client, type ClientOptions, createClient } from './client.ts';
+export type { Executor, ExecutorRegistration } from './executor.ts';
+export {
+  createExecutorDriver,
+  ExecutorDriver,
+  type ExecutorDriverOptions,
+  type ExecutorDriverStatus,
+  type ExecutorUpdate,
+} from './executor-driver.ts';
 export { fits, type Needs, type Packed, pack } from './offers.ts';
 export type { OutputPiece, ReadOutputOptions } from './output-reader.ts';
 export type { ClientRequest, Registration, Scheduler } from './scheduler.ts';
@@ -24,6 +34,7 @@ export {
   type Filters,
   type FrameworkTerms,
   type Launch,
+  type LaunchGroup,
   type ReplyPart,
   SchedulerDriver,
   type SchedulerDriverOptions,

@@ -31,6 +31,15 @@ export interface Launch {
   readonly tasks: readonly TaskLaunch[];
 }
 
+/** All of the tasks or none, on one agent (Mesos: a pod): one that fails or is killed ends all. At most 50, of one attempt. */
+export interface LaunchGroup {
+  readonly type: 'LAUNCH_GROUP';
+  readonly group: string;
+  readonly tasks: readonly TaskLaunch[];
+}
+
+type SentOperation = Extract<Outgoing<typeof CALLS>, { type: 'ACCEPT' }>['operations'][number];
+
 export interface Filters {
   /** How long refused resources stay hidden, in milliseconds. Default: 5 s, growing with each decline of the agent. */
   readonly refuseMs?: number;
@@ -228,11 +237,17 @@ export class SchedulerDriver {
    * Spends offers of one agent and one role. What the tasks leave is declined with `refuseMs` (default 5 s).
    * Tasks that cannot be sent (not registered, or over the size of one message) come back as TASK_DROPPED.
    */
-  acceptOffers(offers: readonly string[], operations: readonly Launch[], filters: Filters = {}): DriverStatus {
+  acceptOffers(
+    offers: readonly string[],
+    operations: readonly (Launch | LaunchGroup)[],
+    filters: Filters = {},
+  ): DriverStatus {
     if (!this.#running()) return this.#status;
-    const tasks = operations.flatMap((operation) => operation.tasks);
     if (!this.#subscribed) {
-      this.#dropped(tasks, 'no master is connected');
+      this.#dropped(
+        operations.flatMap((operation) => operation.tasks),
+        'no master is connected',
+      );
       return this.#status;
     }
     for (const id of offers) {
@@ -240,10 +255,21 @@ export class SchedulerDriver {
       if (offer !== undefined) this.#backOff.accepted(offer);
       this.#offers.delete(id);
     }
-    const [fitting = [], ...rest] = cut(tasks, LIMITS.partBytes - 4_096, LIMITS.tasksPerMessage * LIMITS.operations);
-    const launches: { type: 'LAUNCH'; tasks: InferInput<typeof TaskInfo>[] }[] = [];
-    for (let at = 0; at < fitting.length; at += LIMITS.tasksPerMessage) {
-      launches.push({ type: 'LAUNCH', tasks: asSchemaInput(fitting.slice(at, at + LIMITS.tasksPerMessage)) });
+    // A group goes whole or not at all.
+    const units = operations.flatMap((operation): readonly (Launch | LaunchGroup)[] =>
+      operation.type === 'LAUNCH_GROUP'
+        ? [operation]
+        : operation.tasks.map((task) => ({ ...operation, tasks: [task] })),
+    );
+    const alone = units.every(({ type }) => type === 'LAUNCH');
+    const most = alone ? LIMITS.tasksPerMessage * LIMITS.operations : LIMITS.operations;
+    const [fitting = [], ...rest] = cut(units, LIMITS.partBytes - 4_096, most);
+    const launches: SentOperation[] = fitting.flatMap((unit) =>
+      unit.type === 'LAUNCH' ? [] : [{ ...unit, tasks: asSchemaInput(unit.tasks) }],
+    );
+    const tasks = fitting.flatMap((unit) => (unit.type === 'LAUNCH' ? unit.tasks : []));
+    for (let at = 0; at < tasks.length; at += LIMITS.tasksPerMessage) {
+      launches.push({ type: 'LAUNCH', tasks: asSchemaInput(tasks.slice(at, at + LIMITS.tasksPerMessage)) });
     }
     this.#send({
       type: 'ACCEPT',
@@ -251,7 +277,10 @@ export class SchedulerDriver {
       operations: launches,
       ...(filters.refuseMs === undefined ? {} : { refuseMs: filters.refuseMs }),
     });
-    this.#dropped(rest.flat(), `the tasks of one accept are limited to ${LIMITS.partBytes} bytes`);
+    this.#dropped(
+      rest.flat().flatMap((unit) => unit.tasks),
+      `the tasks of one accept are limited to ${LIMITS.partBytes} bytes`,
+    );
     return this.#status;
   }
 
@@ -318,6 +347,16 @@ export class SchedulerDriver {
     if (tasks.length === 0) return this.#status;
     for (const part of cut(tasks, LIMITS.partBytes, LIMITS.tasksPerMessage)) this.#call({ type: 'KILL', tasks: part });
     return this.#status;
+  }
+
+  /** Says something to an executor; at most once, and lost where it does not run. At most 8,192 characters. */
+  sendFrameworkMessage(executor: string, agent: string, data: string): DriverStatus {
+    return this.#call({ type: 'MESSAGE', agent, executor, data });
+  }
+
+  /** Ends an executor and its tasks; at most once: `executorLost` says that it has ended. */
+  shutdownExecutor(executor: string, agent: string): DriverStatus {
+    return this.#call({ type: 'SHUTDOWN', agent, executor });
   }
 
   /** Only with `explicitAcknowledgements`: call it once the status' effect is durable. The master repeats it until then. */
@@ -543,7 +582,11 @@ export class SchedulerDriver {
         }
         break;
       case 'FAILURE':
-        scheduler.agentLost(this, event.agent, event.state);
+        if (event.state !== 'executor-ended') scheduler.agentLost(this, event.agent, event.state);
+        else scheduler.executorLost(this, event.executor ?? '', event.agent, event.status ?? null);
+        break;
+      case 'MESSAGE':
+        scheduler.frameworkMessage(this, event.executor, event.agent, event.data);
         break;
       case 'ERROR':
         if (event.fault.code === 'NOT_REGISTERED') {

@@ -47,6 +47,13 @@ export interface Scheduler {
   /** For information: the tasks have statuses of their own (Mesos: slaveLost). */
   agentLost?(driver: SchedulerDriver, agent: string, state: 'unreachable' | 'gone'): void;
   /**
+   * An executor of this framework has ended, with this exit status (null: not known); its tasks have statuses of their
+   * own. At most once.
+   */
+  executorLost?(driver: SchedulerDriver, executor: string, agent: string, status: number | null): void;
+  /** An executor of this framework speaks; at most once. */
+  frameworkMessage?(driver: SchedulerDriver, executor: string, agent: string, data: string): void;
+  /**
    * A call was refused, and the driver goes on; what to do is the framework's choice (Mesos aborts the driver). The
    * message names the field that was wrong.
    */

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { AGENT_DOWN, AGENT_UP, BULK, FenceSchema, Identity, KnownTask, PRESENCE } from '../protocol/agent-link.ts';
 import { AttributesSchema } from '../protocol/attributes.ts';
 import { type MessageTable, PROTOCOL } from '../protocol/envelope.ts';
+import { EXECUTOR_DOWN, EXECUTOR_UP } from '../protocol/executor.ts';
 import { FaultSchema } from '../protocol/fault-schema.ts';
 import { FAULTS } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
@@ -26,6 +27,7 @@ import {
   Arguments,
   Disconnect,
   Environment,
+  ExecutorInfo,
   isTerminal,
   REASONS,
   TASK_STATES,
@@ -107,6 +109,7 @@ const NAMED: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [REASONS, 'Reason'],
   [Arguments, 'Arguments'],
   [Environment, 'Environment'],
+  [ExecutorInfo, 'ExecutorInfo'],
   [TaskKey, 'TaskKey'],
   [Disconnect, 'Disconnect'],
   [TaskInfo, 'TaskInfo'],
@@ -180,6 +183,14 @@ ${of(CALLS)}
 ## Master to scheduler: \`frameworks/{name}/event\`, \`…/offers\`
 
 ${of(EVENTS)}
+
+## Executor and agent: lines of JSON on a Unix socket
+
+docs/executors.md says what they mean. \`v\` may be left out. First what an executor says, then what it hears.
+
+${of(EXECUTOR_UP)}
+
+${of(EXECUTOR_DOWN)}
 
 ## Client and master: \`clients/{name}/{session}/request\`, \`…/reply\`
 

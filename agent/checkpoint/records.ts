@@ -1,6 +1,6 @@
 import { decode, encode } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
-import type { TaskInfo, TaskStatus } from '../../protocol/task.ts';
+import type { ExecutorInfo, Reason, TaskInfo, TaskStatus } from '../../protocol/task.ts';
 
 /**
  * What an agent must find after a crash, as a stream of records. One is appended (durably) before the thing it speaks
@@ -18,10 +18,35 @@ export type CheckpointRecord =
   /** An acceptance includes the first start: restart 0. */
   | { readonly kind: 'ACCEPTED'; readonly framework: string; readonly info: TaskInfo; readonly epoch: number }
   | { readonly kind: 'RESTART'; readonly run: string; readonly restart: number }
-  | { readonly kind: 'KILL'; readonly run: string; readonly graceMs: number }
-  | { readonly kind: 'STATUS'; readonly run: string; readonly status: TaskStatus }
+  /** `because` where it is not the framework that asked. */
+  | {
+      readonly kind: 'KILL';
+      readonly run: string;
+      readonly graceMs: number;
+      readonly because?: { readonly reason: Reason; readonly message: string } | undefined;
+    }
+  /** `said` is the uuid under which an executor said it. */
+  | { readonly kind: 'STATUS'; readonly run: string; readonly status: TaskStatus; readonly said?: string | undefined }
+  /** Of a snapshot: what STATUS said. */
+  | { readonly kind: 'SAID'; readonly run: string; readonly said: readonly string[] }
   | { readonly kind: 'ACKNOWLEDGED'; readonly run: string; readonly sequence: number }
-  | { readonly kind: 'FORGOTTEN'; readonly run: string };
+  | { readonly kind: 'FORGOTTEN'; readonly run: string }
+  /** One start of an executor: a random word, for its folder; `secret` is what it shows to be itself. */
+  | {
+      readonly kind: 'EXECUTOR';
+      readonly framework: string;
+      readonly info: ExecutorInfo;
+      readonly start: string;
+      readonly secret: string;
+    }
+  | { readonly kind: 'EXECUTOR_ENDED'; readonly framework: string; readonly executor: string; readonly start: string }
+  /** Its folder is gone. */
+  | {
+      readonly kind: 'EXECUTOR_FORGOTTEN';
+      readonly framework: string;
+      readonly executor: string;
+      readonly start: string;
+    };
 
 export const CHECKPOINT_FORMAT = 1;
 

@@ -1,5 +1,5 @@
 import { LIMITS } from '../../protocol/limits.ts';
-import { isTerminal, type TaskInfo, type TaskStatus } from '../../protocol/task.ts';
+import { type ExecutorInfo, isTerminal, type Reason, type TaskInfo, type TaskStatus } from '../../protocol/task.ts';
 import { type CheckpointRecord, decodeRecord, encodeRecord } from './records.ts';
 
 /** One attempt, as the agent has promised it. */
@@ -11,7 +11,9 @@ export interface Run {
   readonly epoch: number;
   /** Of the newest start; each has a folder of its own. */
   readonly restart: number;
-  readonly kill: { readonly graceMs: number } | undefined;
+  readonly kill:
+    | { readonly graceMs: number; readonly because?: { readonly reason: Reason; readonly message: string } | undefined }
+    | undefined;
   /** Of its newest report, and the highest that a master has acknowledged. */
   readonly sequence: number;
   readonly acknowledged: number;
@@ -19,6 +21,17 @@ export interface Run {
   readonly unacknowledged: readonly TaskStatus[];
   /** The newest report. */
   readonly latest: TaskStatus | undefined;
+  /** Under which uuids an executor said its newest reports: said again they are none. */
+  readonly said: readonly string[];
+}
+
+/** One start of an executor, as the agent has promised it. */
+export interface ExecutorStart {
+  readonly framework: string;
+  readonly info: ExecutorInfo;
+  readonly start: string;
+  readonly secret: string;
+  readonly ended: boolean;
 }
 
 /** Everything an agent knows that outlives its process. Changed only by records. */
@@ -31,10 +44,21 @@ export interface AgentState {
   generation: number;
   term: number;
   readonly runs: Map<string, Run>;
+  /** By their start; those that have ended are kept for a while with their output. */
+  readonly executors: Map<string, ExecutorStart>;
 }
 
 export function emptyState(): AgentState {
-  return { agent: undefined, counter: 0, boot: '', epoch: 0, generation: 0, term: 0, runs: new Map() };
+  return {
+    agent: undefined,
+    counter: 0,
+    boot: '',
+    epoch: 0,
+    generation: 0,
+    term: 0,
+    runs: new Map(),
+    executors: new Map(),
+  };
 }
 
 /** `framework/task.attempt`; where that last component were over the 64 characters of an id, `framework/task/aN`. */
@@ -83,9 +107,23 @@ export function applyRecord(state: AgentState, record: CheckpointRecord): void {
         acknowledged: 0,
         unacknowledged: [],
         latest: undefined,
+        said: [],
       });
       return;
     }
+    case 'EXECUTOR': {
+      const { framework, info, start, secret } = record;
+      if (!state.executors.has(start)) state.executors.set(start, { framework, info, start, secret, ended: false });
+      return;
+    }
+    case 'EXECUTOR_ENDED': {
+      const executor = state.executors.get(record.start);
+      if (executor !== undefined) state.executors.set(record.start, { ...executor, ended: true });
+      return;
+    }
+    case 'EXECUTOR_FORGOTTEN':
+      state.executors.delete(record.start);
+      return;
     case 'FORGOTTEN':
       state.runs.delete(record.run);
       return;
@@ -102,10 +140,13 @@ function changeRun(state: AgentState, record: Extract<CheckpointRecord, { run: s
       state.runs.set(run.run, { ...run, restart: Math.max(run.restart, record.restart) });
       return;
     case 'KILL':
-      state.runs.set(run.run, { ...run, kill: { graceMs: record.graceMs } });
+      state.runs.set(run.run, { ...run, kill: { graceMs: record.graceMs, because: record.because } });
       return;
     case 'STATUS':
-      state.runs.set(run.run, reported(run, record.status));
+      state.runs.set(run.run, reported(heard(run, record.said), record.status));
+      return;
+    case 'SAID':
+      state.runs.set(run.run, record.said.reduce(heard, run));
       return;
     case 'ACKNOWLEDGED':
       state.runs.set(run.run, {
@@ -117,6 +158,11 @@ function changeRun(state: AgentState, record: Extract<CheckpointRecord, { run: s
     case 'FORGOTTEN':
       state.runs.delete(run.run);
   }
+}
+
+function heard(run: Run, said: string | undefined): Run {
+  if (said === undefined || run.said.includes(said)) return run;
+  return { ...run, said: [...run.said, said].slice(-LIMITS.unacknowledgedPerTask) };
 }
 
 /** With one more report; one of the same number takes the place of the one before. */
@@ -138,6 +184,7 @@ export function recover(records: Iterable<Uint8Array>): AgentState {
 export function* stateSlices(state: AgentState): Generator<Uint8Array> {
   const { agent, counter, boot, epoch, generation, term } = state;
   const runs = [...state.runs.values()];
+  const executors = [...state.executors.values()];
   if (agent !== undefined) yield encodeRecord({ kind: 'AGENT', agent });
   yield encodeRecord({ kind: 'COUNTER', counter });
   yield encodeRecord({ kind: 'REGISTERED', epoch, boot });
@@ -145,9 +192,14 @@ export function* stateSlices(state: AgentState): Generator<Uint8Array> {
   for (const run of runs) {
     yield encodeRecord({ kind: 'ACCEPTED', framework: run.framework, info: run.info, epoch: run.epoch });
     if (run.restart > 0) yield encodeRecord({ kind: 'RESTART', run: run.run, restart: run.restart });
-    if (run.kill !== undefined) yield encodeRecord({ kind: 'KILL', run: run.run, graceMs: run.kill.graceMs });
+    if (run.kill !== undefined) yield encodeRecord({ kind: 'KILL', run: run.run, ...run.kill });
     const reports = run.unacknowledged.length > 0 || run.latest === undefined ? run.unacknowledged : [run.latest];
     for (const status of reports) yield encodeRecord({ kind: 'STATUS', run: run.run, status });
     if (run.acknowledged > 0) yield encodeRecord({ kind: 'ACKNOWLEDGED', run: run.run, sequence: run.acknowledged });
+    if (run.said.length > 0) yield encodeRecord({ kind: 'SAID', run: run.run, said: run.said });
+  }
+  for (const { framework, info, start, secret, ended } of executors) {
+    yield encodeRecord({ kind: 'EXECUTOR', framework, info, start, secret });
+    if (ended) yield encodeRecord({ kind: 'EXECUTOR_ENDED', framework, executor: info.executor, start });
   }
 }

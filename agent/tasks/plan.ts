@@ -14,6 +14,12 @@ export type Actual =
   /** Ended; to be started again. */
   | { readonly kind: 'waiting'; readonly untilMs: number };
 
+/** Why a run is killed, where it is not the framework that asked. */
+export interface Because {
+  readonly reason: Reason;
+  readonly message: string;
+}
+
 /** One run as the plan sees it. Times are monotonic milliseconds. */
 export interface RunFacts {
   readonly restartPolicy: RestartPolicy;
@@ -26,7 +32,13 @@ export interface RunFacts {
   readonly maxCompletionMs: number | undefined;
   /** Somebody asked for its end: since when, and what was done about it. */
   readonly kill:
-    | { readonly sinceMs: number; readonly graceMs: number; readonly terminated: boolean; readonly killed: boolean }
+    | {
+        readonly sinceMs: number;
+        readonly graceMs: number;
+        readonly terminated: boolean;
+        readonly killed: boolean;
+        readonly because?: Because | undefined;
+      }
     | undefined;
   /** Its completion time ran out. */
   readonly timeUp: boolean;
@@ -74,13 +86,13 @@ export function plan(facts: RunFacts, nowMs: number): Plan {
       return vanished(facts, nowMs);
     case 'unstarted': {
       const { reason, message } = facts.actual;
-      const killed = facts.kill !== undefined;
+      const wasKilled = facts.kill !== undefined;
       // A service that has run here waits for the machine to recover; one that never began is placed elsewhere.
-      if (!killed && facts.restartPolicy !== 'never' && facts.restart > 0)
+      if (!wasKilled && facts.restartPolicy !== 'never' && facts.restart > 0)
         return again(facts, `not started: ${message}`, nowMs);
       return {
         steps: [
-          killed
+          wasKilled
             ? { kind: 'report', state: 'TASK_KILLED', reason: 'KILLED_DURING_LAUNCH', message }
             : { kind: 'report', state: 'TASK_DROPPED', reason, message },
         ],
@@ -88,8 +100,7 @@ export function plan(facts: RunFacts, nowMs: number): Plan {
       };
     }
     case 'waiting':
-      if (facts.kill !== undefined)
-        return { steps: [{ kind: 'report', state: 'TASK_KILLED', reason: 'KILLED_BY_REQUEST' }], wakeMs: undefined };
+      if (facts.kill !== undefined) return { steps: [killed(facts)], wakeMs: undefined };
       return facts.actual.untilMs <= nowMs
         ? { steps: [{ kind: 'restart' }], wakeMs: undefined }
         : { steps: [], wakeMs: facts.actual.untilMs };
@@ -133,8 +144,7 @@ function ended(facts: RunFacts, code: number, nowMs: number): Plan {
       exitCode: code,
     });
   }
-  if (facts.kill !== undefined)
-    return done({ kind: 'report', state: 'TASK_KILLED', reason: 'KILLED_BY_REQUEST', exitCode: code });
+  if (facts.kill !== undefined) return done({ ...killed(facts), exitCode: code });
   if (facts.restartPolicy === 'always' || (facts.restartPolicy === 'on-failure' && code !== 0)) {
     const next = again(facts, `exited with ${code}`, nowMs, code);
     return { ...next, steps: [{ kind: 'sweep' }, ...seen(facts), ...next.steps] };
@@ -142,6 +152,10 @@ function ended(facts: RunFacts, code: number, nowMs: number): Plan {
   if (code === 0) return done({ kind: 'report', state: 'TASK_FINISHED', exitCode: 0 });
   const reason = code === 127 || code === 126 ? 'COMMAND_NOT_FOUND' : 'COMMAND_FAILED';
   return done({ kind: 'report', state: 'TASK_FAILED', reason, message: words(code), exitCode: code });
+}
+
+function killed({ kill }: RunFacts): Extract<Step, { kind: 'report' }> {
+  return { kind: 'report', state: 'TASK_KILLED', ...(kill?.because ?? { reason: 'KILLED_BY_REQUEST' }) };
 }
 
 /** Another start, after a pause. */
@@ -170,8 +184,7 @@ function words(code: number): string {
 
 /** With restart policy `never` a reboot ends the attempt; otherwise it starts again from local state, at once. */
 function vanished(facts: RunFacts, nowMs: number): Plan {
-  if (facts.kill !== undefined)
-    return { steps: [{ kind: 'report', state: 'TASK_KILLED', reason: 'KILLED_BY_REQUEST' }], wakeMs: undefined };
+  if (facts.kill !== undefined) return { steps: [killed(facts)], wakeMs: undefined };
   if (facts.restartPolicy !== 'never') {
     const message = facts.rebooted
       ? 'the machine was rebooted; starting again'

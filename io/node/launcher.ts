@@ -18,7 +18,7 @@ import type { Log } from '../log.ts';
 import { StorageError } from '../storage.ts';
 import { makeFifos, openFifo, watchWriters } from './fifo.ts';
 import { LAUNCHER_SCRIPT, LAUNCHER_VERSION } from './launcher-script.ts';
-import { belongsTo, findProcess, listProcesses, type Process, workingFolder } from './processes.ts';
+import { belongsTo, findProcess, isMarked, listProcesses, type Process, workingFolder } from './processes.ts';
 import { removeFolders } from './remove-folders.ts';
 import { isWhole, runScript } from './run-script.ts';
 
@@ -177,6 +177,12 @@ class NodeLauncher implements Launcher {
     const path = this.#path(folder);
     const ours = listProcesses().some((each) => each.group === identity.pid && belongsTo(each.pid, path));
     return ours && sendToGroup(identity.pid, signal);
+  }
+
+  async sweep(folder: string, mark: string): Promise<void> {
+    await this.signal(folder, 'SIGKILL');
+    for (const { pid, start } of listProcesses())
+      if (isMarked(pid, mark) && findProcess(pid)?.start === start) end(pid);
   }
 
   async adopt(folder: string): Promise<TaskState> {
@@ -469,6 +475,14 @@ function sendToGroup(group: number, signal: TaskSignal): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
     throw error;
+  }
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended by itself, or is another user's by now.
   }
 }
 

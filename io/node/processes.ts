@@ -55,6 +55,15 @@ export function belongsTo(pid: number, folder: string): boolean {
   }
 }
 
+/** Whether the process was started with this `NAME=value` in its environment. */
+export function isMarked(pid: number, mark: string): boolean {
+  try {
+    return `\0${readFileSync(`/proc/${pid}/environ`, 'utf8')}`.includes(`\0${mark}\0`);
+  } catch {
+    return false;
+  }
+}
+
 function link(path: string): string | undefined {
   try {
     return readlinkSync(path);

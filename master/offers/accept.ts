@@ -2,6 +2,7 @@ import { Fault } from '../../protocol/faults.ts';
 import { add, contains, subtract } from '../../protocol/resource-arithmetic.ts';
 import { formatResources, type Resources } from '../../protocol/resources.ts';
 import type { TaskInfo } from '../../protocol/task.ts';
+import { byGroup, misshapen } from './groups.ts';
 import type { OfferBook, OpenOffer } from './offer-book.ts';
 
 /** What an ACCEPT comes to: launches to propose, tasks to answer with a fault, and what goes back to the allocator. */
@@ -55,20 +56,33 @@ function place(
   const refused: { task: TaskInfo; fault: Fault }[] = [];
   let used: Resources = [];
   let rest = held;
-  for (const task of tasks) {
-    const fault = unfit(rest, task, launches);
-    if (fault !== undefined) {
-      refused.push({ task, fault });
-      continue;
+  for (const part of byGroup(tasks)) {
+    // All of a group or none: what one of them lacks, all lack.
+    let left = rest;
+    const before = launches.length;
+    let fault = misshapen(part);
+    for (const task of part) {
+      fault ??= unfit(left, task, launches);
+      if (fault !== undefined) break;
+      launches.push(task);
+      left = subtract(left, task.resources);
     }
-    launches.push(task);
-    used = add(used, task.resources);
-    rest = subtract(rest, task.resources);
+    if (fault === undefined) {
+      for (const task of part) used = add(used, task.resources);
+      rest = left;
+    } else {
+      launches.length = before;
+      for (const task of part) refused.push({ task, fault });
+    }
   }
   return { launches, refused, used, rest };
 }
 
 function unfit(rest: Resources, task: TaskInfo, launches: readonly TaskInfo[]): Fault | undefined {
+  if (task.executor === undefined && task.argv.length === 0)
+    return new Fault('BAD_SHAPE', `task ${task.task} has neither a program nor an executor`);
+  if (task.executor !== undefined && task.restart !== 'never')
+    return new Fault('BAD_SHAPE', `task ${task.task} is run by an executor: that one restarts it, or nobody`);
   if (task.resources.length === 0) return new Fault('BAD_SHAPE', `task ${task.task} asks for no resources at all`);
   if (!contains(rest, task.resources)) {
     return new Fault(

@@ -36,11 +36,12 @@ export function freeOf(registry: Registry, agent: AgentRecord): Resources {
 export function applyLaunch(registry: Registry, command: Extract<Command, { kind: 'LAUNCH' }>): RegistryEvent[] {
   const agent = registry.agents.get(command.agent);
   let free = agent === undefined ? [] : freeOf(registry, agent);
+  const broken = brokenGroups(registry, agent, command, free);
   const events: RegistryEvent[] = [];
   for (const info of command.tasks) {
     const task = staged(command, info);
     const known = registry.tasks.get(taskKey(command.framework, info.task, info.attempt));
-    const fault = refusal(registry, agent, command, task, known, free);
+    const fault = refusal(registry, agent, command, task, known, free) ?? broken.get(info.group ?? '');
     if (fault !== undefined) {
       events.push({
         kind: 'TASK_REFUSED',
@@ -58,6 +59,25 @@ export function applyLaunch(registry: Registry, command: Extract<Command, { kind
     events.push({ kind: 'TASK_PLACED', task });
   }
   return events;
+}
+
+/** Groups of which a task is refused, with the fault: then all of it is. A group is never cut into several commands. */
+function brokenGroups(
+  registry: Registry,
+  agent: AgentRecord | undefined,
+  command: Extract<Command, { kind: 'LAUNCH' }>,
+  free: Resources,
+): ReadonlyMap<string, Fault> {
+  const broken = new Map<string, Fault>();
+  if (command.tasks.every(({ group }) => group === undefined)) return broken;
+  let left = free;
+  for (const info of command.tasks) {
+    const known = registry.tasks.get(taskKey(command.framework, info.task, info.attempt));
+    const fault = refusal(registry, agent, command, staged(command, info), known, left);
+    if (fault === undefined) left = subtract(left, info.resources);
+    else if (info.group !== undefined) broken.set(info.group, fault);
+  }
+  return broken;
 }
 
 function staged(command: Extract<Command, { kind: 'LAUNCH' }>, info: TaskInfo): TaskRecord {

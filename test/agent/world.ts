@@ -6,6 +6,7 @@ import { parseResources } from '../../protocol/resources.ts';
 import { connectSimulatedBus, type SimulatedBus } from '../sim/bus.ts';
 import { VirtualClock } from '../sim/clock.ts';
 import { SimulatedMachine, type SimulatedProgram } from '../sim/launcher.ts';
+import { SimulatedLineSocket } from '../sim/line-socket.ts';
 import { SimulatedNetwork } from '../sim/network.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { SimulatedDisk } from '../sim/storage.ts';
@@ -20,6 +21,8 @@ export class AgentWorld {
   readonly network: SimulatedNetwork;
   readonly disk = new SimulatedDisk();
   readonly machine: SimulatedMachine;
+  /** Where executors find the agent. */
+  readonly socket = new SimulatedLineSocket(this.clock);
   readonly master: ScriptedMaster;
   /** Task folders that were made, with what was to be started in them. */
   readonly made = new Map<string, TaskStart>();
@@ -83,6 +86,7 @@ export class AgentWorld {
       },
       storage: this.disk.storage(),
       launcher: this.machine.attach(),
+      lines: this.socket.listen(),
       output: (folder) => outputOf(this.machine, folder),
       pathOf: (folder) => `/data/tasks/${folder}`,
       clock: this.clock,
@@ -143,6 +147,7 @@ export class AgentWorld {
   #die(): void {
     this.#life++;
     this.machine.killAgent();
+    this.socket.kill();
     this.#bus?.kill();
     this.#bus = undefined;
     this.agent = undefined;

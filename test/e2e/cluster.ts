@@ -334,5 +334,5 @@ async function writeText(path: string, text: string): Promise<void> {
 
 /** A copy of a data folder, as a card that was cloned. */
 export async function cloneFolder(from: string, to: string): Promise<void> {
-  await cp(from, to, { recursive: true, filter: (path) => !/\/(lock\.|launcher$)/.test(path) });
+  await cp(from, to, { recursive: true, filter: (path) => !/\/(lock\.|launcher$|executors$)/.test(path) });
 }

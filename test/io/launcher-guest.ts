@@ -80,6 +80,10 @@ export class LauncherGuest implements Launcher {
     return this.#ask({ verb: 'signal', folder, signal });
   }
 
+  sweep(folder: string, mark: string): Promise<void> {
+    return this.#ask({ verb: 'sweep', folder, mark });
+  }
+
   adopt(folder: string): Promise<TaskState> {
     return this.#ask({ verb: 'adopt', folder });
   }

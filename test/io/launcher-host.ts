@@ -8,6 +8,7 @@ import { attachLauncher } from '../../io/node/launcher.ts';
 export type Call =
   | { readonly verb: 'launch'; readonly task: TaskStart }
   | { readonly verb: 'resend' | 'adopt' | 'claim' | 'remove'; readonly folder: string }
+  | { readonly verb: 'sweep'; readonly folder: string; readonly mark: string }
   | { readonly verb: 'signal'; readonly folder: string; readonly signal: TaskSignal }
   | { readonly verb: 'close' | 'stop' };
 
@@ -41,6 +42,8 @@ try {
         return launcher.launch(call.task);
       case 'signal':
         return launcher.signal(call.folder, call.signal);
+      case 'sweep':
+        return launcher.sweep(call.folder, call.mark);
       case 'close':
       case 'stop':
         return launcher[call.verb]();

@@ -269,6 +269,24 @@ real('a task whose supervisor was killed still runs, and has vanished afterwards
   t.deepEqual(await launcher.adopt('one'), { state: 'vanished' });
 });
 
+real(
+  'a sweep ends what an ended task left in sessions of its own, and nothing that only happens to be in its folder',
+  async (t, world, launcher) => {
+    const script = 'setsid sleep 1000 & env -i setsid sleep 1000 & exit 0';
+    t.is(
+      (await run(world, launcher, { folder: 'one', argv: ['sh', '-c', script], environment: { MARK: 'm1' } })).code,
+      0,
+    );
+    await launcher.launch({ folder: 'two', argv: ['sleep', '1000'], environment: { MARK: 'm12' } });
+    await world.processes('two', 1);
+    await world.processes('one', 2);
+    await launcher.sweep('one', 'MARK=m1');
+    // A person may have gone there to look around.
+    await world.processes('one', 1);
+    await world.processes('two', 1);
+  },
+);
+
 real('a launcher process of another version is replaced, and its tasks go on', async (t, world, first) => {
   const told = new Promise<void>((resolve) => first.onStarted(() => resolve()));
   await first.launch({ folder: 'one', argv: ['sleep', '1000'], environment: {} });

@@ -503,3 +503,29 @@ test('a snapshot of large records is cut by bytes, and read again', (t) => {
   t.true(slices.every(({ length }) => length < 2 * LIMITS.commandBytes));
   t.deepEqual(registryOf(slices), one.registry);
 });
+
+test('of a group all tasks are placed or none, whatever else the command holds', (t) => {
+  const replica = new Replica();
+  replica.apply(registration());
+  replica.apply({ kind: 'SUBSCRIBE_FRAMEWORK', framework: 'batch', roles: ['ann'], nowMs: 1_000 });
+  const command = launch(replica.registry.agents.get('id-1')?.epoch ?? 0, ['before', 'a', 'b', 'c', 'after']);
+  if (command.kind !== 'LAUNCH') return t.fail();
+  const tasks = command.tasks.map((info) => (/^.$/.test(info.task) ? { ...info, group: 'g' } : info));
+  // One cpu each, of four: the fifth task would fit only without the group, and c not at all.
+  const [before, a, b, c, after] = tasks;
+  if (c === undefined || before === undefined || a === undefined || b === undefined || after === undefined)
+    return t.fail();
+  const large = { ...c, resources: resourcesOf('cpus:2;mem:32') };
+  const events = replica.apply({ ...command, tasks: [before, a, b, large, after] });
+  t.deepEqual(
+    events.map((event) => [event.kind, event.kind === 'TASK_PLACED' ? event.task.info.task : '']),
+    [
+      ['TASK_PLACED', 'before'],
+      ['TASK_REFUSED', ''],
+      ['TASK_REFUSED', ''],
+      ['TASK_REFUSED', ''],
+      ['TASK_PLACED', 'after'],
+    ],
+  );
+  return t.is(replica.registry.tasks.size, 2);
+});

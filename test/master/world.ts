@@ -15,6 +15,7 @@ import { resourcesOf } from '../resources-of.ts';
 import { connectSimulatedBus, type SimulatedBus } from '../sim/bus.ts';
 import { VirtualClock } from '../sim/clock.ts';
 import { SimulatedMachine } from '../sim/launcher.ts';
+import { SimulatedLineSocket } from '../sim/line-socket.ts';
 import { type NetworkOptions, SimulatedNetwork } from '../sim/network.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { SimulatedDisk } from '../sim/storage.ts';
@@ -145,6 +146,7 @@ export class SimulatedAgent {
   readonly world: MasterWorld;
   readonly name: string;
   readonly machine: SimulatedMachine;
+  readonly socket: SimulatedLineSocket;
   disk = new SimulatedDisk();
   boot = 'boot-1';
   identity: { machine: string; serial: string };
@@ -158,6 +160,7 @@ export class SimulatedAgent {
     this.name = name;
     this.identity = { machine: `machine-${name}`, serial: '' };
     this.machine = new SimulatedMachine(world.clock);
+    this.socket = new SimulatedLineSocket(world.clock);
   }
 
   async start(): Promise<void> {
@@ -178,6 +181,7 @@ export class SimulatedAgent {
       },
       storage: this.disk.storage(),
       launcher: this.machine.attach(),
+      lines: this.socket.listen(),
       output: () => NO_OUTPUT,
       pathOf: (folder) => `/data/tasks/${folder}`,
       clock: world.clock,
@@ -208,6 +212,7 @@ export class SimulatedAgent {
   kill(): void {
     this.disk.kill();
     this.machine.killAgent();
+    this.socket.kill();
     this.#bus?.kill();
     this.agent = undefined;
   }

@@ -65,6 +65,8 @@ const DEADLY: Readonly<Record<TaskSignal, number | undefined>> = {
 export class SimulatedMachine {
   /** Called when a task's process begins, whether an agent is attached or not. */
   onStart: (folder: string) => void = () => undefined;
+  /** Called when a task's main process has ended, whoever watched it. */
+  onEnd: (folder: string) => void = () => undefined;
   /** What the disk says to new folders. */
   refusal: Error | undefined;
   readonly #clock: Clock;
@@ -123,8 +125,9 @@ export class SimulatedMachine {
     this.killAgent();
     this.#up = false;
     this.#lines = [];
-    for (const folder of this.#folders.values()) {
+    for (const [name, folder] of this.#folders) {
       folder.timer?.cancel();
+      if (folder.running) this.onEnd(name);
       folder.running = false;
       folder.child = false;
     }
@@ -268,6 +271,7 @@ export class SimulatedMachine {
 
   #end(name: string, folder: Folder, code: number): void {
     folder.running = false;
+    this.onEnd(name);
     // Its supervisor writes the exit file.
     if (!folder.supervised) return;
     folder.code = code;
@@ -331,6 +335,10 @@ class SimulatedLauncher implements Launcher {
 
   signal(folder: string, signal: TaskSignal): Promise<boolean> {
     return this.#do(() => this.#machine.signal(folder, signal));
+  }
+
+  sweep(folder: string, _mark: string): Promise<void> {
+    return this.#do(() => void this.#machine.signal(folder, 'SIGKILL'));
   }
 
   adopt(folder: string): Promise<TaskState> {

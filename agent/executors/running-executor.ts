@@ -1,0 +1,501 @@
+import type { Clock, Timer } from '../../io/clock.ts';
+import type { Launcher } from '../../io/launcher.ts';
+import type { LineConnection } from '../../io/line-socket.ts';
+import type { Log } from '../../io/log.ts';
+import type { MessageOf, Outgoing } from '../../protocol/envelope.ts';
+import { EXECUTOR_DOWN, EXECUTOR_UP, readLine, writeLine } from '../../protocol/executor.ts';
+import { Fault } from '../../protocol/faults.ts';
+import { LIMITS, TIMES } from '../../protocol/limits.ts';
+import { isTerminal } from '../../protocol/task.ts';
+import { type ExecutorStart, type Run, runName } from '../checkpoint/state.ts';
+import { type DurableState, isFull } from '../durable-state.ts';
+import type { Said, StatusReports } from '../status-reports.ts';
+import {
+  type Ending,
+  type ExecutorFacts,
+  type ExecutorStep,
+  type ExecutorTask,
+  executorPlan,
+  heardOf,
+} from '../tasks/executor-plan.ts';
+import type { Because } from '../tasks/plan.ts';
+
+type Up = MessageOf<typeof EXECUTOR_UP>;
+type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
+
+/** A beginning may wait this long to be written with others. */
+const GATHER_MS = 20;
+/** How often a process that nobody watches is looked at. */
+const UNSUPERVISED_MS = 1_000;
+/** Words of one executor for its scheduler, in one second. */
+const MESSAGES_PER_S = 100;
+
+export interface RunningExecutorWorld {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly launcher: Launcher;
+  readonly durable: DurableState;
+  readonly reports: StatusReports;
+  readonly boot: string;
+  /** Of this start, below the launcher's root. */
+  readonly folder: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly agent: string;
+  readonly agentName: string;
+}
+
+export interface RunningExecutorListener {
+  /** It speaks to its scheduler. */
+  readonly message: (data: string) => void;
+  /** One of its tasks has ended. */
+  readonly taskEnded: (run: string) => void;
+  /** Its process is gone, its tasks are reported. `status` is undefined where it is not known. */
+  readonly ended: (status: number | undefined) => void;
+}
+
+interface Task extends Writable<Omit<ExecutorTask, 'reported'>> {}
+
+/** One start of an executor: its process, its connection and its tasks. What to do is decided by `executorPlan`, and done here. */
+export class RunningExecutor {
+  readonly record: ExecutorStart;
+  readonly #world: RunningExecutorWorld;
+  readonly #listener: RunningExecutorListener;
+  readonly #tasks = new Map<string, Task>();
+  #actual: ExecutorFacts['actual'] = { kind: 'launched' };
+  #connection: LineConnection | undefined;
+  /** Words for it that came before it subscribed. */
+  #waiting: string[] = [];
+  #subscribeByMs: number;
+  #again = false;
+  #rebooted = false;
+  #shutdown: Writable<NonNullable<ExecutorFacts['shutdown']>> | undefined;
+  #spoken = { sinceMs: 0, count: 0 };
+  #launching = false;
+  #timer: Timer | undefined;
+  #looking: Timer | undefined;
+  #busy = false;
+  #changed = false;
+  /** Its process has ended, or nobody here looks after it any more. */
+  #over = false;
+
+  constructor(record: ExecutorStart, world: RunningExecutorWorld, listener: RunningExecutorListener) {
+    this.record = record;
+    this.#world = world;
+    this.#listener = listener;
+    this.#subscribeByMs = this.#now() + TIMES.executorRegisterMs;
+  }
+
+  get folder(): string {
+    return this.#world.folder;
+  }
+
+  /** How many tasks it has. */
+  get size(): number {
+    return this.#tasks.size;
+  }
+
+  /** Starts its process: the start is durable. */
+  async launch(): Promise<void> {
+    if (this.#over) return;
+    const { launcher, folder, environment, log } = this.#world;
+    this.#subscribeByMs = this.#now() + TIMES.executorRegisterMs;
+    this.#launching = true;
+    try {
+      await launcher.launch({ folder, argv: this.record.info.argv, environment });
+    } catch (error) {
+      log.warn('executor not launched', { folder, error: String(error) });
+      this.refused(error);
+    }
+    this.#launching = false;
+    this.#advance();
+  }
+
+  /** It cannot be started. */
+  refused(error: unknown): void {
+    this.#actual = {
+      kind: 'unstarted',
+      reason: isFull(error) ? 'AGENT_DISK_FULL' : 'LAUNCH_FAILED',
+      message: `its executor was not started: ${error instanceof Error ? error.message : String(error)}`,
+    };
+    this.#advance();
+  }
+
+  /** Takes it up after a restart of the agent, with the tasks that were added. */
+  async adopt(rebooted: boolean): Promise<void> {
+    const { launcher, folder } = this.#world;
+    this.#rebooted = rebooted;
+    const found = await launcher.adopt(folder);
+    const started = found.state !== 'missing' && found.state !== 'unclaimed';
+    for (const task of this.#tasks.values()) task.delivered = started;
+    if (!started && (rebooted || this.size === 0)) {
+      await launcher.claim(folder);
+      return this.noticed({ kind: 'vanished' });
+    }
+    switch (found.state) {
+      case 'missing':
+        return this.launch();
+      case 'unclaimed':
+        return launcher.resend(folder);
+      case 'running':
+        this.#again = [...this.#tasks.keys()].some((run) => this.#run(run)?.latest !== undefined);
+        this.#subscribeByMs = this.#now() + (this.#again ? TIMES.executorReregisterMs : TIMES.executorRegisterMs);
+        this.noticed({ kind: 'running' });
+        if (!found.supervised) this.#lookSoon();
+        return undefined;
+      case 'exited':
+        return this.noticed({ kind: 'exited', code: found.code });
+      default:
+        return this.noticed({ kind: 'vanished' });
+    }
+  }
+
+  /** A task for it, accepted durably. `delivered`: it may have it, from an agent before this one. */
+  add(run: Run, delivered = false): void {
+    const { boot } = this.#world;
+    const { latest, kill, info } = run;
+    const ran = latest?.state === 'TASK_RUNNING' && boot !== '' && latest.at?.boot === boot ? latest.at : undefined;
+    this.#tasks.set(run.run, {
+      run: run.run,
+      group: info.group === undefined ? undefined : `${info.group} ${info.attempt}`,
+      delivered,
+      startedMs: ran === undefined ? undefined : Math.min(ran.monotonicMs, this.#now()),
+      maxCompletionMs: info.maxCompletionMs,
+      timeUp: false,
+      kill: kill === undefined ? undefined : { ...kill, sinceMs: this.#now(), told: 'nothing' },
+    });
+    // Those that come together are told together.
+    queueMicrotask(() => this.#advance());
+  }
+
+  /** Ends a task; a later request can only shorten the grace. */
+  kill(run: Run, graceMs: number, because: Because | undefined): void {
+    const task = this.#tasks.get(run.run);
+    if (task === undefined) return;
+    const before = task.kill;
+    const left = before === undefined ? graceMs : Math.min(before.sinceMs + before.graceMs - this.#now(), graceMs);
+    if (run.kill === undefined || graceMs < run.kill.graceMs) {
+      this.#world.durable
+        .commit([{ kind: 'KILL', run: run.run, graceMs, because: run.kill === undefined ? because : run.kill.because }])
+        .catch(() => undefined);
+    }
+    // A shorter grace is worth another word.
+    const shorter = before?.told === 'kill' && left < before.sinceMs + before.graceMs - this.#now();
+    task.kill = {
+      sinceMs: this.#now(),
+      graceMs: Math.max(0, left),
+      told: before === undefined || shorter ? 'nothing' : before.told,
+      because: before === undefined ? because : before.because,
+    };
+    this.#advance();
+  }
+
+  /** A word of its scheduler; the oldest are kept for one that has not subscribed. */
+  tell(data: string): void {
+    if (this.#connection !== undefined) this.#send({ type: 'MESSAGE', data });
+    else if (this.#waiting.length < LIMITS.executorMessages) this.#waiting.push(data);
+  }
+
+  shutDown(why: Ending): void {
+    this.#shutdown ??= { why, sinceMs: this.#now(), told: false, terminated: false, killed: false };
+    this.#advance();
+  }
+
+  /** It has shown its secret on this connection. `has`: the tasks that it has. */
+  subscribed(connection: LineConnection, has: Extract<Up, { type: 'SUBSCRIBE' }>['tasks']): void {
+    const { framework, info } = this.record;
+    this.#connection?.close();
+    this.#connection = connection;
+    connection.onClosed(() => this.#disconnected(connection));
+    this.#again = true;
+    if (this.#actual.kind === 'launched') this.#actual = { kind: 'running' };
+    const { agent, agentName } = this.#world;
+    this.#send({ type: 'SUBSCRIBED', framework, executor: info.executor, agent, agentName });
+    for (const data of this.#waiting.splice(0)) this.#send({ type: 'MESSAGE', data });
+    const listed = new Set(has.map(({ task, attempt }) => this.#find(task, attempt)));
+    for (const task of this.#tasks.values()) {
+      task.delivered = listed.has(task.run);
+      if (task.kill !== undefined) task.kill = { ...task.kill, told: 'nothing' };
+      // It was told, it said something of it, and has lost it.
+      if (!task.delivered && this.#run(task.run)?.latest !== undefined)
+        void this.#report(task, {
+          state: 'TASK_FAILED',
+          reason: 'EXECUTOR_TERMINATED',
+          message: 'its executor subscribed again, and had lost it',
+        });
+    }
+    if (this.#shutdown !== undefined) this.#shutdown.told = false;
+    this.#advance();
+  }
+
+  /** A line of its connection. */
+  heard(line: string): void {
+    const message = readLine(EXECUTOR_UP, line);
+    if (message instanceof Fault) return this.#refuse(message);
+    switch (message.type) {
+      case 'SUBSCRIBE':
+        return this.#refuse(new Fault('EXISTS', 'this connection has subscribed'));
+      case 'UPDATE':
+        return this.#updated(message);
+      case 'MESSAGE':
+        return this.#spoke(message.data);
+      case 'HEARTBEAT':
+        this.#send({ type: 'HEARTBEAT' });
+        return undefined;
+    }
+  }
+
+  /** Something was seen of its process. */
+  noticed(actual: ExecutorFacts['actual']): void {
+    const { kind } = this.#actual;
+    if (this.#over || (kind !== 'launched' && kind !== 'running')) return;
+    if (actual.kind === 'launched' || (actual.kind === 'running' && kind === 'running')) return;
+    this.#actual = actual;
+    this.#advance();
+  }
+
+  /** Asks after its process. */
+  async look(): Promise<void> {
+    const { launcher, folder, log } = this.#world;
+    if (this.#over || this.#launching) return;
+    try {
+      const found = await launcher.adopt(folder);
+      if (found.state === 'exited') this.noticed({ kind: 'exited', code: found.code });
+      else if (found.state === 'vanished') this.noticed({ kind: 'vanished' });
+      else if (found.state === 'running') {
+        this.noticed({ kind: 'running' });
+        if (!found.supervised) this.#lookSoon();
+      }
+    } catch (error) {
+      if (!this.#over) log.warn('executor not looked after', { folder, error: String(error) });
+    }
+  }
+
+  /** Lets go of it: its process goes on. */
+  stop(): void {
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#looking?.cancel();
+    this.#connection?.close();
+  }
+
+  #disconnected(connection: LineConnection): void {
+    if (this.#over || this.#connection !== connection) return;
+    this.#connection = undefined;
+    this.#subscribeByMs = this.#now() + TIMES.executorReregisterMs;
+    // Nearly always its process has ended.
+    void this.look();
+    this.#advance();
+  }
+
+  #updated(update: Extract<Up, { type: 'UPDATE' }>): void {
+    const name = this.#find(update.task, update.attempt);
+    const run = name === undefined ? undefined : this.#run(name);
+    const task = name === undefined ? undefined : this.#tasks.get(name);
+    const acknowledge = (): void => {
+      const { task: about, attempt, uuid } = update;
+      if (uuid !== undefined)
+        this.#send({ type: 'ACKNOWLEDGED', task: about, uuid, ...(attempt === undefined ? {} : { attempt }) });
+    };
+    if (update.uuid !== undefined && run?.said.includes(update.uuid) === true) return acknowledge();
+    if (run === undefined || task === undefined) {
+      this.#refuse(new Fault('NOT_FOUND', `this executor has no live task ${update.task}`));
+      return acknowledge();
+    }
+    const said = heardOf({ ...task, reported: run.latest?.state }, update);
+    if (said === 'unlikely') {
+      this.#refuse(new Fault('BAD_SHAPE', `task ${update.task} cannot become ${update.state} any more`));
+      return acknowledge();
+    }
+    task.delivered = true;
+    if (said.state === 'TASK_RUNNING') task.startedMs ??= this.#now();
+    const code = update.exitCode === undefined ? {} : { exitCode: update.exitCode };
+    void this.#report(task, { ...said, ...code }, update.uuid).then((durable) => {
+      if (durable) acknowledge();
+    });
+    return this.#advance();
+  }
+
+  #spoke(data: string): void {
+    const nowMs = this.#now();
+    if (nowMs - this.#spoken.sinceMs >= 1_000) this.#spoken = { sinceMs: nowMs, count: 0 };
+    if (++this.#spoken.count > MESSAGES_PER_S)
+      return this.#refuse(new Fault('LIMIT', `${MESSAGES_PER_S} messages a second`));
+    return this.#listener.message(data);
+  }
+
+  /** The run of that task that is meant: of several attempts, the live one. */
+  #find(task: string, attempt: number | undefined): string | undefined {
+    const { framework, info } = this.record;
+    if (attempt !== undefined) {
+      const run = this.#run(runName(framework, task, attempt));
+      return run?.info.executor?.executor === info.executor ? run.run : undefined;
+    }
+    return [...this.#tasks.keys()].find((run) => this.#run(run)?.info.task === task);
+  }
+
+  #run(run: string): Run | undefined {
+    return this.#world.durable.state.runs.get(run);
+  }
+
+  #report(task: Task, said: Said, uuid?: string): Promise<boolean> {
+    const run = this.#run(task.run);
+    if (run === undefined) return Promise.resolve(false);
+    const ended = isTerminal(said.state);
+    if (ended) this.#tasks.delete(task.run);
+    const durable = this.#world.reports.report(run, said, ended ? 0 : GATHER_MS, uuid);
+    if (ended) this.#listener.taskEnded(task.run);
+    return durable;
+  }
+
+  #refuse(fault: Fault): void {
+    const { code, message, hint } = fault;
+    this.#send({ type: 'ERROR', fault: { code, message, hint } });
+  }
+
+  #send(message: Outgoing<typeof EXECUTOR_DOWN>): boolean {
+    const line = writeLine(EXECUTOR_DOWN, message);
+    if (line === undefined) return false;
+    this.#connection?.send(line);
+    return true;
+  }
+
+  #now(): number {
+    return this.#world.clock.monotonic();
+  }
+
+  #lookSoon(): void {
+    this.#looking?.cancel();
+    this.#looking = this.#world.clock.after(UNSUPERVISED_MS, () => void this.look());
+  }
+
+  #facts(): ExecutorFacts {
+    return {
+      actual: this.#actual,
+      rebooted: this.#rebooted,
+      subscribed: this.#connection !== undefined,
+      subscribeByMs: this.#subscribeByMs,
+      again: this.#again,
+      shutdownGraceMs: this.record.info.shutdownGraceMs,
+      shutdown: this.#shutdown,
+      tasks: [...this.#tasks.values()].map((task) => ({ ...task, reported: this.#run(task.run)?.latest?.state })),
+    };
+  }
+
+  /** Plans and does until there is nothing left to do now. */
+  #advance(): void {
+    if (this.#over || this.#launching) return;
+    this.#changed = true;
+    if (!this.#busy) void this.#work();
+  }
+
+  async #work(): Promise<void> {
+    this.#busy = true;
+    while (this.#changed && !this.#over) {
+      this.#changed = false;
+      this.#timer?.cancel();
+      const nowMs = this.#now();
+      const { steps, wakeMs } = executorPlan(this.#facts(), nowMs);
+      if (wakeMs !== undefined)
+        this.#timer = this.#world.clock.after(Math.max(0, Math.ceil(wakeMs - nowMs)), () => this.#advance());
+      for (const step of steps) {
+        try {
+          await this.#executors[step.kind](step as never);
+        } catch (error) {
+          if (!this.#over)
+            this.#world.log.warn('executor step failed', {
+              folder: this.folder,
+              step: step.kind,
+              error: String(error),
+            });
+        }
+        if (this.#over) return;
+      }
+    }
+    this.#busy = false;
+  }
+
+  /** What does each kind of step: complete, or it does not compile. */
+  readonly #executors: {
+    readonly [Kind in ExecutorStep['kind']]: (step: Extract<ExecutorStep, { kind: Kind }>) => void | Promise<void>;
+  } = {
+    launch: ({ runs, group }) => this.#handOver(runs, group),
+    killTask: ({ run, graceMs, told }) => {
+      const task = this.#tasks.get(run);
+      const info = this.#run(run)?.info;
+      if (task?.kill === undefined || info === undefined) return;
+      task.kill = { ...task.kill, told };
+      this.#send({ type: 'KILL', task: info.task, attempt: info.attempt, graceMs });
+    },
+    timeOut: ({ run }) => {
+      const task = this.#tasks.get(run);
+      if (task === undefined) return;
+      task.timeUp = true;
+      task.kill = { sinceMs: this.#now(), graceMs: 0, told: 'nothing' };
+      this.#changed = true;
+    },
+    report: ({ kind: _kind, run, ...said }) => {
+      const task = this.#tasks.get(run);
+      if (task !== undefined) void this.#report(task, said);
+    },
+    shutDown: ({ why }) => {
+      this.#world.log.warn('executor ended', { folder: this.folder, why });
+      this.shutDown(why);
+    },
+    tellShutdown: ({ graceMs }) => {
+      if (this.#shutdown !== undefined) this.#shutdown.told = true;
+      this.#send({ type: 'SHUTDOWN', graceMs });
+    },
+    terminate: () => this.#signal('SIGTERM'),
+    kill: () => this.#signal('SIGKILL'),
+    end: async () => {
+      this.stop();
+      const { launcher, folder, durable, log } = this.#world;
+      // What it started for its tasks, which are over.
+      await launcher
+        .sweep(folder, `MESQ_EXECUTOR_SECRET=${this.record.secret}`)
+        .catch((error: unknown) => log.warn('executor not swept', { folder, error: String(error) }));
+      const { framework, info, start } = this.record;
+      durable.commit([{ kind: 'EXECUTOR_ENDED', framework, executor: info.executor, start }]).catch(() => undefined);
+      this.#listener.ended(this.#actual.kind === 'exited' ? this.#actual.code : undefined);
+    },
+  };
+
+  #handOver(runs: readonly string[], group: string | undefined): void {
+    const infos = runs.flatMap((run) => {
+      const info = this.#run(run)?.info;
+      if (info === undefined) return [];
+      const { executor: _executor, group: _group, restart: _restart, ...task } = info;
+      return [task];
+    });
+    const [first] = infos;
+    if (first === undefined) return;
+    const [id = ''] = group?.split(' ') ?? [];
+    const sent = this.#send(
+      group === undefined ? { type: 'LAUNCH', ...first } : { type: 'LAUNCH_GROUP', group: id, tasks: infos },
+    );
+    for (const run of runs) {
+      const task = this.#tasks.get(run);
+      if (task === undefined) continue;
+      if (sent) task.delivered = true;
+      else
+        void this.#report(task, {
+          state: 'TASK_ERROR',
+          reason: 'TASK_INVALID',
+          message: `it takes more than the ${LIMITS.lineBytes} bytes of a line to its executor`,
+        });
+    }
+  }
+
+  /** A start that the launcher process has not begun is taken back instead. */
+  async #signal(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const { launcher, folder } = this.#world;
+    if (this.#actual.kind === 'launched' && (await launcher.claim(folder))) return this.noticed({ kind: 'vanished' });
+    const signalled = await launcher.signal(folder, signal);
+    if (this.#shutdown !== undefined) {
+      if (signal === 'SIGTERM') this.#shutdown.terminated = true;
+      else this.#shutdown.killed = signalled;
+    }
+    // Nobody may be there to tell of its end.
+    this.#lookSoon();
+  }
+}

@@ -36,6 +36,8 @@ export class TaskOutput {
   #earlier: Promise<unknown> = Promise.resolve();
   #copied: Promise<CopyEnd>[] = [];
   #ended = -1;
+  /** The newest attempt that a view was of. */
+  #seen = -1;
 
   constructor(options: TaskOutputOptions) {
     this.#options = options;
@@ -45,6 +47,9 @@ export class TaskOutput {
   changed(view: TaskView): void {
     if (view.attempt <= this.#ended) return;
     if (this.#attempt !== undefined && view.attempt > this.#attempt.view.attempt) this.#end(this.#attempt, null);
+    // Quick ones began and ended between two looks.
+    for (let missed = this.#seen + 1; missed < view.attempt; missed++) this.#endMissed({ ...view, attempt: missed });
+    this.#seen = Math.max(this.#seen, view.attempt);
     if (isTerminal(view.state)) {
       if (view.started !== null || view.output !== null) this.#end(this.#attempt ?? newAttempt(view), view.output);
       else if (this.#attempt !== undefined) this.#end(this.#attempt, view.output);
@@ -74,6 +79,20 @@ export class TaskOutput {
       else if (sizes !== null) copy?.endAt(sizes[stream]);
       else this.#options.clock.after(UNKNOWN_END_MS, () => copy?.stop());
     }
+    this.#earlier = Promise.all(this.#copied);
+  }
+
+  /** An attempt that may never have run: then there is nothing to show, and nothing wrong. */
+  #endMissed(view: TaskView): void {
+    const attempt = newAttempt(view);
+    const before = this.#copied.length;
+    for (const stream of STREAMS) this.#copy(attempt, stream, false);
+    const missed = this.#copied
+      .splice(before)
+      .map((copied) =>
+        copied.then((end): CopyEnd => (end instanceof Fault && end.code === 'NOT_FOUND' ? 'done' : end)),
+      );
+    this.#copied.push(...missed);
     this.#earlier = Promise.all(this.#copied);
   }
 

@@ -1,5 +1,5 @@
 import type { JobState, JobView, TaskView } from '../../protocol/job.ts';
-import { type Job, phaseOf } from './job.ts';
+import { type Job, phaseOf, type Task } from './job.ts';
 
 export function stateOf(job: Job): JobState {
   if (job.finished === undefined) return job.begun ? 'running' : 'pending';
@@ -30,7 +30,8 @@ export function viewTask(job: Job, index: number, framework: string): TaskView {
     framework,
     job: job.spec.job,
     index,
-    attempt: task?.attempt ?? 0,
+    // While it waits for its next attempt it is shown as its last one ended.
+    attempt: task === undefined ? 0 : isAgain(task) ? task.attempt - 1 : task.attempt,
     restart: task?.restart ?? 0,
     state:
       task?.state ?? (phase === 'finished' ? 'TASK_FINISHED' : phase === 'failed' ? 'TASK_KILLED' : 'TASK_STAGING'),
@@ -43,6 +44,10 @@ export function viewTask(job: Job, index: number, framework: string): TaskView {
     started: task?.started ?? null,
     finished: task?.finished ?? null,
   };
+}
+
+function isAgain({ phase, attempt, state }: Task): boolean {
+  return phase === 'waiting' && attempt > 0 && state !== 'TASK_STAGING';
 }
 
 /** `job.index`: the task's id within the framework, whatever its attempt. */

@@ -37,6 +37,26 @@ test('an array counts its tasks, gives each its ports and a folder, and passes t
   t.deepEqual(lines, ['0 of 6', '1 of 6', '2 of 6', '3 of 6', '4 of 6', '5 of 6']);
 });
 
+test('a retried task shows the output of every attempt in order, and exits as its last one does', async (t) => {
+  const cluster = await Cluster.start(t);
+  const script = 'echo "try $MESQ_ATTEMPT"; test "$MESQ_ATTEMPT" = 1';
+  const second = await cluster.mesq('run', '--retries', '2', '--', 'sh', '-c', script);
+  t.is(second.stdout, 'try 0\ntry 1\n');
+  t.is(second.code, 0, second.stderr);
+  const never = await cluster.mesq('run', '--retries', '1', '--', 'sh', '-c', 'echo "try $MESQ_ATTEMPT"; exit 3');
+  t.is(never.stdout, 'try 0\ntry 1\n');
+  t.is(never.code, 3, never.stderr);
+  const array = await cluster.mesq('run', '--count', '2', '--retries', '1', '--', 'sh', '-c', script);
+  t.is(array.code, 0, array.stderr);
+  t.deepEqual(
+    array.stdout
+      .trim()
+      .split('\n')
+      .filter((line) => line === 'try 1').length,
+    2,
+  );
+});
+
 test('cancelled, by the command and by Ctrl-C: the whole group is gone, ignored SIGTERM or not', async (t) => {
   const cluster = await Cluster.start(t);
   const stubborn = 'trap "" TERM; (trap "" TERM; sleep 600) & echo up; while :; do sleep 600; done';

@@ -28,7 +28,7 @@ export const agent: Verb = {
     command
       .option('--master <url>', 'masters: mqtt://host:1883[,…]; as --url', gather)
       .requiredOption('--data <dir>', 'its data folder, of its own')
-      .option('--name <name>', 'its name in the cluster (default: the hostname)')
+      .option('--name <name>', "its name in the cluster (default: the token's, else the hostname)")
       .option('--resources <list>', 'cpus:4;mem:2048;ports:[31000-32000]; the rest is detected')
       .option('--attributes <list>', 'site:roof;rack:2')
       .option('--sysroot <dir>', 'read /proc, /sys and /etc below it')

@@ -69,7 +69,7 @@ class Following {
       out,
       error,
       note: (text: string) => this.#say(text),
-      onUnread: () => this.#left.settle(EXIT.brokenPipe),
+      onUnread: () => this.#unread(),
     };
     this.#output =
       spec.count === 1
@@ -168,6 +168,13 @@ class Following {
     if ((await this.#submitted) instanceof Fault) return;
     const answer = await this.#connection.client.request('cancel', { job }, { framework: BATCH, timeoutMs });
     if (answer instanceof Fault) this.#say(`job ${job} is not cancelled: ${answer.message}`);
+  }
+
+  /** As a shell's pipe would: nobody reads it any more, so it ends. */
+  #unread(): void {
+    this.#cancel();
+    const leave = (): void => this.#left.settle(EXIT.brokenPipe);
+    this.#cancelled?.then(leave, leave);
   }
 
   #leave(): void {

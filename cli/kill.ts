@@ -15,6 +15,17 @@ export const kill: Verb = {
     const name = readTaskName(command.args[0] ?? '');
     if (name instanceof Fault) return name;
     const { job, index } = name;
+    if (!/\.\d+$/.test(command.args[0] ?? '')) {
+      const found = await askBatch(context, 'job', { job });
+      if (found instanceof Fault) return found;
+      const { count } = found.spec;
+      if (count > 1)
+        return new Fault(
+          'BAD_USAGE',
+          `job ${job} has ${count} tasks`,
+          `Write mesq kill ${job}.INDEX for one of them, or mesq cancel ${job} for all.`,
+        );
+    }
     const answer = await askBatch(context, 'kill', { job, index });
     if (answer instanceof Fault) return answer;
     const { task } = answer;

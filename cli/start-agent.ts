@@ -29,7 +29,7 @@ export interface StartAgentOptions {
   /** URLs of masters. */
   readonly masters: readonly string[];
   readonly data: string;
-  /** Default: the hostname. */
+  /** Default: the token's, else the hostname. */
   readonly name?: string;
   /** Mesos's syntax; what is named here replaces what was detected. */
   readonly resources?: string;
@@ -58,8 +58,15 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
   const data = resolve(options.data);
   const given = overrides(options);
   if (given instanceof Fault) return given;
-  const name = parseId(options.name ?? idOf(hostname()), 'the agent name');
+  const owner = options.token?.includes(':') === true ? options.token.slice(0, options.token.indexOf(':')) : undefined;
+  const name = parseId(options.name ?? owner ?? idOf(hostname()), 'the agent name');
   if (name instanceof Fault) return name;
+  if (owner !== undefined && owner !== name)
+    return new Fault(
+      'BAD_USAGE',
+      `the token is for ${owner}: with it no agent can speak as ${name}`,
+      `Leave --name out, or ask an operator for mesq token create --role agent --name ${name}.`,
+    );
   const ca = await authorities(options.ca);
   if (ca instanceof Fault) return ca;
   const lock = await takeDataFolder(data);

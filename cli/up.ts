@@ -54,7 +54,7 @@ export const up: Verb = {
       if (webSocketUrl !== undefined) await printLine(context, `websocket ${webSocketUrl}`);
     }
     const found = await remember(terminal, url);
-    const flag = found || url === DEFAULT_URL ? '' : `--url ${url} `;
+    const flag = found ? '' : `--url ${url} `;
     await notice(context, `data and logs are in ${data}`);
     await notice(
       context,
@@ -91,11 +91,16 @@ function dataFolder({ environment }: Terminal): string | undefined {
   return state === undefined ? undefined : `${state}/mesq`;
 }
 
-/** Makes the cluster the current one where there is none yet; true where later verbs will find it by themselves. */
+/**
+ * Makes the cluster the current one, unless a person has chosen one elsewhere: what is on this machine was written by an
+ * earlier `mesq up`. True where later verbs will find it by themselves.
+ */
 async function remember(terminal: Terminal, url: string): Promise<boolean> {
   const path = contextFile(terminal);
-  if (path === undefined || url === DEFAULT_URL) return false;
-  if ((await terminal.readText(path)) !== undefined) return false;
+  if (path === undefined) return url === DEFAULT_URL;
+  const before = await terminal.readText(path);
+  if (typeof before === 'string' && !/"mqtt:\/\/(127\.0\.0\.1|localhost|\[::1\])[:"]/.test(before)) return false;
+  if (before === undefined && url === DEFAULT_URL) return true;
   await terminal.writeSecret(path, `${JSON.stringify({ url })}\n`);
   return true;
 }

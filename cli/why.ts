@@ -5,6 +5,7 @@ import { explain } from './explanation.ts';
 import { printJson, printLine } from './output.ts';
 import { stateColour } from './state-colour.ts';
 import { formatTable } from './table.ts';
+import { readTaskName } from './task-name.ts';
 import type { Verb } from './verb.ts';
 
 const VERDICTS = {
@@ -20,7 +21,9 @@ export const why: Verb = {
     command.argument('<job>', "the job's id");
   },
   run: async (context, command) => {
-    const [id = ''] = command.args;
+    const name = readTaskName(command.args[0] ?? '');
+    if (name instanceof Fault) return name;
+    const id = name.job;
     const connection = await context.connect();
     if (connection instanceof Fault) return connection;
     const found = await askBatch(context, 'job', { job: id });

@@ -79,7 +79,7 @@ export const FAULTS = {
   UNREACHABLE: {
     exit: 6,
     means: 'The cluster does not answer.',
-    hint: 'Check the URL and the network with mesq doctor.',
+    hint: 'Start a cluster with mesq up, or name one with --url; mesq doctor checks the way there.',
   },
   TIMED_OUT: {
     exit: 6,

@@ -50,10 +50,17 @@ export interface AgentOptions {
 const SIGNALS: Readonly<Partial<Record<NodeJS.Signals, number>>> = { SIGINT: 2, SIGKILL: 9, SIGTERM: 15, SIGHUP: 1 };
 
 /** Starts any program with the output kept. */
+/** Nothing of the person who runs the tests: neither the cluster they use, nor the file that says so, which mesq up writes. */
+const OF_NOBODY = {
+  MESQ_URL: undefined,
+  MESQ_TOKEN: undefined,
+  XDG_CONFIG_HOME: join(tmpdir(), `mesq-config-of-nobody-${process.pid}`),
+};
+
 export function start(program: string, argv: readonly string[], environment: NodeJS.ProcessEnv = {}): Running {
   const child = spawn(program, argv, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, MESQ_URL: undefined, MESQ_TOKEN: undefined, NO_COLOR: '1', ...environment },
+    env: { ...process.env, ...OF_NOBODY, NO_COLOR: '1', ...environment },
   });
   const written = { stdout: '', stderr: '' };
   const waiting = new Set<() => void>();

@@ -2,7 +2,7 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { LIMITS } from '../../protocol/limits.ts';
-import { Cluster, eventually, type Running, survivors } from './cluster.ts';
+import { Cluster, eventually, MESQ, type Running, start, survivors } from './cluster.ts';
 
 const MB = 1_048_576;
 /** Three times what an idle one takes: far below the flood. */
@@ -55,6 +55,22 @@ test('a retried task shows the output of every attempt in order, and exits as it
       .filter((line) => line === 'try 1').length,
     2,
   );
+});
+
+test('a pipe that nobody reads any more ends the job; a name that is too short for a task kills none of several', async (t) => {
+  const cluster = await Cluster.start(t);
+  const piped = start('/bin/sh', ['-c', `"${process.execPath}" "${MESQ}" run -- yes | head -1`], {
+    MESQ_URL: cluster.url,
+  });
+  t.is((await piped.ended).stdout, 'y\n');
+  await eventually(async () => {
+    const [job] = await cluster.json<{ state: string }[]>('jobs');
+    return job?.state === 'cancelled' || undefined;
+  });
+  const array = await cluster.submit('--count', '2', '--cpus', '0.1', '--', 'sleep', '600');
+  t.is((await cluster.mesq('kill', array)).code, 2);
+  t.is((await cluster.mesq('why', `${array}.1`)).code, 0);
+  t.is((await cluster.mesq('cancel', array)).code, 0);
 });
 
 test('cancelled, by the command and by Ctrl-C: the whole group is gone, ignored SIGTERM or not', async (t) => {

@@ -30,6 +30,8 @@ export class CollectingScheduler implements Scheduler {
   readonly executorsLost: { executor: string; status: number | null }[] = [];
   readonly faults: Fault[] = [];
   #wanted: (Launch | LaunchGroup)[] = [];
+  /** An offer may die while it is accepted: these are launched again. */
+  readonly #single = new Map<string, TaskLaunch>();
 
   static async start(t: ExecutionContext, cluster: Cluster, name = 'fw'): Promise<CollectingScheduler> {
     const bus = connectMqttBus({
@@ -63,6 +65,7 @@ export class CollectingScheduler implements Scheduler {
 
   /** On the next offer that is large enough. */
   launch(...tasks: TaskLaunch[]): void {
+    for (const task of tasks) this.#single.set(task.task, task);
     this.#wanted.push({ type: 'LAUNCH', tasks });
     this.driver.reviveOffers();
   }
@@ -96,7 +99,9 @@ export class CollectingScheduler implements Scheduler {
   }
 
   statusUpdate(_driver: SchedulerDriver, status: StatusEvent): void {
-    this.statuses.push(status);
+    const dropped = status.state === 'TASK_DROPPED' ? this.#single.get(status.task) : undefined;
+    if (dropped === undefined) this.statuses.push(status);
+    else this.launch({ ...dropped, attempt: dropped.attempt + 1 });
   }
 
   frameworkMessage(_driver: SchedulerDriver, executor: string, agent: string, data: string): void {

@@ -130,7 +130,8 @@ test('a framework that is removed leaves no executor behind', async (t) => {
   scheduler.launch(pythonTask('a', 'sleep 600'));
   await scheduler.status('a', 'TASK_RUNNING');
   const pid = await pidOf(cluster, scheduler, PYTHON);
-  scheduler.driver.stop(false);
+  scheduler.driver.stop();
+  t.is((await cluster.mesq('teardown', 'fw')).code, 0);
   await eventually(() =>
     access(`/proc/${pid}`).then(
       () => undefined,

@@ -207,7 +207,7 @@ export class Executors {
       {
         message: (data) => this.#listener.send({ type: 'MESSAGE', ...about, data }),
         taskEnded: (run) => {
-          if (running.size === 0) this.#tellIdle();
+          if (running.idle) this.#tellIdle();
           this.#listener.ended(run);
         },
         ended: (status) => {
@@ -261,7 +261,7 @@ export class Executors {
     this.#telling = true;
     queueMicrotask(() => {
       this.#telling = false;
-      const idle = [...this.#running.values()].filter((running) => running.size === 0);
+      const idle = [...this.#running.values()].filter((running) => running.idle);
       if (idle.length === 0 || this.#stopped) return;
       const executors = idle.map(({ record }) => ({ framework: record.framework, executor: record.info.executor }));
       this.#listener.send({ type: 'IDLE_EXECUTORS', executors });

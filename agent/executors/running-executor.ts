@@ -94,6 +94,12 @@ export class RunningExecutor {
     return this.#tasks.size;
   }
 
+  /** It runs, and has no task. */
+  get idle(): boolean {
+    const { kind } = this.#actual;
+    return this.#tasks.size === 0 && (kind === 'launched' || kind === 'running');
+  }
+
   /** Starts its process: the start is durable. */
   async launch(): Promise<void> {
     if (this.#over) return;

@@ -1,6 +1,21 @@
+import type { TaskStart } from '../../io/launcher.ts';
+import type { Random } from '../../io/random.ts';
 import type { ExecutorInfo, TaskInfo } from '../../protocol/task.ts';
 import { createExecutorDriver, type Executor, type ExecutorDriver, type LaunchedTask } from '../../sdk/index.ts';
-import { type AgentWorld, program } from './world.ts';
+import type { VirtualClock } from '../sim/clock.ts';
+import type { SimulatedMachine } from '../sim/launcher.ts';
+import type { SimulatedLineSocket } from '../sim/line-socket.ts';
+import { program } from './world.ts';
+
+/** Where executors live: one machine, and its agent's socket. */
+export interface ExecutorPlace {
+  readonly clock: VirtualClock;
+  readonly random: Random;
+  readonly machine: SimulatedMachine;
+  readonly socket: SimulatedLineSocket;
+  /** What was to be started in each folder. */
+  readonly made: ReadonlyMap<string, TaskStart>;
+}
 
 /** What a task of a {@link ScriptedExecutor} does; given as its `data`. */
 export interface ScriptedTask {
@@ -24,17 +39,17 @@ export class ScriptedExecutor implements Executor {
   /** False: SHUTDOWN is not obeyed. */
   obeys = true;
   alive = true;
-  readonly #world: AgentWorld;
+  readonly #place: ExecutorPlace;
 
-  constructor(world: AgentWorld, folder: string) {
-    this.#world = world;
+  constructor(place: ExecutorPlace, folder: string) {
+    this.#place = place;
     this.folder = folder;
     this.driver = createExecutorDriver({
       executor: this,
-      environment: world.made.get(folder)?.environment ?? {},
-      connect: () => world.socket.connect(),
-      clock: world.clock,
-      random: world.random,
+      environment: place.made.get(folder)?.environment ?? {},
+      connect: () => place.socket.connect(),
+      clock: place.clock,
+      random: place.random,
     });
   }
 
@@ -51,7 +66,7 @@ export class ScriptedExecutor implements Executor {
     driver.sendStatusUpdate({ task: task.task, state: 'TASK_RUNNING' });
     const { runMs } = scripted(task);
     if (runMs === undefined) return;
-    this.#world.clock.after(runMs, () => {
+    this.#place.clock.after(runMs, () => {
       if (this.alive) driver.sendStatusUpdate({ task: task.task, state: 'TASK_FINISHED', exitCode: 0 });
     });
   }
@@ -75,7 +90,7 @@ export class ScriptedExecutor implements Executor {
 
   shutdown(): void {
     this.shutdowns++;
-    if (this.obeys) this.#world.machine.signal(this.folder, 'SIGTERM');
+    if (this.obeys) this.#place.machine.signal(this.folder, 'SIGTERM');
   }
 
   error(_driver: ExecutorDriver, { message }: { message: string }): void {
@@ -87,18 +102,18 @@ function scripted({ data = '{}' }: LaunchedTask): ScriptedTask {
   return JSON.parse(data) as ScriptedTask;
 }
 
-/** Every process of an executor that begins on the world's machine; `mute` ones never connect. */
-export function scriptedExecutors(world: AgentWorld, mute: ReadonlySet<string> = new Set()): ScriptedExecutor[] {
+/** Every process of an executor that begins on that machine; `mute` ones never connect. */
+export function scriptedExecutors(place: ExecutorPlace, mute: ReadonlySet<string> = new Set()): ScriptedExecutor[] {
   const all: ScriptedExecutor[] = [];
-  const { onStart } = world.machine;
-  world.machine.onStart = (folder) => {
+  const { onStart } = place.machine;
+  place.machine.onStart = (folder) => {
     onStart(folder);
-    if (world.made.get(folder)?.environment['MESQ_EXECUTOR_SECRET'] === undefined) return;
-    const executor = new ScriptedExecutor(world, folder);
+    if (place.made.get(folder)?.environment['MESQ_EXECUTOR_SECRET'] === undefined) return;
+    const executor = new ScriptedExecutor(place, folder);
     all.push(executor);
     if (!mute.has(folder.split('/')[2] ?? '')) executor.driver.start();
   };
-  world.machine.onEnd = (folder) => {
+  place.machine.onEnd = (folder) => {
     const executor = all.find((each) => each.folder === folder);
     if (executor === undefined) return;
     executor.alive = false;

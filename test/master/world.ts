@@ -1,4 +1,5 @@
 import { type Agent, startAgent } from '../../agent/agent.ts';
+import type { TaskStart } from '../../io/launcher.ts';
 import { systemDigest } from '../../io/node/digest.ts';
 import type { OutputFile } from '../../io/output-file.ts';
 import { randomWord } from '../../io/random.ts';
@@ -14,7 +15,7 @@ import { topicOf } from '../../protocol/topics.ts';
 import { resourcesOf } from '../resources-of.ts';
 import { connectSimulatedBus, type SimulatedBus } from '../sim/bus.ts';
 import { VirtualClock } from '../sim/clock.ts';
-import { SimulatedMachine } from '../sim/launcher.ts';
+import { fromLastArgument, SimulatedMachine } from '../sim/launcher.ts';
 import { SimulatedLineSocket } from '../sim/line-socket.ts';
 import { type NetworkOptions, SimulatedNetwork } from '../sim/network.ts';
 import { SeededRandom } from '../sim/random.ts';
@@ -147,6 +148,8 @@ export class SimulatedAgent {
   readonly name: string;
   readonly machine: SimulatedMachine;
   readonly socket: SimulatedLineSocket;
+  /** What was to be started in each folder. */
+  readonly made = new Map<string, TaskStart>();
   disk = new SimulatedDisk();
   boot = 'boot-1';
   identity: { machine: string; serial: string };
@@ -159,7 +162,10 @@ export class SimulatedAgent {
     this.world = world;
     this.name = name;
     this.identity = { machine: `machine-${name}`, serial: '' };
-    this.machine = new SimulatedMachine(world.clock);
+    this.machine = new SimulatedMachine(world.clock, (task) => {
+      this.made.set(task.folder, task);
+      return fromLastArgument(task);
+    });
     this.socket = new SimulatedLineSocket(world.clock);
   }
 

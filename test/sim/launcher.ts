@@ -386,7 +386,8 @@ class SimulatedLauncher implements Launcher {
   }
 }
 
-function fromLastArgument(task: TaskStart): SimulatedProgram {
+/** What a task does: its last argument, as JSON. */
+export function fromLastArgument(task: TaskStart): SimulatedProgram {
   if ('shell' in task.argv) return {};
   const last = task.argv.at(-1) ?? '{}';
   return last.startsWith('{') ? (JSON.parse(last) as SimulatedProgram) : {};

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { encode } from '../../protocol/envelope.ts';
+import { executorTask, scriptedExecutors } from '../agent/scripted-executor.ts';
 import {
   greeting,
   MasterWorld,
@@ -320,6 +321,44 @@ conversation('lost after an hour, and back after all', async (world, say) => {
   say.note('the network heals: what was given up ends');
   world.network.heal();
   await world.clock.advance(60_000);
+});
+
+conversation('executor lost', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  const { clock, random } = world;
+  const { machine, socket, made } = agent;
+  scriptedExecutors({ clock, random, machine, socket, made });
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  const { argv: _argv, ...about } = executorTask('e');
+  await framework.launch([task('t', {}, { argv: [], ...about })]);
+  await framework.acknowledgeAll();
+  const id = agent.agent?.agent ?? '';
+  say.note('a word to the executor, and one back');
+  await framework.call({ type: 'MESSAGE', agent: id, executor: 'e', data: 'hello' });
+  say.note('its process is killed: its task has failed, and the framework hears why');
+  const [folder = ''] = made.keys();
+  machine.signal(folder, 'SIGKILL');
+  await world.clock.advance(1_000);
+  await framework.acknowledgeAll();
+  say.note('a group, of which one is killed; then the framework leaves, and the executor with it');
+  await framework.call({
+    type: 'ACCEPT',
+    offers: framework.offers(),
+    operations: [
+      {
+        type: 'LAUNCH_GROUP',
+        group: 'pod',
+        tasks: ['a', 'b'].map((name) => task(name, {}, { argv: [], ...about })),
+      },
+    ],
+  });
+  await framework.acknowledgeAll();
+  await framework.call({ type: 'KILL', tasks: [{ task: 'a' }] });
+  await framework.acknowledgeAll();
+  await framework.call({ type: 'TEARDOWN' });
+  await world.clock.advance(2_000);
 });
 
 conversation('gone', async (world, say) => {

@@ -1,4 +1,5 @@
 import {
+  type ExecutorInfo,
   Fault,
   isTerminal,
   type Offer,
@@ -18,6 +19,8 @@ export interface TestFrameworkOptions {
   readonly tasks: number;
   /** Part of every task's id: what is launched again under an id that has run is answered with its outcome, not run. */
   readonly run: string;
+  /** Runs the tasks; without it, each is a command. */
+  readonly executor?: ExecutorInfo;
   readonly print: (line: string) => void;
 }
 
@@ -88,6 +91,10 @@ export class TestFramework implements Scheduler {
     if (this.#finished.size === this.#options.tasks) driver.stop(false);
   }
 
+  executorLost(_driver: SchedulerDriver, executor: string, agent: string, status: number | null): void {
+    this.#options.print(`Executor ${executor} on ${agent} ended with status ${status ?? 'unknown'}`);
+  }
+
   error(driver: SchedulerDriver, { code, message, hint }: Fault): void {
     this.#options.print(`Aborting: ${code}: ${message} ${hint}`);
     driver.abort();
@@ -98,7 +105,8 @@ export class TestFramework implements Scheduler {
   }
 
   #task(number: number, attempt: number, resources: Resources): TaskLaunch {
-    const argv = ['sh', '-c', 'echo "Running task $1"', 'sh', String(number)];
-    return { task: this.#idOf(number), attempt, argv, resources };
+    const { executor } = this.#options;
+    const runs = executor === undefined ? { argv: ['echo', `Running task ${number}`] } : { executor };
+    return { task: this.#idOf(number), attempt, resources, ...runs };
   }
 }

@@ -17,6 +17,15 @@ test('on a cluster of processes, all tasks run and it exits with 0', async (t) =
   t.is(new Set(twelve.stdout.match(/^Task \d+ is in state TASK_FINISHED$/gm)).size, 12);
 });
 
+test('with an executor, one process on each agent runs all of them', async (t) => {
+  const cluster = await startCluster(MESQ, ['--agents', '1']);
+  t.teardown(() => cluster.stop());
+  const argv = [MAIN, '--url', cluster.url, '--executor', 'build/examples/test-framework/test-executor.js'];
+  const { code, stdout, stderr } = await start(process.execPath, argv).ended;
+  t.is(code, 0, stderr);
+  t.is(new Set(stdout.match(/^Task \d+ is in state TASK_FINISHED$/gm)).size, 5);
+});
+
 /** Runs it on a cluster in memory. */
 async function ranIn(options: TestClusterOptions, tasks: number) {
   const cluster = await startTestCluster(options);

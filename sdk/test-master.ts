@@ -45,6 +45,8 @@ export interface TestMasterOptions {
   readonly onLaunch?: (task: TestTask) => void;
   /** Default: TASK_KILLED, KILLED_BY_REQUEST. */
   readonly onKill?: (task: TestTask) => void;
+  /** What an executor answers to what its scheduler said; default nothing. */
+  readonly onMessage?: (data: string, executor: string, agent: string) => string | undefined;
   /** The role of a client of the operator API; default operator for everybody. */
   readonly roleOf?: (client: string) => CredentialRole;
   /** Answers what clients ask the leader itself; default NOT_FOUND. */
@@ -155,6 +157,15 @@ export class TestMaster {
     }
   }
 
+  /** An executor ends, with its tasks: by itself, or because its scheduler wished it. */
+  endExecutor(framework: string, executor: string, agent: string, status: number | null): void {
+    for (const task of this.tasks.values()) {
+      if (task.framework === framework && task.agent === agent && task.info.executor?.executor === executor)
+        task.update('TASK_FAILED', { reason: 'EXECUTOR_TERMINATED' });
+    }
+    this.#event(framework, { type: 'FAILURE', agent, state: 'executor-ended', executor, status });
+  }
+
   /** An agent is lost: its offers are taken back, its tasks told as unreachable or gone, and it is offered no more. */
   loseAgent(name: string, state: 'unreachable' | 'gone'): void {
     for (const offer of [...this.offers.values()].filter(({ agent }) => agent === name)) {
@@ -230,6 +241,15 @@ export class TestMaster {
         for (const role of call.roles.length === 0 ? session.roles : call.roles) session.suppressed.add(role);
         break;
       case 'REQUEST':
+        break;
+      case 'MESSAGE': {
+        const { agent, executor } = call;
+        const data = this.#options.onMessage?.(call.data, executor, agent);
+        if (data !== undefined) this.#event(framework, { type: 'MESSAGE', agent, executor, data });
+        break;
+      }
+      case 'SHUTDOWN':
+        this.endExecutor(framework, call.executor, call.agent, 0);
         break;
       case 'KILL':
         for (const { task } of call.tasks) {

@@ -314,3 +314,34 @@ test('the loss of an agent is told, beside the statuses of its tasks', async (t)
     t.is(offers.length, 2);
   }
 });
+
+test('an executor is spoken with, and its end is told', async (t) => {
+  const said: string[] = [];
+  const { driver, master, clock, offers, statuses } = world(
+    13,
+    {
+      scheduler: {
+        registered: () => {},
+        reregistered: () => {},
+        resourceOffers: (_driver, some) => offers.push(...some),
+        statusUpdate: (_driver, status) => statuses.push(status),
+        frameworkMessage: (_driver, executor, agent, data) => said.push(`${executor} on ${agent}: ${data}`),
+        executorLost: (_driver, executor, agent, status) => said.push(`${executor} on ${agent} ended: ${status}`),
+      },
+    },
+    { onLaunch: (task) => task.update('TASK_RUNNING'), onMessage: (data) => data.toUpperCase() },
+  );
+  void master.start();
+  master.addAgent({ name: 'a1', resources: 'cpus:2' });
+  driver.start();
+  await clock.until(() => offers.length === 1);
+  const executor = { executor: 'e', argv: ['/bin/e'] };
+  const { resources } = TASK;
+  driver.launchTasks([offers[0]?.offer ?? ''], [{ task: 't', attempt: 0, resources, executor }]);
+  t.is(driver.sendFrameworkMessage('e', 'a1', 'hello'), 'DRIVER_RUNNING');
+  await clock.until(() => said.length === 1 && statuses.length === 1);
+  t.is(driver.shutdownExecutor('e', 'a1'), 'DRIVER_RUNNING');
+  await clock.advance(10_000);
+  t.deepEqual(said, ['e on a1: HELLO', 'e on a1 ended: 0']);
+  t.deepEqual([...new Set(statuses.map(({ state }) => state))], ['TASK_RUNNING', 'TASK_FAILED']);
+});

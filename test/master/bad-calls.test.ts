@@ -27,6 +27,9 @@ const BAD: readonly (readonly [call: object, names: string])[] = [
   [{ type: 'ACKNOWLEDGE', updates: [{ task: 't' }] }, 'updates.0.uuid: '],
   [{ type: 'RECONCILE', tasks: [{ task: 't', attempt: 1.5 }] }, 'tasks.0.attempt: '],
   [{ type: 'RECONCILE', tasks: Array.from({ length: 101 }, () => ({ task: 't' })) }, 'tasks: '],
+  [{ type: 'MESSAGE', agent: 'a', executor: 'e', data: 7 }, 'data: '],
+  [{ type: 'MESSAGE', agent: 'a', executor: 'e', data: 'x'.repeat(8_193) }, 'data: '],
+  [{ type: 'SHUTDOWN', agent: 'a', executor: '' }, 'executor: '],
   [{ type: 'STORE', request: 'r', key: '/etc', value: '', version: 0 }, 'key: '],
   [{ type: 'STORE', request: 'r', key: 'k', value: '', version: -1 }, 'version: '],
   [{ type: 'LOAD', request: 'r', prefix: 7 }, 'prefix: '],
@@ -110,6 +113,18 @@ test('a bad operation spoils only itself, whatever it is', async (t) => {
     t.true(faults[0]?.startsWith('operations.0'), faults[0]);
     t.deepEqual(again, REST);
   }
+});
+
+test('a group with one bad task is refused as a whole, and nothing beside it', async (t) => {
+  const group = { type: 'LAUNCH_GROUP', group: 'g', tasks: [task('one'), { ...task('two'), maxCompletionMs: -1 }] };
+  const { states, messages, faults, again } = await accepted([group, { type: 'LAUNCH', tasks: [GOOD] }]);
+  t.deepEqual(states, ['one TASK_ERROR', 'two TASK_ERROR', 'good TASK_RUNNING']);
+  t.true(
+    messages.every((message) => message.startsWith('operations.0.tasks.1.maxCompletionMs: ')),
+    messages[0],
+  );
+  t.deepEqual(faults, []);
+  t.deepEqual(again, REST);
 });
 
 test('an ACCEPT of nothing but bad operations is a decline', async (t) => {

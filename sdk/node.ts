@@ -2,12 +2,15 @@
 import { BusError } from '../io/bus.ts';
 import type { Log } from '../io/log.ts';
 import { systemClock } from '../io/node/clock.ts';
+import { connectLines } from '../io/node/line-socket.ts';
 import { createLog } from '../io/node/log.ts';
 import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { systemRandom } from '../io/node/random.ts';
 import { randomWord } from '../io/random.ts';
 import { Fault } from '../protocol/faults.ts';
 import { type Client, createClient } from './client.ts';
+import type { Executor } from './executor.ts';
+import { createExecutorDriver, type ExecutorDriver, type ExecutorDriverOptions } from './executor-driver.ts';
 import { createSchedulerDriver, type SchedulerDriver, type SchedulerDriverOptions } from './scheduler-driver.ts';
 
 /** A scheduler's connection is noticed to be broken after 1.5 times this: then another process may take its name. */
@@ -80,6 +83,24 @@ export async function connectClient(
     throw error;
   }
   return { client, close };
+}
+
+/**
+ * The driver of an executor that an agent has started, in its process: `await connectExecutor(executor).run()`
+ * (docs/executors.md).
+ */
+export function connectExecutor(
+  executor: Executor,
+  options: Pick<ExecutorDriverOptions, 'log' | 'recoveryMs'> = {},
+): ExecutorDriver {
+  return createExecutorDriver({
+    ...options,
+    executor,
+    environment: process.env,
+    connect: connectLines,
+    clock: systemClock,
+    random: systemRandom,
+  });
 }
 
 /** `mark` is what the client id has between name and session: peers connect as `name~session`, clients as `name/session`. */

@@ -1,7 +1,5 @@
-import { systemClock } from '../../io/node/clock.ts';
-import { connectLines } from '../../io/node/line-socket.ts';
-import { systemRandom } from '../../io/node/random.ts';
-import { createExecutorDriver, type Executor } from '../../sdk/index.ts';
+import type { Executor } from 'mesquite/sdk';
+import { connectExecutor } from 'mesquite/sdk/node';
 
 /**
  * The executor of Mesos's examples (src/examples/java/TestExecutor.java): each task runs, says so, and has finished. What
@@ -20,11 +18,4 @@ const executor: Executor = {
   error: (_driver, { message }) => console.error(message),
 };
 
-const driver = createExecutorDriver({
-  executor,
-  environment: process.env,
-  connect: connectLines,
-  clock: systemClock,
-  random: systemRandom,
-});
-process.exitCode = (await driver.run()) === 'DRIVER_STOPPED' ? 0 : 1;
+process.exitCode = (await connectExecutor(executor).run()) === 'DRIVER_STOPPED' ? 0 : 1;

@@ -4,12 +4,13 @@ import type { Launcher } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
 import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
+import type { Prober } from '../io/prober.ts';
 import { type Random, randomWord } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
 import type { Identity } from '../protocol/agent-link.ts';
 import { cut } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
-import { LIMITS, TIMES } from '../protocol/limits.ts';
+import { LIMITS } from '../protocol/limits.ts';
 import { isTerminal, type TaskKey, type TaskStatus } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { hasEnded, type Run, runName } from './checkpoint/state.ts';
@@ -48,6 +49,8 @@ export interface AgentOptions {
   readonly launcher: Launcher;
   /** Where executors connect to. */
   readonly lines: LineListener;
+  /** Asks tasks that have checks. */
+  readonly prober: Prober;
   readonly output: (folder: string, stream: 'stdout' | 'stderr') => OutputFile;
   readonly pathOf: (folder: string) => string;
   readonly clock: Clock;
@@ -98,7 +101,10 @@ class RunningAgent implements Agent {
   /** uuid → where its acknowledgement goes. */
   readonly #sent = new Map<string, { run: string; sequence: number }>();
   /** Launches that are on their way to the disk, and the grace of a kill that came meanwhile. */
-  readonly #accepting = new Map<string, { killMs: number | undefined }>();
+  readonly #accepting = new Map<
+    string,
+    { readonly graceMs: number; kill: { graceMs: number; tell: boolean } | undefined }
+  >();
   /** Accepted, and neither said so nor reported on, by run. */
   readonly #unanswered = new Map<string, TaskKey>();
   #answering: Timer | undefined;
@@ -130,7 +136,10 @@ class RunningAgent implements Agent {
       pathOf: options.pathOf,
     };
     const reported = (run: string, status: TaskStatus): void => this.#report(run, status);
-    this.#runs = new Runs(world, { reported, startEnded: (run) => this.#startEnded(run) });
+    this.#runs = new Runs(
+      { ...world, prober: options.prober },
+      { reported, startEnded: (run) => this.#startEnded(run) },
+    );
     this.#executors = new Executors(
       { ...world, lines: options.lines },
       {
@@ -273,19 +282,20 @@ class RunningAgent implements Agent {
     for (const launch of known) this.#outbox.resend(nameOf(launch));
     if (known.length > 0) this.#flush();
     for (const [name, launch] of fresh) {
-      const killMs = this.#accepting.get(name)?.killMs;
+      const kill = this.#accepting.get(name)?.kill;
       this.#accepting.delete(name);
       const run = refused === undefined ? runs.get(name) : undefined;
       if (run === undefined) continue;
       if (run.info.executor === undefined) this.#runs.start(run);
       else this.#executors.start(run);
-      if (killMs !== undefined) this.#end(run, killMs);
+      if (kill !== undefined) this.#end(run, kill.graceMs, undefined, kill.tell);
       else if (this.#gone !== undefined) this.#end(run, launch.info.killGraceMs);
     }
   }
 
-  #end(run: Run, graceMs: number, because?: Because): void {
-    if (run.info.executor === undefined) this.#runs.kill(run, graceMs, because);
+  /** `tell`: the framework hears TASK_KILLING; of an executor's task that is the executor's to say. */
+  #end(run: Run, graceMs: number, because?: Because, tell = false): void {
+    if (run.info.executor === undefined) this.#runs.kill(run, graceMs, because, tell);
     else this.#executors.kill(run, graceMs, because);
   }
 
@@ -321,7 +331,7 @@ class RunningAgent implements Agent {
   async #promise(fresh: ReadonlyMap<string, Launch>, epoch: number): Promise<Fault | undefined> {
     if (fresh.size === 0) return undefined;
     const { name, log } = this.#options;
-    for (const run of fresh.keys()) this.#accepting.set(run, { killMs: undefined });
+    for (const [run, { info }] of fresh) this.#accepting.set(run, { graceMs: info.killGraceMs, kill: undefined });
     const known = this.#durable.state.runs.size - this.#runs.kept;
     if (known + this.#accepting.size > LIMITS.tasksPerAgent)
       return new Fault('LIMIT', `agent ${name} has ${known} tasks; the limit is ${LIMITS.tasksPerAgent}`);
@@ -341,15 +351,18 @@ class RunningAgent implements Agent {
 
   #kill(tasks: Extract<Command, { type: 'KILL' }>['tasks']): void {
     let unknown = false;
-    for (const { framework, task, attempt, graceMs } of tasks) {
+    for (const { framework, task, attempt, graceMs, tell = false } of tasks) {
       const name = runName(framework, task, attempt);
       const run = this.#durable.state.runs.get(name);
       const accepting = this.#accepting.get(name);
       if (accepting !== undefined)
-        accepting.killMs = Math.min(accepting.killMs ?? Infinity, graceMs ?? TIMES.killGraceMs);
+        accepting.kill = {
+          graceMs: Math.min(accepting.kill?.graceMs ?? Infinity, graceMs ?? accepting.graceMs),
+          tell: tell || (accepting.kill?.tell ?? false),
+        };
       else if (run === undefined) unknown = true;
       else if (hasEnded(run)) this.#outbox.resend(name);
-      else this.#end(run, graceMs ?? run.info.killGraceMs);
+      else this.#end(run, graceMs ?? run.info.killGraceMs, undefined, tell);
     }
     // The master takes for running what is not here: it hears what is.
     if (unknown) this.#session.tasks(randomWord(this.#options.random, 12));

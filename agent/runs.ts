@@ -2,16 +2,20 @@ import type { Clock, Timer } from '../io/clock.ts';
 import type { Launcher } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
+import type { Prober } from '../io/prober.ts';
 import type { Random } from '../io/random.ts';
-import { LIMITS } from '../protocol/limits.ts';
+import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { isTerminal, type TaskStatus } from '../protocol/task.ts';
+import type { CheckStatus } from '../protocol/task-checks.ts';
+import type { Moment } from './checkpoint/records.ts';
 import { hasEnded, type Run } from './checkpoint/state.ts';
 import { type DurableState, isFull } from './durable-state.ts';
 import { environmentOf } from './executors/command.ts';
 import { KeptFolders } from './kept-folders.ts';
 import { OutputCuts } from './output-cuts.ts';
 import { StatusReports } from './status-reports.ts';
-import { type Actual, type Because, plan, type Step } from './tasks/plan.ts';
+import { type CheckNews, TaskChecks } from './task-checks.ts';
+import { type Actual, type Because, plan, type RunFacts, type Step, type Stop } from './tasks/plan.ts';
 import { LASTING_MS } from './tasks/restart-back-off.ts';
 
 /** How often a task without a supervisor is asked after. */
@@ -29,6 +33,7 @@ export interface RunsWorld {
   readonly random: Random;
   readonly log: Log;
   readonly launcher: Launcher;
+  readonly prober: Prober;
   readonly durable: DurableState;
   /** The output file of a stream, below the launcher's root. */
   readonly output: (folder: string, stream: 'stdout' | 'stderr') => OutputFile;
@@ -49,9 +54,13 @@ export interface RunsListener {
 interface Live {
   actual: Actual;
   startedMs: number | undefined;
-  kill:
-    | { sinceMs: number; graceMs: number; terminated: boolean; killed: boolean; because?: Because | undefined }
-    | undefined;
+  launchedMs: number | undefined;
+  kill: RunFacts['kill'];
+  unhealthy: RunFacts['unhealthy'];
+  news: CheckNews[];
+  /** What checks of this start said last. */
+  healthy: boolean | undefined;
+  checkStatus: CheckStatus | undefined;
   timeUp: boolean;
   rebooted: boolean;
   quickEnds: number;
@@ -74,6 +83,7 @@ export class Runs {
   readonly #cuts: OutputCuts;
   readonly #kept: KeptFolders;
   readonly #reports: StatusReports;
+  readonly #checks: TaskChecks;
   #looking: Timer | undefined;
   #stopped = false;
 
@@ -83,6 +93,7 @@ export class Runs {
     this.#cuts = new OutputCuts({ ...world, running: () => this.#running() });
     this.#kept = new KeptFolders(world);
     this.#reports = new StatusReports(world, (run, status) => listener.reported(run, status));
+    this.#checks = new TaskChecks(world.clock, world.prober, (folder, news) => this.#checked(folder, news));
     world.launcher.onStarted(({ folder }) => this.#noticed(folder, { kind: 'running' }));
     world.launcher.onExit(({ folder, code }) => this.#noticed(folder, { kind: 'exited', code }));
     // Whatever ended the launcher process may have ended supervisors too.
@@ -126,7 +137,14 @@ export class Runs {
       }
       const live = fresh();
       live.rebooted = rebooted;
-      if (run.kill !== undefined) live.kill = { ...run.kill, sinceMs: this.#now(), terminated: false, killed: false };
+      live.kill = this.#killBefore(run);
+      const { latest } = run;
+      if (latest?.restart === run.restart) {
+        live.healthy = latest.healthy;
+        live.checkStatus = latest.checkStatus;
+        if (latest.reason === 'HEALTH_CHECK_FAILED' && !rebooted)
+          live.unhealthy = { ...this.#stop(run.info.killGraceMs), message: latest.message ?? 'unhealthy' };
+      }
       this.#live.set(run.run, live);
       live.startedMs = this.#startedBefore(run);
       await this.#lookAfter(run, live);
@@ -136,32 +154,46 @@ export class Runs {
   }
 
   /** When the newest start was first seen to run, by an agent before this one; undefined where no clock of this boot says. */
-  #startedBefore({ restart, latest }: Run): number | undefined {
-    const { boot } = this.#world;
-    if (latest?.at === undefined || latest.state !== 'TASK_RUNNING' || latest.restart !== restart) return undefined;
-    return boot !== '' && latest.at.boot === boot ? Math.min(latest.at.monotonicMs, this.#now()) : undefined;
+  #startedBefore({ restart, began }: Run): number | undefined {
+    return began?.restart === restart ? this.#msOf(began.at) : undefined;
   }
 
-  /** Ends a run for good; a later request can only shorten the grace. */
-  kill(run: Run, graceMs: number, because?: Because): void {
+  /** A moment on this agent's clock; undefined where it is of another boot, or of a machine that cannot tell its boots apart. */
+  #msOf(moment: Moment | undefined): number | undefined {
+    const { boot } = this.#world;
+    return boot !== '' && moment?.boot === boot ? Math.min(moment.monotonicMs, this.#now()) : undefined;
+  }
+
+  #killBefore({ kill }: Run): Live['kill'] {
+    if (kill === undefined) return undefined;
+    return { ...this.#stop(kill.graceMs, this.#msOf(kill.since)), tell: kill.tell, because: kill.because };
+  }
+
+  #stop(graceMs: number, sinceMs = this.#now()): Stop {
+    return { sinceMs, graceMs, terminated: false, killedMs: undefined };
+  }
+
+  /**
+   * Ends a run for good; a later request can only shorten the grace, which counts from the first (Mesos:
+   * src/launcher/executor.cpp CommandExecutor::kill). `tell`: the framework hears TASK_KILLING meanwhile.
+   */
+  kill(run: Run, graceMs: number, because?: Because, tell = false): void {
     const live = this.#live.get(run.run);
     if (live === undefined) return;
-    const nowMs = this.#now();
-    const before = live.kill;
-    const left = before === undefined ? graceMs : Math.min(before.sinceMs + before.graceMs - nowMs, graceMs);
-    if (run.kill === undefined || graceMs < run.kill.graceMs) {
-      // A crash that loses the record loses nothing: the master repeats a kill until the run has ended.
-      this.#world.durable
-        .commit([{ kind: 'KILL', run: run.run, graceMs, because: run.kill === undefined ? because : run.kill.because }])
-        .catch(() => undefined);
-    }
+    const before: Stop = live.kill ?? live.unhealthy ?? this.#stop(graceMs);
     live.kill = {
-      sinceMs: nowMs,
-      graceMs: Math.max(0, left),
-      terminated: before?.terminated ?? false,
-      killed: before?.killed ?? false,
-      because: before === undefined ? because : before.because,
+      ...before,
+      graceMs: Math.min(before.graceMs, graceMs),
+      tell: tell || (live.kill?.tell ?? false),
+      because: live.kill === undefined ? because : live.kill.because,
     };
+    if (run.kill === undefined || graceMs < run.kill.graceMs || (tell && !run.kill.tell)) {
+      const since = { boot: this.#world.boot, monotonicMs: Math.round(live.kill.sinceMs) };
+      const { graceMs: shortest, tell: told, because: first } = live.kill;
+      const record = { kind: 'KILL', run: run.run, graceMs: shortest, tell: told, because: first, since } as const;
+      // A crash that loses the record loses nothing: the master repeats a kill until the run has ended.
+      this.#world.durable.commit([record]).catch(() => undefined);
+    }
     this.#advance(run.run);
   }
 
@@ -175,6 +207,7 @@ export class Runs {
     this.#stopped = true;
     this.#cuts.stop();
     this.#kept.stop();
+    this.#checks.stop();
     this.#looking?.cancel();
     for (const live of this.#live.values()) live.timer?.cancel();
   }
@@ -191,17 +224,13 @@ export class Runs {
   }
 
   async #launch(run: Run): Promise<void> {
-    const { launcher, log, durable, agentName, pathOf } = this.#world;
+    const { launcher, log } = this.#world;
     const live = this.#live.get(run.run);
     if (live === undefined) return;
     const folder = this.folderOf(run);
     live.launching = true;
     try {
-      await launcher.launch({
-        folder,
-        argv: run.info.argv,
-        environment: environmentOf(run, agentName, durable.state.agent ?? '', `${pathOf(folder)}/work`),
-      });
+      await launcher.launch({ folder, argv: run.info.argv, environment: this.#environmentOf(run) });
     } catch (error) {
       live.launching = false;
       if (this.#stopped) return;
@@ -214,8 +243,18 @@ export class Runs {
       return;
     }
     live.launching = false;
+    live.launchedMs = this.#now();
     // Its process may have been seen, or a kill asked for, while the folder was made.
     this.#advance(run.run);
+  }
+
+  #environmentOf(run: Run): Record<string, string> {
+    const { durable, agentName } = this.#world;
+    return environmentOf(run, agentName, durable.state.agent ?? '', this.#sandboxOf(run));
+  }
+
+  #sandboxOf(run: Run): string {
+    return `${this.#world.pathOf(this.folderOf(run))}/work`;
   }
 
   /** What became of the newest start while nobody looked. */
@@ -233,7 +272,11 @@ export class Runs {
           if (live.kill === undefined) return void this.#launch(run);
           return this.#noticed(folder, withdrawn());
         case 'unclaimed':
-          if (!over && live.kill === undefined) return await launcher.resend(folder);
+          if (!over && live.kill === undefined) {
+            await launcher.resend(folder);
+            live.launchedMs ??= this.#now();
+            return this.#advance(run.run);
+          }
           if (!(await launcher.claim(folder))) return await this.#lookAfter(run, live);
           return this.#noticed(folder, over ? { kind: 'vanished' } : withdrawn());
         case 'withdrawn':
@@ -303,6 +346,36 @@ export class Runs {
     }
   }
 
+  /** A check has something to say about a start that runs; one that is to end has no more to say. */
+  #checked(folder: string, news: CheckNews): void {
+    const name = folder.slice(0, folder.lastIndexOf('/'));
+    const live = this.#live.get(name);
+    const run = this.#world.durable.state.runs.get(name);
+    if (live === undefined || run === undefined || live.kill !== undefined || live.actual.kind !== 'running') return;
+    live.healthy = news.healthy ?? live.healthy;
+    live.checkStatus = news.checkStatus ?? live.checkStatus;
+    live.news.push(news);
+    if (news.reason === 'HEALTH_CHECK_FAILED')
+      live.unhealthy = { ...this.#stop(run.info.killGraceMs), message: news.message ?? 'unhealthy' };
+    this.#advance(name);
+  }
+
+  /** Checks ask what runs and is to go on. */
+  #watch(run: Run, { actual, kill, unhealthy, startedMs, healthy, checkStatus }: Live): void {
+    const { info } = run;
+    if (info.healthCheck === undefined && info.check === undefined) return;
+    const folder = this.folderOf(run);
+    if (actual.kind !== 'running' || kill !== undefined || unhealthy !== undefined) return this.#checks.end(folder);
+    this.#checks.watch({
+      folder,
+      info,
+      environment: this.#environmentOf(run),
+      sandbox: this.#sandboxOf(run),
+      startedMs: startedMs ?? this.#now(),
+      told: { healthy, checkStatus },
+    });
+  }
+
   #now(): number {
     return this.#world.clock.monotonic();
   }
@@ -325,10 +398,13 @@ export class Runs {
         restartPolicy: run.info.restart,
         restart: run.restart,
         reported: run.latest?.state,
+        reportedReason: run.latest?.reason,
         maxCompletionMs: run.info.maxCompletionMs,
       },
       nowMs,
     );
+    live.news = [];
+    this.#watch(run, live);
     if (wakeMs !== undefined)
       live.timer = this.#world.clock.after(Math.max(0, Math.ceil(wakeMs - nowMs)), () => this.#advance(name));
     live.busy = true;
@@ -365,16 +441,29 @@ export class Runs {
       if (await this.#withdraw(run, live)) return;
       // False before its process is there: it gets the signal once it is seen.
       const signalled = await this.#world.launcher.signal(this.folderOf(run), 'SIGTERM');
-      if (live.kill !== undefined) live.kill.terminated = signalled;
+      stopped(live, { terminated: signalled });
     },
     kill: async (run, live) => {
       if (await this.#withdraw(run, live)) return;
       const signalled = await this.#world.launcher.signal(this.folderOf(run), 'SIGKILL');
-      if (live.kill !== undefined) live.kill.killed = signalled;
+      if (!signalled) return;
+      stopped(live, { killedMs: this.#now() });
+      live.again = true;
+    },
+    takeBack: async (run, live) => {
+      if (await this.#world.launcher.claim(this.folderOf(run))) {
+        const seconds = Math.round(TIMES.startMs / 1_000);
+        const message = `the launcher did not begin it within ${seconds} s`;
+        live.actual = { kind: 'unstarted', reason: 'LAUNCH_TIMED_OUT', message };
+      } else {
+        live.launchedMs = this.#now();
+        await this.#lookAfter(run, live);
+      }
+      live.again = true;
     },
     timeOut: (_run, live) => {
       live.timeUp = true;
-      live.kill = { sinceMs: this.#now(), graceMs: 0, terminated: true, killed: false };
+      live.kill = { ...this.#stop(0), terminated: true, tell: false };
       live.again = true;
     },
     wait: (run, live, step) => {
@@ -383,8 +472,8 @@ export class Runs {
       if (lasted) live.quickEnds = 0;
       else if (live.startedMs !== undefined || live.actual.kind === 'unstarted') live.quickEnds++;
       live.actual = { kind: 'waiting', untilMs: step.untilMs };
-      live.startedMs = undefined;
-      live.rebooted = false;
+      Object.assign(live, { startedMs: undefined, launchedMs: undefined, rebooted: false });
+      Object.assign(live, { unhealthy: undefined, healthy: undefined, checkStatus: undefined });
       live.again = true;
       void this.#cuts.cut(this.folderOf(run));
       this.#listener.startEnded(run.run);
@@ -424,12 +513,20 @@ export class Runs {
   async #report(run: Run, live: Live, step: Extract<Step, { kind: 'report' }>): Promise<void> {
     const ended = isTerminal(step.state);
     const output = ended ? await this.#sizes(run) : undefined;
-    const { kind: _kind, ...said } = step;
+    const { kind: _kind, ...found } = step;
+    const { healthy, checkStatus } = live;
+    const said = {
+      ...(healthy === undefined ? {} : { healthy }),
+      ...(checkStatus === undefined ? {} : { checkStatus }),
+      ...found,
+      ...(output === undefined ? {} : { output }),
+    };
     if (ended) {
       live.timer?.cancel();
       this.#live.delete(run.run);
+      this.#checks.end(this.folderOf(run));
     }
-    void this.#reports.report(run, { ...said, ...(output === undefined ? {} : { output }) }, this.#patience(ended));
+    void this.#reports.report(run, said, this.#patience(ended));
     if (ended) {
       const longest = Math.max(output?.stdout ?? 0, output?.stderr ?? 0);
       if (longest > LIMITS.outputBytes) void this.#cuts.cut(this.folderOf(run));
@@ -464,7 +561,12 @@ function fresh(): Live {
   return {
     actual: { kind: 'launched' },
     startedMs: undefined,
+    launchedMs: undefined,
     kill: undefined,
+    unhealthy: undefined,
+    news: [],
+    healthy: undefined,
+    checkStatus: undefined,
     timeUp: false,
     rebooted: false,
     quickEnds: 0,
@@ -474,6 +576,11 @@ function fresh(): Live {
     busy: false,
     again: false,
   };
+}
+
+function stopped(live: Live, done: Partial<Stop>): void {
+  if (live.kill !== undefined) live.kill = { ...live.kill, ...done };
+  if (live.unhealthy !== undefined) live.unhealthy = { ...live.unhealthy, ...done };
 }
 
 function withdrawn(): Actual {

@@ -15,6 +15,8 @@ export const EXIT = {
 export function exitCodeOf(task: Pick<TaskView, 'state' | 'reason' | 'exitCode'>): number {
   if (task.state === 'TASK_FINISHED') return 0;
   if (task.reason === 'MAX_COMPLETION_TIME_REACHED') return EXIT.timeLimit;
+  // Ended for its health, it may have gone politely: that is no success.
+  if (task.reason === 'HEALTH_CHECK_FAILED' && task.exitCode === 0) return EXIT.cluster;
   return task.exitCode ?? EXIT.cluster;
 }
 

@@ -21,6 +21,8 @@ const FIELDS = {
   time: 'text',
   grace: 'text',
   requeue: 'flag',
+  labels: 'map',
+  healthCheck: 'check',
 } as const;
 
 type FieldName = keyof typeof FIELDS;
@@ -94,7 +96,10 @@ function unknownField(node: Node, name: string): Problem {
   return new Problem(node, `there is no field ${JSON.stringify(name)}`, hint);
 }
 
-function readValue(name: FieldName, node: Node): string | boolean | string[] | Record<string, string> | Problem {
+function readValue(
+  name: FieldName,
+  node: Node,
+): string | boolean | string[] | Record<string, string> | Record<string, unknown> | Problem {
   switch (FIELDS[name]) {
     case 'text':
       return scalarText(name, node);
@@ -106,6 +111,10 @@ function readValue(name: FieldName, node: Node): string | boolean | string[] | R
       return readList(name, node);
     case 'map':
       return readMap(name, node);
+    case 'check':
+      return isMap(node)
+        ? (node.toJSON() as Record<string, unknown>)
+        : new Problem(node, `${name} is a map`, `Write it like ${name}: {http: {port: 8080, path: /health}}.`);
     case 'command':
       // As in a shell script's line; a list is never seen by a shell.
       return isScalar(node) && typeof node.value === 'string' ? ['sh', '-c', node.value] : readList(name, node);

@@ -6,6 +6,7 @@ import { parseScalar } from '../protocol/resource-scalar.ts';
 import type { Resource, Resources } from '../protocol/resources.ts';
 import { sizeToMb } from '../protocol/size.ts';
 import { RESTART_POLICIES, type RestartPolicy } from '../protocol/task.ts';
+import { healthCheckOf } from './written-check.ts';
 
 /** A job as people write it, on the command line or in a file; each text as it was written, absent where it was not. */
 export interface WrittenJob {
@@ -29,6 +30,9 @@ export interface WrittenJob {
   /** Between SIGTERM and SIGKILL. */
   readonly grace?: string;
   readonly requeue?: boolean;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** As the file has it (written-check.ts). */
+  readonly healthCheck?: Readonly<Record<string, unknown>>;
 }
 
 /** Which field of a {@link WrittenJob} is wrong. */
@@ -45,7 +49,7 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     wrong.push({ field, fault: value });
     return otherwise;
   };
-  const { name, argv, environment, constraints = [], time, grace, requeue } = written;
+  const { name, argv, environment, constraints = [], time, grace, requeue, labels, healthCheck } = written;
   const restart = taken('restart', restartOf(written.restart), 'never');
   if (constraints.length > 0) {
     // A regular expression engine hangs on it, which most commands do without.
@@ -65,6 +69,10 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     retries: taken('retries', whole('retries', written.retries ?? '0'), 0),
     ...(requeue === undefined ? {} : { requeue }),
     ...(time === undefined ? {} : { timeMs: taken('time', parseDuration(time), 1) }),
+    ...(labels === undefined ? {} : { labels }),
+    ...(healthCheck === undefined
+      ? {}
+      : { healthCheck: taken<object | undefined>('healthCheck', healthCheckOf(healthCheck), undefined) }),
     ...(grace === undefined ? {} : { killGraceMs: taken('grace', parseDuration(grace), 1) }),
   };
   const [first] = wrong;

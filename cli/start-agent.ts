@@ -15,6 +15,7 @@ import { listenLines } from '../io/node/line-socket.ts';
 import { createLog, type LogLevel } from '../io/node/log.ts';
 import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { openOutputFile } from '../io/node/output-file.ts';
+import { systemProber } from '../io/node/prober.ts';
 import { systemRandom } from '../io/node/random.ts';
 import { fileStorage } from '../io/node/storage.ts';
 import { StorageError } from '../io/storage.ts';
@@ -166,6 +167,7 @@ async function start({ options, data, given, name, ca }: Checked): Promise<Runni
     storage: fileStorage(data),
     launcher,
     lines,
+    prober: systemProber(LIMITS.checkCommands),
     output: (folder, stream) => openOutputFile(join(data, 'tasks', folder, stream), LIMITS.outputBytes),
     pathOf: (folder) => join(data, 'tasks', folder),
     clock: systemClock,

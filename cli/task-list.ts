@@ -33,7 +33,12 @@ export function taskColumns(now: number): Column<TaskView>[] {
   return [
     { title: 'TASK', value: ({ id }) => id },
     { title: 'ATTEMPT', value: ({ attempt }) => attempt, align: 'right' },
-    { title: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
+    {
+      title: 'STATE',
+      value: ({ state, healthy }) =>
+        healthy === false ? `${state} unhealthy` : healthy === true ? `${state} healthy` : state,
+      colour: ({ state }) => stateColour(state),
+    },
     { title: 'AGENT', value: ({ agent }) => agent },
     { title: 'EXIT', value: ({ exitCode }) => exitCode, align: 'right' },
     {
@@ -46,6 +51,11 @@ export function taskColumns(now: number): Column<TaskView>[] {
       value: ({ started, finished }) => (finished === null ? null : ago(started, finished)),
       align: 'right',
     },
-    { title: 'WHY', value: ({ reason, message }) => message ?? reason },
+    { title: 'WHY', value: why },
   ];
+}
+
+/** That a check said something is no reason to be where it is: the state shows what it said. */
+function why({ reason, message }: TaskView): string | null {
+  return message ?? (reason?.endsWith('CHECK_STATUS_UPDATED') === true ? null : reason);
 }

@@ -24,6 +24,8 @@ export class Dispatch {
   readonly #waiting = new Set<string>();
   /** Launches the agent has made durable, in this term. */
   readonly #answered = new Set<string>();
+  /** How often a launch that is not answered was sent to an agent in contact. */
+  readonly #tries = new Map<string, number>();
   #timer: Timer | undefined;
   #acknowledging: Timer | undefined;
 
@@ -59,10 +61,12 @@ export class Dispatch {
   /** The agent has it, durably. */
   answered(key: string): void {
     this.#answered.add(key);
+    this.#tries.delete(key);
   }
 
   ended(key: string): void {
     this.#answered.delete(key);
+    this.#tries.delete(key);
   }
 
   /** Everything an agent may have missed: at every (re)connection. `fresh`: a new registration, whose list was exact. */
@@ -78,7 +82,7 @@ export class Dispatch {
   flush(): void {
     this.#each(this.#launches, (agent, tasks) => {
       const wanted = tasks
-        .filter((task) => !this.#answered.has(keyOf(task)))
+        .filter((task) => !this.#answered.has(keyOf(task)) && this.#isInTime(task))
         .map(({ framework, info }) => ({ framework, info }));
       for (const part of cut(wanted, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
         if (part.length > 0) this.#sessions.command(agent, { type: 'RUN', tasks: part });
@@ -91,12 +95,36 @@ export class Dispatch {
         task: info.task,
         attempt: info.attempt,
         ...(kill?.graceMs === undefined ? {} : { graceMs: kill.graceMs }),
+        ...(kill?.tell === true ? { tell: true } : {}),
       }));
       for (const part of cut(kills, LIMITS.partBytes, LIMITS.tasksPerMessage))
         this.#sessions.command(agent, { type: 'KILL', tasks: part });
       this.#waiting.add(agent.agent);
     });
     this.#arm();
+  }
+
+  /**
+   * False once an agent in contact has left a launch unanswered for its time: it is dropped, and killed should it have
+   * been heard after all. The kill comes after the last RUN on the same topic, so no launch follows it.
+   */
+  #isInTime(task: TaskRecord): boolean {
+    const { times } = this.#leader.world;
+    const key = keyOf(task);
+    const tries = (this.#tries.get(key) ?? 0) + 1;
+    this.#tries.set(key, tries);
+    if (tries <= Math.ceil(times.launchMs / times.launchRetryMs)) return true;
+    const { framework, info } = task;
+    this.#leader.propose({
+      kind: 'END_TASKS',
+      tasks: [{ framework, task: info.task, attempt: info.attempt }],
+      state: 'TASK_DROPPED',
+      reason: 'LAUNCH_TIMED_OUT',
+      message: `its agent did not answer the launch within ${Math.round(times.launchMs / 1_000)} s`,
+      nowMs: this.#leader.wallMs(),
+    });
+    this.kill(task);
+    return false;
   }
 
   /** Hands over and clears what waits for agents in contact; the rest is dropped: `catchUp` finds it in the registry. */

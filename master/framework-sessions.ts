@@ -132,6 +132,8 @@ export class FrameworkSessions {
       ...(task.message === undefined ? {} : { message: task.message }),
       ...(task.exitCode === undefined ? {} : { exitCode: task.exitCode }),
       ...(task.output === undefined ? {} : { output: task.output }),
+      ...(task.healthy === undefined ? {} : { healthy: task.healthy }),
+      ...(task.checkStatus === undefined ? {} : { checkStatus: task.checkStatus }),
       ...about,
       acknowledge: false,
     };

@@ -45,6 +45,7 @@ export interface Times {
   readonly offerMs: number;
   readonly allocationMs: number;
   readonly launchRetryMs: number;
+  readonly launchMs: number;
   readonly updateRetryMs: number;
 }
 

@@ -261,8 +261,10 @@ function kill(desk: SchedulerDesk, framework: string, call: CallOf<'KILL'>): voi
   const isKnown = ({ task }: { task: string }): boolean =>
     attemptsOf(leader.registry, framework, task).length > 0 || offering.underWay(framework, task) !== undefined;
   const known = call.tasks.filter(isKnown);
+  const told = desk.frameworks.get(framework)?.terms.capabilities.includes('TASK_KILLING_STATE') === true;
+  const tell = told ? { tell: true } : {};
   if (known.length > 0)
-    leader.propose({ kind: 'KILL', framework, tasks: known.map(({ task, graceMs }) => ({ task, graceMs })) });
+    leader.propose({ kind: 'KILL', framework, tasks: known.map(({ task, graceMs }) => ({ task, graceMs, ...tell })) });
   const endedOf = newestEnded(leader.registry, framework);
   for (const asked of call.tasks)
     if (!isKnown(asked)) desk.frameworks.update(framework, answer(desk, framework, { task: asked.task }, endedOf));

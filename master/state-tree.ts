@@ -137,13 +137,14 @@ export function shownUnder(kind: 'jobs' | 'tasks', framework: string, id: string
 
 /** Stable order of keys, times last. */
 function shownTask(view: TaskView): object {
-  const { state, reason, message, agent, exitCode, attempt, restart, created, started, finished } = view;
+  const { state, reason, message, agent, exitCode, healthy, attempt, restart, created, started, finished } = view;
   return {
     state,
     reason,
     message,
     agent,
     exitCode,
+    ...(healthy === null ? {} : { healthy }),
     attempt,
     restart,
     created: iso(created),

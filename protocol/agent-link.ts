@@ -195,9 +195,9 @@ const Run = v.object({
 const Kill = v.object({
   ...Fence,
   type: v.literal('KILL'),
-  /** `graceMs` overrides the task's own; a later kill can only shorten it. */
+  /** `graceMs` overrides the task's own; a later kill can only shorten it. `tell`: TASK_KILLING is reported. */
   tasks: v.pipe(
-    v.array(v.object({ ...TaskKey.entries, graceMs: v.optional(Count) })),
+    v.array(v.object({ ...TaskKey.entries, graceMs: v.optional(Count), tell: v.optional(v.boolean()) })),
     v.maxLength(LIMITS.tasksPerMessage),
   ),
 });

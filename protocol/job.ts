@@ -1,8 +1,11 @@
 import * as v from 'valibot';
+import { Arguments } from './arguments.ts';
+import { Labels } from './discovery.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { ResourcesSchema } from './resources.ts';
-import { Arguments, Disconnect, Environment, REASONS, RESTART_POLICIES, TASK_STATES } from './task.ts';
+import { Disconnect, Environment, REASONS, RESTART_POLICIES, TASK_STATES } from './task.ts';
+import { HealthCheck } from './task-checks.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
 const Milliseconds = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(365 * 24 * 3_600_000));
@@ -37,6 +40,9 @@ export const JobSpec = v.object({
   timeMs: v.optional(Milliseconds),
   killGraceMs: v.optional(Milliseconds),
   disconnect: v.optional(Disconnect),
+  /** Of each task. */
+  healthCheck: v.optional(HealthCheck),
+  labels: v.optional(Labels),
 });
 export type JobSpec = v.InferOutput<typeof JobSpec>;
 
@@ -71,6 +77,8 @@ export const TaskView = v.object({
   agent: v.nullable(v.string()),
   exitCode: v.nullable(Count),
   output: v.nullable(v.object({ stdout: Count, stderr: Count })),
+  /** What its health check said last; null without one, or before. */
+  healthy: v.optional(v.nullable(v.boolean()), null),
   created: v.nullable(Count),
   started: v.nullable(Count),
   finished: v.nullable(Count),

@@ -76,6 +76,16 @@ export const LIMITS = {
   arguments: 1_000,
   environmentNames: 200,
   environmentLength: 16_384,
+  /** Labels of one task. */
+  labels: 64,
+  labelNameLength: 128,
+  labelLength: 1_024,
+  /** Ports of a task's discovery info. */
+  discoveryPorts: 100,
+  /** Characters of the path of an HTTP check. */
+  pathLength: 1_024,
+  /** Commands of checks that run at once on one agent; more wait for their turn. */
+  checkCommands: 16,
   constraints: 32,
   attributes: 100,
   resources: 100,
@@ -135,4 +145,15 @@ export const TIMES = {
   updateRetryMaxMs: 600_000,
   /** A launch that the agent has not answered is sent again. */
   launchRetryMs: 5_000,
+  /** A launch that its agent, in contact, has left unanswered for this long is dropped. */
+  launchMs: 600_000,
+  /** From accepted by the agent to running; then the start is taken back (Mesos: executor_registration_timeout, 1 min). */
+  startMs: 300_000,
+  /** From the first SIGKILL to the word that the task does not end. */
+  unkillableMs: 60_000,
+  /** Of checks and health checks: first, between, longest, and how long failures do not count (Mesos's). */
+  checkDelayMs: 15_000,
+  checkIntervalMs: 10_000,
+  checkTimeoutMs: 20_000,
+  checkGraceMs: 10_000,
 } as const;

@@ -1,7 +1,10 @@
 import * as v from 'valibot';
+import { Arguments } from './arguments.ts';
+import { Discovery, Labels } from './discovery.ts';
 import { Id } from './ids.ts';
 import { LIMITS, TIMES } from './limits.ts';
 import { ResourcesSchema } from './resources.ts';
+import { Check, CheckStatus, HealthCheck } from './task-checks.ts';
 
 /**
  * The fourteen states of a task (Mesos: include/mesos/v1/mesos.proto TaskState) and the only moves between them.
@@ -113,9 +116,14 @@ export const REASONS = [
   'COMMAND_FAILED',
   'COMMAND_NOT_FOUND',
   'LAUNCH_FAILED',
+  'LAUNCH_TIMED_OUT',
   'MAX_COMPLETION_TIME_REACHED',
+  'HEALTH_CHECK_FAILED',
+  'HEALTH_CHECK_STATUS_UPDATED',
+  'CHECK_STATUS_UPDATED',
   'KILLED_DURING_LAUNCH',
   'KILLED_BY_REQUEST',
+  'UNKILLABLE',
   'INVALID_OFFERS',
   'TASK_INVALID',
   'AGENT_DISCONNECTED',
@@ -144,6 +152,7 @@ export type Reason = (typeof REASONS)[number];
 export const NOT_THE_TASKS_FAULT: ReadonlySet<Reason> = new Set([
   'KILLED_DURING_LAUNCH',
   'LAUNCH_FAILED',
+  'LAUNCH_TIMED_OUT',
   'INVALID_OFFERS',
   'AGENT_DRAINING',
   'AGENT_REMOVED_BY_OPERATOR',
@@ -176,14 +185,6 @@ export const Environment = v.pipe(
   v.check((values) => Object.keys(values).length <= LIMITS.environmentNames, 'too many environment variables'),
 );
 
-/** Program and arguments, never seen by a shell. */
-export const Arguments = v.pipe(
-  v.array(v.pipe(v.string(), v.maxLength(LIMITS.argumentLength), v.regex(/^[^\0]*$/, 'an argument cannot hold NUL'))),
-  v.minLength(1, 'a command needs a program'),
-  v.maxLength(LIMITS.arguments),
-  v.check((argv) => argv[0] !== '', 'the program is empty'),
-);
-
 /** As {@link Arguments}, but there may be none: what an executor runs is its own matter. */
 const TaskArguments = v.union([Arguments, v.pipe(v.array(v.string()), v.length(0, 'a command needs a program'))]);
 
@@ -211,6 +212,15 @@ export const Disconnect = v.object({
   replace: v.optional(v.boolean()),
 });
 
+/** Thousandths, as in resources, or as much as the machine has (Mesos: Infinity, which JSON cannot say). */
+const Limit = v.union([
+  v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LIMITS.scalarThousandths)),
+  v.literal('unlimited'),
+]);
+
+/** How far above its request a task may go (Mesos: TaskInfo.limits). Told to the task, not enforced (docs/task-life.md). */
+export const TaskLimits = v.object({ cpus: v.optional(Limit), mem: v.optional(Limit) });
+
 /** What a framework asks an agent to run. `task` is unique within the framework while it lives. */
 export const TaskInfo = v.object({
   task: Id,
@@ -231,6 +241,13 @@ export const TaskInfo = v.object({
   data: v.optional(Data),
   /** Of one LAUNCH_GROUP, by which alone it is set: one member that fails or is killed ends all. */
   group: v.optional(Id),
+  /** Ends it where it is not well. */
+  healthCheck: v.optional(HealthCheck),
+  /** Tells what it answers. */
+  check: v.optional(Check),
+  limits: v.optional(TaskLimits),
+  labels: v.optional(Labels),
+  discovery: v.optional(Discovery),
 });
 export type TaskInfo = v.InferOutput<typeof TaskInfo>;
 
@@ -256,6 +273,9 @@ export const TaskStatus = v.object({
   exitCode: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255))),
   /** Absolute bytes written to each stream until then; only at the end of a run. */
   output: v.optional(v.object({ stdout: Count, stderr: Count })),
+  /** What its health check last said; absent before the first that counts, and without one. */
+  healthy: v.optional(v.boolean()),
+  checkStatus: v.optional(CheckStatus),
   at: v.optional(AgentTime),
 });
 export type TaskStatus = v.InferOutput<typeof TaskStatus>;

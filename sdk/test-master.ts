@@ -31,7 +31,9 @@ export interface TestTask {
   /** Reports; the resources return at a terminal state. Repeated until acknowledged. */
   update(
     state: TaskState,
-    details?: Partial<Pick<StatusEvent, 'reason' | 'message' | 'exitCode' | 'output' | 'restart'>>,
+    details?: Partial<
+      Pick<StatusEvent, 'reason' | 'message' | 'exitCode' | 'output' | 'restart' | 'healthy' | 'checkStatus'>
+    >,
   ): void;
 }
 

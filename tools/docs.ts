@@ -1,6 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { AGENT_DOWN, AGENT_UP, BULK, FenceSchema, Identity, KnownTask, PRESENCE } from '../protocol/agent-link.ts';
+import { Arguments } from '../protocol/arguments.ts';
 import { AttributesSchema } from '../protocol/attributes.ts';
+import { Discovery, Labels } from '../protocol/discovery.ts';
 import { type MessageTable, PROTOCOL } from '../protocol/envelope.ts';
 import { EXECUTOR_DOWN, EXECUTOR_UP } from '../protocol/executor.ts';
 import { FaultSchema } from '../protocol/fault-schema.ts';
@@ -24,7 +26,6 @@ import {
 import { ResourcesSchema } from '../protocol/resources.ts';
 import { CALLS, EVENTS, RoleName, StatusEvent } from '../protocol/scheduler.ts';
 import {
-  Arguments,
   Disconnect,
   Environment,
   ExecutorInfo,
@@ -36,6 +37,7 @@ import {
   TaskStatus,
   transition,
 } from '../protocol/task.ts';
+import { Check, CheckStatus, HealthCheck } from '../protocol/task-checks.ts';
 import { LeaderDocument, TOPICS } from '../protocol/topics.ts';
 import { cliPage } from './cli-page.ts';
 import { messageRows, shapeOf } from './shapes.ts';
@@ -112,6 +114,11 @@ const NAMED: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [ExecutorInfo, 'ExecutorInfo'],
   [TaskKey, 'TaskKey'],
   [Disconnect, 'Disconnect'],
+  [HealthCheck, 'HealthCheck'],
+  [Check, 'Check'],
+  [CheckStatus, 'CheckStatus'],
+  [Labels, 'Labels'],
+  [Discovery, 'Discovery'],
   [TaskInfo, 'TaskInfo'],
   [TaskStatus, 'TaskStatus'],
   [StatusEvent, 'StatusEvent'],

@@ -2,6 +2,12 @@ import { decode, encode } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
 import type { ExecutorInfo, Reason, TaskInfo, TaskStatus } from '../../protocol/task.ts';
 
+/** A point of the machine's monotonic clock, of one boot. */
+export interface Moment {
+  readonly boot: string;
+  readonly monotonicMs: number;
+}
+
 /**
  * What an agent must find after a crash, as a stream of records. One is appended (durably) before the thing it speaks
  * of is done or said: an acceptance before the start, a report before it is sent.
@@ -18,13 +24,20 @@ export type CheckpointRecord =
   /** An acceptance includes the first start: restart 0. */
   | { readonly kind: 'ACCEPTED'; readonly framework: string; readonly info: TaskInfo; readonly epoch: number }
   | { readonly kind: 'RESTART'; readonly run: string; readonly restart: number }
-  /** `because` where it is not the framework that asked. */
+  /**
+   * `because` where it is not the framework that asked. `tell`: the framework hears TASK_KILLING. `since`: when the first
+   * kill came.
+   */
   | {
       readonly kind: 'KILL';
       readonly run: string;
       readonly graceMs: number;
       readonly because?: { readonly reason: Reason; readonly message: string } | undefined;
+      readonly tell?: boolean;
+      readonly since?: Moment;
     }
+  /** When a start was first seen to run. Follows from its first TASK_RUNNING; written where that has been forgotten. */
+  | { readonly kind: 'BEGAN'; readonly run: string; readonly restart: number; readonly at: Moment }
   /** `said` is the uuid under which an executor said it. */
   | { readonly kind: 'STATUS'; readonly run: string; readonly status: TaskStatus; readonly said?: string | undefined }
   /** Of a snapshot: what STATUS said. */

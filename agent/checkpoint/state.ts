@@ -1,6 +1,6 @@
 import { LIMITS } from '../../protocol/limits.ts';
 import { type ExecutorInfo, isTerminal, type Reason, type TaskInfo, type TaskStatus } from '../../protocol/task.ts';
-import { type CheckpointRecord, decodeRecord, encodeRecord } from './records.ts';
+import { type CheckpointRecord, decodeRecord, encodeRecord, type Moment } from './records.ts';
 
 /** One attempt, as the agent has promised it. */
 export interface Run {
@@ -12,8 +12,15 @@ export interface Run {
   /** Of the newest start; each has a folder of its own. */
   readonly restart: number;
   readonly kill:
-    | { readonly graceMs: number; readonly because?: { readonly reason: Reason; readonly message: string } | undefined }
+    | {
+        readonly graceMs: number;
+        readonly tell: boolean;
+        readonly since: Moment | undefined;
+        readonly because?: { readonly reason: Reason; readonly message: string } | undefined;
+      }
     | undefined;
+  /** When the newest start that was seen to run was first seen so. */
+  readonly began: { readonly restart: number; readonly at: Moment } | undefined;
   /** Of its newest report, and the highest that a master has acknowledged. */
   readonly sequence: number;
   readonly acknowledged: number;
@@ -103,6 +110,7 @@ export function applyRecord(state: AgentState, record: CheckpointRecord): void {
         epoch,
         restart: 0,
         kill: undefined,
+        began: undefined,
         sequence: 0,
         acknowledged: 0,
         unacknowledged: [],
@@ -140,7 +148,18 @@ function changeRun(state: AgentState, record: Extract<CheckpointRecord, { run: s
       state.runs.set(run.run, { ...run, restart: Math.max(run.restart, record.restart) });
       return;
     case 'KILL':
-      state.runs.set(run.run, { ...run, kill: { graceMs: record.graceMs, because: record.because } });
+      state.runs.set(run.run, {
+        ...run,
+        kill: {
+          graceMs: record.graceMs,
+          tell: record.tell ?? run.kill?.tell ?? false,
+          since: run.kill?.since ?? record.since,
+          because: record.because,
+        },
+      });
+      return;
+    case 'BEGAN':
+      state.runs.set(run.run, { ...run, began: { restart: record.restart, at: record.at } });
       return;
     case 'STATUS':
       state.runs.set(run.run, reported(heard(run, record.said), record.status));
@@ -170,7 +189,12 @@ function reported(run: Run, status: TaskStatus): Run {
   if (status.sequence < run.sequence || status.sequence <= run.acknowledged || status.uuid === run.latest?.uuid)
     return run;
   const kept = run.unacknowledged.filter(({ sequence }) => sequence < status.sequence);
-  return { ...run, sequence: status.sequence, latest: status, unacknowledged: [...kept, status] };
+  const { state, restart, at } = status;
+  const began =
+    state === 'TASK_RUNNING' && at !== undefined && run.began?.restart !== restart
+      ? { restart, at: { boot: at.boot, monotonicMs: at.monotonicMs } }
+      : run.began;
+  return { ...run, sequence: status.sequence, latest: status, began, unacknowledged: [...kept, status] };
 }
 
 /** The state that a journal's records amount to; any prefix of them gives the state of that moment. */
@@ -192,7 +216,11 @@ export function* stateSlices(state: AgentState): Generator<Uint8Array> {
   for (const run of runs) {
     yield encodeRecord({ kind: 'ACCEPTED', framework: run.framework, info: run.info, epoch: run.epoch });
     if (run.restart > 0) yield encodeRecord({ kind: 'RESTART', run: run.run, restart: run.restart });
-    if (run.kill !== undefined) yield encodeRecord({ kind: 'KILL', run: run.run, ...run.kill });
+    if (run.kill !== undefined) {
+      const { since, ...kill } = run.kill;
+      yield encodeRecord({ kind: 'KILL', run: run.run, ...kill, ...(since === undefined ? {} : { since }) });
+    }
+    if (run.began !== undefined) yield encodeRecord({ kind: 'BEGAN', run: run.run, ...run.began });
     const reports = run.unacknowledged.length > 0 || run.latest === undefined ? run.unacknowledged : [run.latest];
     for (const status of reports) yield encodeRecord({ kind: 'STATUS', run: run.run, status });
     if (run.acknowledged > 0) yield encodeRecord({ kind: 'ACKNOWLEDGED', run: run.run, sequence: run.acknowledged });

@@ -16,6 +16,7 @@ export function environmentOf(run: Run, agentName: string, agentId: string, sand
     MESQ_SANDBOX: sandbox,
     ...amounts(info.resources),
     ...ports(info.resources),
+    ...limits(info.limits),
   };
 }
 
@@ -26,6 +27,15 @@ function amounts(resources: Resources): Record<string, string> {
       told[`MESQ_${name.toUpperCase()}`] = formatScalar(scalar);
     }
   }
+  return told;
+}
+
+/** Only what was written: nothing here enforces it (docs/task-life.md). */
+function limits(written: Run['info']['limits'] = {}): Record<string, string> {
+  const told: Record<string, string> = {};
+  for (const [name, limit] of Object.entries(written))
+    if (limit !== undefined)
+      told[`MESQ_${name.toUpperCase()}_LIMIT`] = limit === 'unlimited' ? limit : formatScalar(limit);
   return told;
 }
 

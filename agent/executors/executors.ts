@@ -20,7 +20,7 @@ const SUBSCRIBE_MS = 10_000;
 /** How often every executor's process is looked at: a supervisor that somebody killed says nothing. */
 const LOOK_MS = 60_000;
 
-export interface ExecutorsWorld extends RunsWorld {
+export interface ExecutorsWorld extends Omit<RunsWorld, 'prober'> {
   readonly random: Random;
   readonly lines: LineListener;
 }

@@ -1,4 +1,6 @@
+import { TIMES } from '../../protocol/limits.ts';
 import type { Reason, RestartPolicy, TaskState } from '../../protocol/task.ts';
+import type { CheckStatus } from '../../protocol/task-checks.ts';
 import { backOffMs } from './restart-back-off.ts';
 
 /** What has become of a run's newest start, as far as is known. */
@@ -20,6 +22,24 @@ export interface Because {
   readonly message: string;
 }
 
+/** A start that is being ended: since when, and what was done about it. */
+export interface Stop {
+  readonly sinceMs: number;
+  /** From `sinceMs` to SIGKILL. */
+  readonly graceMs: number;
+  readonly terminated: boolean;
+  /** When SIGKILL last reached it. */
+  readonly killedMs: number | undefined;
+}
+
+/** What a check found, to be told. */
+export interface News {
+  readonly reason: Reason;
+  readonly message?: string;
+  readonly healthy?: boolean;
+  readonly checkStatus?: CheckStatus;
+}
+
 /** One run as the plan sees it. Times are monotonic milliseconds. */
 export interface RunFacts {
   readonly restartPolicy: RestartPolicy;
@@ -27,19 +47,18 @@ export interface RunFacts {
   readonly actual: Actual;
   /** The state last reported. */
   readonly reported: TaskState | undefined;
+  readonly reportedReason: Reason | undefined;
+  /** Since when the launcher has it; undefined until it was sent. */
+  readonly launchedMs: number | undefined;
   /** When this start began to run; for the first, also the beginning of its completion time. */
   readonly startedMs: number | undefined;
   readonly maxCompletionMs: number | undefined;
-  /** Somebody asked for its end: since when, and what was done about it. */
-  readonly kill:
-    | {
-        readonly sinceMs: number;
-        readonly graceMs: number;
-        readonly terminated: boolean;
-        readonly killed: boolean;
-        readonly because?: Because | undefined;
-      }
-    | undefined;
+  /** Somebody asked for its end for good; with `tell` the framework hears of it at once. */
+  readonly kill: (Stop & { readonly tell: boolean; readonly because?: Because | undefined }) | undefined;
+  /** Its health check gave this start up. */
+  readonly unhealthy: (Stop & { readonly message: string }) | undefined;
+  /** What checks found and nobody has told yet. */
+  readonly news: readonly News[];
   /** Its completion time ran out. */
   readonly timeUp: boolean;
   readonly rebooted: boolean;
@@ -55,7 +74,11 @@ export type Step =
       readonly reason?: Reason;
       readonly message?: string;
       readonly exitCode?: number;
+      readonly healthy?: boolean;
+      readonly checkStatus?: CheckStatus;
     }
+  /** The launcher has left it lying: it is claimed back, and does not start any more. */
+  | { readonly kind: 'takeBack' }
   | { readonly kind: 'terminate' }
   | { readonly kind: 'kill' }
   /** Its time is up: from now on it is killed, without grace (Mesos: max_completion_time). */
@@ -77,7 +100,7 @@ const NOTHING: Plan = { steps: [], wakeMs: undefined };
 export function plan(facts: RunFacts, nowMs: number): Plan {
   switch (facts.actual.kind) {
     case 'launched':
-      return facts.kill === undefined ? NOTHING : stopping(facts, nowMs);
+      return facts.kill === undefined ? starting(facts, nowMs) : stopping(facts, facts.kill, nowMs);
     case 'running':
       return running(facts, nowMs);
     case 'exited':
@@ -107,30 +130,52 @@ export function plan(facts: RunFacts, nowMs: number): Plan {
   }
 }
 
+function starting({ launchedMs }: RunFacts, nowMs: number): Plan {
+  if (launchedMs === undefined) return NOTHING;
+  const deadline = launchedMs + TIMES.startMs;
+  return deadline > nowMs ? { steps: [], wakeMs: deadline } : { steps: [{ kind: 'takeBack' }], wakeMs: undefined };
+}
+
 function running(facts: RunFacts, nowMs: number): Plan {
   const steps: Step[] = [];
   if (facts.reported !== 'TASK_RUNNING' && facts.reported !== 'TASK_KILLING')
     steps.push({ kind: 'report', state: 'TASK_RUNNING' });
-  const deadline =
-    facts.startedMs === undefined || facts.maxCompletionMs === undefined
-      ? undefined
-      : facts.startedMs + facts.maxCompletionMs;
-  if (facts.kill === undefined && deadline !== undefined) {
-    if (deadline > nowMs) return { steps, wakeMs: deadline };
-    steps.push({ kind: 'timeOut' });
-    return { steps, wakeMs: nowMs };
-  }
-  if (facts.kill === undefined) return { steps, wakeMs: undefined };
-  const stop = stopping(facts, nowMs);
-  return { steps: [...steps, ...stop.steps], wakeMs: stop.wakeMs };
+  if (facts.kill === undefined)
+    for (const news of facts.news) steps.push({ kind: 'report', state: 'TASK_RUNNING', ...news });
+  const deadline = facts.kill === undefined ? completionOf(facts) : undefined;
+  if (deadline !== undefined && deadline <= nowMs) return { steps: [...steps, { kind: 'timeOut' }], wakeMs: nowMs };
+  const stop = facts.kill ?? facts.unhealthy;
+  if (stop === undefined) return { steps, wakeMs: deadline };
+  if (facts.kill?.tell === true && !facts.timeUp && facts.reported !== 'TASK_KILLING')
+    steps.push({ ...killed(facts), state: 'TASK_KILLING' });
+  const next = stopping(facts, stop, nowMs);
+  return { steps: [...steps, ...next.steps], wakeMs: earlier(next.wakeMs, deadline) };
 }
 
-/** SIGTERM, the grace period, SIGKILL; a later kill can only shorten the grace. */
-function stopping({ kill }: RunFacts, nowMs: number): Plan {
-  if (kill === undefined || kill.killed) return NOTHING;
-  const deadline = kill.sinceMs + kill.graceMs;
-  if (deadline <= nowMs) return { steps: [{ kind: 'kill' }], wakeMs: undefined };
-  return { steps: kill.terminated ? [] : [{ kind: 'terminate' }], wakeMs: deadline };
+function completionOf({ startedMs, maxCompletionMs }: RunFacts): number | undefined {
+  return startedMs === undefined || maxCompletionMs === undefined ? undefined : startedMs + maxCompletionMs;
+}
+
+function earlier(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other);
+}
+
+/** SIGTERM, the grace period, SIGKILL; and what even that does not end is said to be so, for it holds what it holds. */
+function stopping({ reported, reportedReason }: RunFacts, stop: Stop, nowMs: number): Plan {
+  const deadline = stop.sinceMs + stop.graceMs;
+  if (stop.killedMs === undefined) {
+    if (deadline <= nowMs) return { steps: [{ kind: 'kill' }], wakeMs: undefined };
+    return { steps: stop.terminated ? [] : [{ kind: 'terminate' }], wakeMs: deadline };
+  }
+  const patienceMs = stop.killedMs + TIMES.unkillableMs;
+  if (patienceMs > nowMs) return { steps: [], wakeMs: patienceMs };
+  const told: Step = {
+    kind: 'report',
+    state: reported === 'TASK_KILLING' ? 'TASK_KILLING' : 'TASK_RUNNING',
+    reason: 'UNKILLABLE',
+    message: 'SIGKILL does not end it: the kernel holds it, in a disk or a driver perhaps',
+  };
+  return { steps: reportedReason === 'UNKILLABLE' ? [{ kind: 'kill' }] : [told, { kind: 'kill' }], wakeMs: undefined };
 }
 
 function ended(facts: RunFacts, code: number, nowMs: number): Plan {
@@ -145,9 +190,15 @@ function ended(facts: RunFacts, code: number, nowMs: number): Plan {
     });
   }
   if (facts.kill !== undefined) return done({ ...killed(facts), exitCode: code });
-  if (facts.restartPolicy === 'always' || (facts.restartPolicy === 'on-failure' && code !== 0)) {
-    const next = again(facts, `exited with ${code}`, nowMs, code);
+  const { unhealthy } = facts;
+  const failed = unhealthy !== undefined || code !== 0;
+  if (facts.restartPolicy === 'always' || (facts.restartPolicy === 'on-failure' && failed)) {
+    const next = again(facts, unhealthy?.message ?? `exited with ${code}`, nowMs, code);
     return { ...next, steps: [{ kind: 'sweep' }, ...seen(facts), ...next.steps] };
+  }
+  if (unhealthy !== undefined) {
+    const { message } = unhealthy;
+    return done({ kind: 'report', state: 'TASK_FAILED', reason: 'HEALTH_CHECK_FAILED', message, exitCode: code });
   }
   if (code === 0) return done({ kind: 'report', state: 'TASK_FINISHED', exitCode: 0 });
   const reason = code === 127 || code === 126 ? 'COMMAND_NOT_FOUND' : 'COMMAND_FAILED';

@@ -31,6 +31,8 @@ export interface Task {
   message: string | undefined;
   exitCode: number | undefined;
   output: { stdout: number; stderr: number } | undefined;
+  /** What its health check said last; memory only. */
+  healthy: boolean | undefined;
   /** The agent's name. */
   agent: string | undefined;
   created: number | undefined;
@@ -92,6 +94,7 @@ export function newTask(attempt = 0): Task {
     message: undefined,
     exitCode: undefined,
     output: undefined,
+    healthy: undefined,
     agent: undefined,
     created: undefined,
     started: undefined,
@@ -117,6 +120,7 @@ export function place(job: Job, index: number, agent: string, now: number): Task
   move(job, task, 'placed');
   Object.assign(task, { state: 'TASK_STAGING', agent, created: now, started: undefined, finished: undefined });
   Object.assign(task, { reason: undefined, message: undefined, exitCode: undefined, output: undefined });
+  task.healthy = undefined;
   return task;
 }
 
@@ -136,8 +140,7 @@ export function applyStatus(job: Job, index: number, status: StatusEvent, now: n
   const task = known ?? taskAt(job, index);
   const superseded = phase === 'placed' && status.attempt < task.attempt;
   if (phase === 'waiting' || status.attempt > task.attempt) adopt(job, task, status);
-  else if (!superseded && isLive(status) && status.state === task.state && status.restart === task.restart)
-    return unwanted(job, index, task);
+  else if (!superseded && isLive(status) && isRepeated(task, status)) return unwanted(job, index, task);
   describe(task, status, now);
   if (isLive(status)) return running(job, index, task, status);
   const effects = end(job, index, task, status, now);
@@ -148,6 +151,11 @@ export function applyStatus(job: Job, index: number, status: StatusEvent, now: n
 
 function isOver({ phase }: Task): boolean {
   return phase === 'finished' || phase === 'failed';
+}
+
+/** Nothing that anybody is shown differs. */
+function isRepeated(task: Task, { state, restart, healthy }: StatusEvent): boolean {
+  return state === task.state && restart === task.restart && healthy === task.healthy;
 }
 
 function isLive(status: StatusEvent): boolean {
@@ -167,6 +175,7 @@ function describe(task: Task, status: StatusEvent, now: number): void {
   task.message = status.message;
   task.exitCode = status.exitCode;
   task.output = status.output ?? task.output;
+  task.healthy = status.healthy;
   task.agent = status.agentName ?? task.agent;
   if (status.state === 'TASK_RUNNING') task.started ??= status.receivedMs ?? now;
   if (isTerminal(status.state)) task.finished = status.receivedMs ?? now;

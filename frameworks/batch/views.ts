@@ -40,6 +40,7 @@ export function viewTask(job: Job, index: number, framework: string): TaskView {
     agent: task?.agent ?? null,
     exitCode: task?.exitCode ?? (task === undefined && phase === 'finished' ? 0 : null),
     output: task?.output ?? null,
+    healthy: task?.healthy ?? null,
     created: task?.created ?? job.created,
     started: task?.started ?? null,
     finished: task?.finished ?? null,

@@ -2,6 +2,7 @@ import { Fault } from '../../protocol/faults.ts';
 import { add, contains, subtract } from '../../protocol/resource-arithmetic.ts';
 import { formatResources, type Resources } from '../../protocol/resources.ts';
 import type { TaskInfo } from '../../protocol/task.ts';
+import { contradiction } from '../../protocol/task-contradiction.ts';
 import { byGroup, misshapen } from './groups.ts';
 import type { OfferBook, OpenOffer } from './offer-book.ts';
 
@@ -90,6 +91,8 @@ function unfit(rest: Resources, task: TaskInfo, launches: readonly TaskInfo[]): 
       `task ${task.task} needs ${formatResources(task.resources)}; the offer has ${formatResources(rest)} left`,
     );
   }
+  const wrong = contradiction(task);
+  if (wrong !== undefined) return new Fault('BAD_SHAPE', `task ${task.task}: ${wrong}`);
   if (launches.some((other) => other.task === task.task))
     return new Fault('EXISTS', `task ${task.task} is named twice`);
   return undefined;

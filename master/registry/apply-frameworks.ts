@@ -47,7 +47,7 @@ export function applyRemoveFramework(
       events.push(...forgetUnheard(registry, task, nowMs));
       continue;
     }
-    const killed = { ...task, kill: { graceMs: undefined } };
+    const killed = { ...task, kill: task.kill ?? { graceMs: undefined } };
     registry.tasks.set(key, killed);
     events.push({ kind: 'KILL_WANTED', task: killed });
   }

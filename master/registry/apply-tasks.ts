@@ -138,6 +138,7 @@ export function applyUpdates(registry: Registry, command: Extract<Command, { kin
     const task = registry.tasks.get(taskKey(status.framework, status.task, status.attempt));
     if (task === undefined || task.agent !== command.agent || status.sequence <= task.sequence) {
       events.push({ kind: 'UPDATE_REPEATED', agent: command.agent, uuid: status.uuid });
+      if (task === undefined) events.push(...givenUp(registry, command.agent, status));
       continue;
     }
     // A hole in the sequence: the earlier update is still on its way, and both will be sent again.
@@ -151,7 +152,8 @@ function updated(registry: Registry, task: TaskRecord, status: TaskStatus, nowMs
   const move = transition(task.state, status.state);
   if (move === 'refused' || isTerminal(task.state)) {
     replaceTask(registry, { ...task, sequence: status.sequence });
-    return [{ kind: 'UPDATE_REPEATED', agent: task.agent, uuid: status.uuid }];
+    const repeated: RegistryEvent = { kind: 'UPDATE_REPEATED', agent: task.agent, uuid: status.uuid };
+    return isTerminal(task.state) ? [repeated, ...unwanted(registry, task.agent, status)] : [repeated];
   }
   const ended = isTerminal(status.state);
   // The agent knows that it was asked to end it, not why.
@@ -166,6 +168,8 @@ function updated(registry: Registry, task: TaskRecord, status: TaskStatus, nowMs
     sequence: status.sequence,
     exitCode: status.exitCode ?? task.exitCode,
     output: status.output ?? task.output,
+    ...(status.healthy === undefined && task.healthy === undefined ? {} : { healthy: status.healthy }),
+    ...(status.checkStatus === undefined && task.checkStatus === undefined ? {} : { checkStatus: status.checkStatus }),
     startedMs: task.startedMs ?? (status.state === 'TASK_RUNNING' || ended ? nowMs : undefined),
     finishedMs: ended ? nowMs : undefined,
     unreachableMs: undefined,
@@ -176,6 +180,22 @@ function updated(registry: Registry, task: TaskRecord, status: TaskStatus, nowMs
     { kind: 'TASK_UPDATED', task: record, uuid: status.uuid, freed: ended, tell: true },
     ...forgetUnheard(registry, record, nowMs),
   ];
+}
+
+/** Ended here without a word of its agent's. */
+const GIVEN_UP: ReadonlySet<TaskState> = new Set(['TASK_LOST', 'TASK_DROPPED', 'TASK_GONE', 'TASK_GONE_BY_OPERATOR']);
+
+/** The agent speaks of a run whose end is history already. */
+function givenUp(registry: Registry, agent: string, status: TaskStatus): RegistryEvent[] {
+  const ended = registry.finished.get(taskKey(status.framework, status.task, status.attempt));
+  return ended?.agent === agent && GIVEN_UP.has(ended.state) ? unwanted(registry, agent, status) : [];
+}
+
+/** It goes on although its end was committed: the first end stands, and it is killed. */
+function unwanted(registry: Registry, id: string, { framework, task, attempt, state }: TaskStatus): RegistryEvent[] {
+  const agent = registry.agents.get(id);
+  if (agent === undefined || isTerminal(state)) return [];
+  return [{ kind: 'RUN_UNWANTED', agent, framework, task, attempt }];
 }
 
 /** A task that restarts for ever must not grow: its oldest reports go first, the newest always stays. */
@@ -315,14 +335,23 @@ function cutTo(text: string, bytes: number): string {
   return text.slice(0, read);
 }
 
-/** Remembered until the task has ended: an agent that comes back is told. */
+/** Remembered until the task has ended: an agent that comes back is told. A later kill can only shorten the grace. */
 export function applyKill(registry: Registry, command: Extract<Command, { kind: 'KILL' }>): RegistryEvent[] {
   const events: RegistryEvent[] = [];
-  for (const { task, graceMs } of command.tasks) {
+  for (const { task, graceMs, tell } of command.tasks) {
     for (const key of attemptsOf(registry, command.framework, task)) {
       const record = registry.tasks.get(key);
       if (record === undefined || isTerminal(record.state)) continue;
-      const killed: TaskRecord = { ...record, kill: { graceMs } };
+      const before = record.kill;
+      const ofTask = record.info.killGraceMs;
+      const longer = before !== undefined && (before.graceMs ?? ofTask) <= (graceMs ?? ofTask);
+      const killed: TaskRecord = {
+        ...record,
+        kill: {
+          graceMs: longer ? before.graceMs : graceMs,
+          ...(tell === true || before?.tell === true ? { tell: true } : {}),
+        },
+      };
       replaceTask(registry, killed);
       events.push({ kind: 'KILL_WANTED', task: killed });
     }

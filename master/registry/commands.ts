@@ -55,7 +55,7 @@ export type Command =
       nowMs: number;
     }
   | { kind: 'ACKNOWLEDGE'; framework: string; updates: readonly { task: string; uuid: string }[]; nowMs: number }
-  | { kind: 'KILL'; framework: string; tasks: readonly { task: string; graceMs: number | undefined }[] }
+  | { kind: 'KILL'; framework: string; tasks: readonly { task: string; graceMs: number | undefined; tell?: boolean }[] }
   | { kind: 'STORE'; framework: string; key: string; value: string | null; version: number; request: string }
   | {
       kind: 'CREATE_TOKEN';

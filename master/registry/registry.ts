@@ -3,6 +3,7 @@ import type { CredentialRole } from '../../protocol/operator.ts';
 import type { Quantities } from '../../protocol/quantities.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Reason, TaskInfo, TaskState, TaskStatus } from '../../protocol/task.ts';
+import type { CheckStatus } from '../../protocol/task-checks.ts';
 import type { StoreUse } from './store-use.ts';
 
 /**
@@ -91,13 +92,18 @@ export interface TaskRecord {
   readonly sequence: number;
   readonly exitCode: number | undefined;
   readonly output: { readonly stdout: number; readonly stderr: number } | undefined;
+  /** What its checks said last; absent without any. */
+  readonly healthy?: boolean | undefined;
+  readonly checkStatus?: CheckStatus | undefined;
   readonly createdMs: number;
   readonly startedMs: number | undefined;
   readonly finishedMs: number | undefined;
   /** Wall-clock milliseconds since which it is unreachable. */
   readonly unreachableMs: number | undefined;
-  /** Somebody wants it to end; `reason`: why, where it is not its framework. */
-  readonly kill: { readonly graceMs: number | undefined; readonly reason?: Reason | undefined } | undefined;
+  /** Somebody wants it to end. `reason`: why, where it is not its framework; `tell`: whoever asked wants to hear TASK_KILLING. */
+  readonly kill:
+    | { readonly graceMs: number | undefined; readonly reason?: Reason | undefined; readonly tell?: boolean }
+    | undefined;
   /** Found running on an agent without having been launched by this registry: to be adopted or killed. */
   readonly orphan: boolean;
   /** Updates the framework has not acknowledged, oldest first; bounded. */

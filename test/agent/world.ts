@@ -8,6 +8,7 @@ import { VirtualClock } from '../sim/clock.ts';
 import { SimulatedMachine, type SimulatedProgram } from '../sim/launcher.ts';
 import { SimulatedLineSocket } from '../sim/line-socket.ts';
 import { SimulatedNetwork } from '../sim/network.ts';
+import { SimulatedProbes } from '../sim/prober.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { SimulatedDisk } from '../sim/storage.ts';
 import { ScriptedMaster } from './scripted-master.ts';
@@ -23,6 +24,7 @@ export class AgentWorld {
   readonly machine: SimulatedMachine;
   /** Where executors find the agent. */
   readonly socket = new SimulatedLineSocket(this.clock);
+  readonly prober: SimulatedProbes;
   readonly master: ScriptedMaster;
   /** Task folders that were made, with what was to be started in them. */
   readonly made = new Map<string, TaskStart>();
@@ -46,6 +48,7 @@ export class AgentWorld {
     this.random = new SeededRandom(seed);
     this.urls = urls;
     this.network = new SimulatedNetwork({ clock: this.clock, random: this.random, duplicates: 0.3 });
+    this.prober = new SimulatedProbes(this.clock);
     this.machine = new SimulatedMachine(this.clock, (task) => {
       this.made.set(task.folder, task);
       const does = JSON.parse((task.argv as string[]).at(-1) ?? '{}') as SimulatedProgram;
@@ -87,6 +90,7 @@ export class AgentWorld {
       storage: this.disk.storage(),
       launcher: this.machine.attach(),
       lines: this.socket.listen(),
+      prober: this.prober.attach(),
       output: (folder) => outputOf(this.machine, folder),
       pathOf: (folder) => `/data/tasks/${folder}`,
       clock: this.clock,

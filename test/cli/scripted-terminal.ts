@@ -1,7 +1,12 @@
 import { runCommandLine } from '../../cli/program.ts';
 import type { Signal, Sink, Terminal } from '../../cli/terminal.ts';
+import { VERBS } from '../../cli/verbs.ts';
 import { createClient } from '../../sdk/client.ts';
 import type { BatchWorld } from '../frameworks/batch-world.ts';
+
+// Verbs are read from the disk when they are first typed: on a busy machine an hour of virtual time passes meanwhile.
+await Promise.all(Object.values(VERBS).map(({ load }) => load()));
+await import('../../protocol/constraints.ts');
 
 /** A shell by hand: what is typed runs against a batch framework and a master under the test's control, on virtual time. */
 export class ScriptedShell {

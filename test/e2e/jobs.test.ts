@@ -163,3 +163,24 @@ async function sizeOf(folder: string): Promise<number> {
   );
   return sizes.reduce((sum, size) => sum + size, 0);
 }
+
+test('health checks ask real tasks: one that is well goes on and is shown so, one that is not ends and says why', async (t) => {
+  const cluster = await Cluster.start(t);
+  const often = 'delay: 100ms, interval: 100ms, timeout: 30s, failures: 2';
+  const submit = async (name: string, lines: string): Promise<string> => {
+    const file = join(cluster.folder, `${name}.yaml`);
+    await writeFile(file, `cpus: 0.1\nports: 1\nrestart: never\n${lines}\n`);
+    return (await cluster.mesq('submit', '--quiet', file)).stdout.trim();
+  };
+  const well = await submit(
+    'well',
+    `command: "touch ready; exec sleep 600"\nhealthCheck: { command: "test -e ready && test $MESQ_TASK_INDEX = 0", grace: 10m, ${often} }`,
+  );
+  const sick = await submit('sick', `command: [sleep, "600"]\nhealthCheck: { http: {}, grace: 0s, ${often} }`);
+  const ended = await cluster.task(sick, 'TASK_FAILED');
+  t.like(ended, { reason: 'HEALTH_CHECK_FAILED', exitCode: 143 });
+  t.regex(ended.message ?? '', /unhealthy: .*ECONNREFUSED/);
+  await eventually(async () => (await cluster.tasks(well))[0]?.healthy === true || undefined);
+  t.is((await cluster.mesq('cancel', well)).code, 0);
+  await cluster.task(well, 'TASK_KILLED');
+});

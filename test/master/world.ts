@@ -18,6 +18,7 @@ import { VirtualClock } from '../sim/clock.ts';
 import { fromLastArgument, SimulatedMachine } from '../sim/launcher.ts';
 import { SimulatedLineSocket } from '../sim/line-socket.ts';
 import { type NetworkOptions, SimulatedNetwork } from '../sim/network.ts';
+import { SimulatedProbes } from '../sim/prober.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { SimulatedDisk } from '../sim/storage.ts';
 
@@ -150,6 +151,7 @@ export class SimulatedAgent {
   readonly socket: SimulatedLineSocket;
   /** What was to be started in each folder. */
   readonly made = new Map<string, TaskStart>();
+  readonly prober: SimulatedProbes;
   disk = new SimulatedDisk();
   boot = 'boot-1';
   identity: { machine: string; serial: string };
@@ -166,6 +168,7 @@ export class SimulatedAgent {
       this.made.set(task.folder, task);
       return fromLastArgument(task);
     });
+    this.prober = new SimulatedProbes(world.clock);
     this.socket = new SimulatedLineSocket(world.clock);
   }
 
@@ -188,6 +191,7 @@ export class SimulatedAgent {
       storage: this.disk.storage(),
       launcher: this.machine.attach(),
       lines: this.socket.listen(),
+      prober: this.prober.attach(),
       output: () => NO_OUTPUT,
       pathOf: (folder) => `/data/tasks/${folder}`,
       clock: world.clock,

@@ -361,6 +361,96 @@ conversation('executor lost', async (world, say) => {
   await world.clock.advance(2_000);
 });
 
+conversation('killed while launching', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  say.note('a machine that starts nothing; the kill comes before the launch is committed');
+  agent.machine.freeze();
+  const operations = [{ type: 'LAUNCH' as const, tasks: [task('early', { stays: true })] }];
+  await framework.call({ type: 'ACCEPT', offers: framework.offers().slice(-1), operations }, 0);
+  await framework.call({ type: 'KILL', tasks: [{ task: 'early' }] });
+  await framework.acknowledgeAll();
+  say.note('the kill comes before the start');
+  await world.clock.advance(5_000);
+  await framework.launch([task('late', { stays: true })]);
+  await framework.call({ type: 'KILL', tasks: [{ task: 'late' }] });
+  await framework.acknowledgeAll();
+  say.note('the machine wakes up: nothing starts');
+  agent.machine.thaw();
+  await world.clock.advance(2_000);
+});
+
+conversation('killed while unreachable', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await framework.launch([task('long', { stays: true })]);
+  await framework.acknowledgeAll();
+  agent.unplug();
+  await world.clock.advance(200_000);
+  say.note('a kill of what nobody can reach is remembered');
+  await framework.call({ type: 'KILL', tasks: [{ task: 'long' }] });
+  await world.clock.advance(60_000);
+  say.note('the network heals');
+  world.network.heal();
+  await world.clock.advance(30_000);
+  await framework.acknowledgeAll();
+});
+
+conversation('reconcile in seven cases', async (world, say) => {
+  const known = new SimulatedAgent(world, 'pi-1');
+  const lost = new SimulatedAgent(world, 'pi-2');
+  const gone = new SimulatedAgent(world, 'pi-3');
+  for (const agent of [known, lost, gone]) await agent.start();
+  const [one = '', two = '', three = ''] = [known, lost, gone].map(({ agent }) => agent?.agent);
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  const offers = framework.of('OFFERS').flatMap((event) => event.offers);
+  const ofFirst = offers.filter(({ agent }) => agent === one).map(({ offer }) => offer);
+  await framework.launch([task('runs', { stays: true })], ofFirst);
+  await framework.acknowledgeAll();
+  await new ScriptedClient(world, 'ann').ask('r1', 'gone', { agent: 'pi-3' });
+  gone.kill();
+  lost.unplug();
+  await world.clock.advance(200_000);
+  const ask = async (...tasks: { task: string; agent?: string }[]) => framework.call({ type: 'RECONCILE', tasks });
+  say.note('known to the master: its latest state');
+  await ask({ task: 'runs' });
+  say.note('not known, its agent registered: TASK_GONE');
+  await ask({ task: 'x', agent: one });
+  say.note('not known, its agent unreachable: TASK_UNREACHABLE');
+  await ask({ task: 'x', agent: two });
+  say.note('not known, its agent declared gone: TASK_GONE_BY_OPERATOR');
+  await ask({ task: 'x', agent: three });
+  say.note('not known, nor the agent: TASK_UNKNOWN');
+  await ask({ task: 'x', agent: 'nobody' });
+  say.note('a new leader, and an agent that is not back yet: not yet known, where Mesos does not answer');
+  known.kill();
+  world.killMaster();
+  await world.start();
+  await framework.subscribe();
+  await ask({ task: 'x', agent: one });
+  say.note('and without the name of an agent');
+  await ask({ task: 'x' });
+});
+
+conversation('health', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  const timing = { delayMs: 1_000, intervalMs: 1_000, timeoutMs: 500, consecutiveFailures: 2, gracePeriodMs: 0 };
+  await framework.launch([task('web', { stays: true }, { healthCheck: { tcp: { port: 80 }, ...timing } })]);
+  await world.clock.advance(2_000);
+  say.note('it answers no more: every failure is told, the second ends it');
+  agent.prober.answer = () => ({ connected: false, trouble: 'connect ECONNREFUSED 127.0.0.1:80' });
+  await world.clock.advance(5_000);
+  await framework.acknowledgeAll();
+});
+
 conversation('gone', async (world, say) => {
   const agent = new SimulatedAgent(world, 'pi-1');
   await agent.start();

@@ -1,0 +1,59 @@
+import test from 'ava';
+import { readJobFile } from '../../cli/job-file.ts';
+import { Fault } from '../../protocol/faults.ts';
+
+function read(text: string) {
+  return readJobFile('j1', `command: [serve]\n${text}`, 'job.yaml');
+}
+
+test('a health check as people write it, with the defaults of Mesos for what they do not', async (t) => {
+  const written = `
+labels: { tier: front }
+ports: 1
+healthCheck:
+  http: { path: /health }
+  delay: 5s
+  failures: 2
+`;
+  t.like(await read(written), {
+    labels: { tier: 'front' },
+    healthCheck: {
+      http: { scheme: 'http', path: '/health' },
+      delayMs: 5_000,
+      intervalMs: 10_000,
+      timeoutMs: 20_000,
+      consecutiveFailures: 2,
+      gracePeriodMs: 10_000,
+    },
+  });
+  t.like(await read('healthCheck: { tcp: 5432 }'), { healthCheck: { tcp: { port: 5432 }, consecutiveFailures: 3 } });
+  t.like(await read('healthCheck: { command: test -e ready }'), {
+    healthCheck: { command: { argv: ['sh', '-c', 'test -e ready'] } },
+  });
+  t.like(await read('healthCheck: { command: [test, -e, ready] }'), {
+    healthCheck: { command: { argv: ['test', '-e', 'ready'] } },
+  });
+});
+
+for (const [what, text, says] of [
+  ['two at once', 'healthCheck: { tcp: 1, command: x }', 'exactly one of command, http and tcp'],
+  ['none', 'healthCheck: { delay: 1s }', 'exactly one of command, http and tcp'],
+  ['a field that is not', 'healthCheck: { tpc: 1 }', 'there is no field "tpc"'],
+  ['a port that is not', 'healthCheck: { tcp: 70000 }', 'tcp.port'],
+  ['a path that is not', 'healthCheck: { http: { port: 1, path: health } }', 'a path begins with /'],
+  ['a time that is not', 'healthCheck: { tcp: 1, delay: soon }', 'delay: '],
+  ['no map', 'healthCheck: 8080', 'healthCheck is a map'],
+  [
+    'too many labels',
+    `labels: { ${Array.from({ length: 65 }, (_, at) => `l${at}: x`).join(', ')} }`,
+    'at most 64 labels',
+  ],
+] as const) {
+  test(`a job file with a mistake says where: ${what}`, async (t) => {
+    const fault = await read(text);
+    t.true(fault instanceof Fault);
+    if (!(fault instanceof Fault)) return;
+    t.regex(fault.message, /^job\.yaml:2:\d+: /);
+    t.true(fault.message.includes(says), fault.message);
+  });
+}

@@ -173,6 +173,7 @@ test('a task that contradicts itself is TASK_ERROR, alone, and says where', asyn
   const scheme = 'http' as const;
   await framework.launch([
     task('portless', {}, { healthCheck: { ...timing, http: { scheme, path: '/' } } }),
+    task('own', {}, { executor: { executor: 'e', argv: ['x'], shutdownGraceMs: 1_000 }, healthCheck: HEALTH }),
     task('tight', {}, { resources: resourcesOf('cpus:1;mem:32'), limits: { cpus: 500 } }),
     task('roomy', { runMs: 10 }, { limits: { cpus: 'unlimited', mem: 64_000 } }),
   ]);
@@ -180,5 +181,6 @@ test('a task that contradicts itself is TASK_ERROR, alone, and says where', asyn
   t.regex(last(framework, 'portless')?.message ?? '', /healthCheck: .* port 0/);
   t.like(last(framework, 'tight'), { state: 'TASK_ERROR', reason: 'TASK_INVALID' });
   t.regex(last(framework, 'tight')?.message ?? '', /limits\.cpus: 500 thousandths/);
+  t.like(last(framework, 'own'), { state: 'TASK_ERROR', reason: 'TASK_INVALID' });
   t.is(last(framework, 'roomy')?.state, 'TASK_FINISHED');
 });

@@ -30,6 +30,7 @@ export class FrameworkSessions {
   readonly #leader: Leader;
   readonly #sessions = new Map<string, Session>();
   readonly #changed = new Set<Session>();
+  readonly #leaving = new Set<string>();
   #retry: Timer | undefined;
 
   constructor(leader: Leader) {
@@ -42,6 +43,22 @@ export class FrameworkSessions {
 
   begin(framework: string, encoding: Encoding, terms: SessionTerms): void {
     this.#sessions.set(framework, { encoding, terms, active: false, updates: [] });
+  }
+
+  /** Its removal is on its way to the log: who subscribes under the name from now on is committed behind it. */
+  leave(framework: string): void {
+    this.#sessions.delete(framework);
+    this.#leaving.add(framework);
+  }
+
+  leaving(framework: string): boolean {
+    return this.#leaving.has(framework);
+  }
+
+  /** The removal is committed. A session that has begun since waits for its own commit, and stays. */
+  left(framework: string): void {
+    this.#leaving.delete(framework);
+    if (this.#sessions.get(framework)?.active !== false) this.#sessions.delete(framework);
   }
 
   /** Its session goes on, on other terms. */

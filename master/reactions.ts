@@ -96,7 +96,7 @@ export class Reactions {
       case 'FRAMEWORK_REMOVED':
         this.#desk.offering.rescindFrom(event.framework, true);
         this.#desk.offering.allocator.removeFramework(event.framework);
-        this.#desk.frameworks.end(event.framework);
+        this.#desk.frameworks.left(event.framework);
         if (event.request !== undefined) this.#answer(event.request, () => ({ framework: event.framework }));
         this.#desk.executors.removed(event.framework);
         return this.showFramework(event.framework);

@@ -101,6 +101,9 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
     case 'SHUTDOWN':
       return desk.executors.shutDown(framework, call.agent, call.executor);
     case 'TEARDOWN':
+      desk.frameworks.leave(framework);
+      offering.allocator.setActive(framework, false);
+      offering.rescindFrom(framework, false);
       return leader.propose({ kind: 'REMOVE_FRAMEWORK', framework, nowMs: leader.wallMs() });
   }
 }
@@ -137,7 +140,8 @@ function share(desk: SchedulerDesk, framework: string): void {
 
 function register(desk: SchedulerDesk, framework: string, roles: readonly string[]): void {
   const known = desk.leader.registry.frameworks.get(framework);
-  if (known !== undefined && sameRoles(known.roles, roles)) confirm(desk, framework);
+  if (known !== undefined && sameRoles(known.roles, roles) && !desk.frameworks.leaving(framework))
+    confirm(desk, framework);
   else desk.leader.propose({ kind: 'SUBSCRIBE_FRAMEWORK', framework, roles, nowMs: desk.leader.wallMs() });
 }
 

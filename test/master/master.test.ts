@@ -48,6 +48,22 @@ test('a registration repeated with its nonce is answered with the same epoch; an
   t.is((await agentsOf(new ScriptedClient(world, 'ann'), 'r'))[0]?.resources['total'], 'cpus:4;mem:1024');
 });
 
+test('a framework that is torn down and subscribes again at once is taken in as a new one', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const agent = new SimulatedAgent(world, 'pi');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await framework.launch([task('old', { stays: true })]);
+  await Promise.all([framework.call({ type: 'TEARDOWN' }), framework.call({ type: 'SUBSCRIBE', roles: ['ann'] })]);
+  await world.clock.advance(5_000);
+  t.is(framework.of('SUBSCRIBED').length, 2);
+  t.is(agent.machine.processes('fw/old.0/0'), 0);
+  await framework.launch([task('new', { stays: true })]);
+  t.deepEqual(framework.states('new'), ['TASK_RUNNING']);
+});
+
 test('a launch that is on its way to the log is not unknown to a reconcile', async (t) => {
   const world = new MasterWorld();
   await world.start();

@@ -89,6 +89,15 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
         leader.propose({ kind: 'RECONCILE_AGENT', agent: agent.agent, epoch: agent.epoch, tasks, nowMs });
       return;
     }
+    case 'VOLUMES_REMOVED':
+      dispatch.doomAnswered(agent.agent);
+      return leader.propose({
+        kind: 'VOLUMES_REMOVED',
+        agent: agent.agent,
+        epoch: agent.epoch,
+        volumes: message.volumes.map(({ volume, role, problem }) => ({ volume, role, problem })),
+        nowMs,
+      });
     case 'RENEW':
       return;
     case 'MESSAGE':

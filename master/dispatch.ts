@@ -24,6 +24,10 @@ export class Dispatch {
   readonly #waiting = new Set<string>();
   /** Launches the agent has made durable, in this term. */
   readonly #answered = new Set<string>();
+  /** Agents that have not answered which volumes they have removed. */
+  readonly #dooming = new Set<string>();
+  /** Those that are told at the next flush. */
+  readonly #dooms = new Set<string>();
   /** How often a launch that is not answered was sent to an agent in contact. */
   readonly #tries = new Map<string, number>();
   #timer: Timer | undefined;
@@ -45,6 +49,16 @@ export class Dispatch {
 
   kill(task: TaskRecord): void {
     push(this.#kills, task.agent, task);
+  }
+
+  /** What is in its destroyed volumes is to be removed. */
+  doom({ agent }: AgentRecord): void {
+    this.#dooms.add(agent);
+  }
+
+  /** It has been tried there: what could not be removed waits for the next connection. */
+  doomAnswered(agent: string): void {
+    this.#dooming.delete(agent);
   }
 
   acknowledge(agent: string, uuid: string): void {
@@ -69,8 +83,13 @@ export class Dispatch {
     this.#tries.delete(key);
   }
 
-  /** Everything an agent may have missed: at every (re)connection. `fresh`: a new registration, whose list was exact. */
+  /** Everything an agent may have missed: at every (re)connection. */
   catchUp(agent: AgentRecord): void {
+    this.#repeat(agent);
+    if (agent.doomed !== undefined) this.doom(agent);
+  }
+
+  #repeat(agent: AgentRecord): void {
     for (const task of tasksOfAgent(this.#leader.registry, agent.agent)) {
       if (isTerminal(task.state)) continue;
       if (task.state === 'TASK_STAGING' && !this.#answered.has(keyOf(task))) this.launch(task);
@@ -101,7 +120,18 @@ export class Dispatch {
         this.#sessions.command(agent, { type: 'KILL', tasks: part });
       this.#waiting.add(agent.agent);
     });
+    for (const id of this.#dooms) this.#destroyVolumes(id);
+    this.#dooms.clear();
     this.#arm();
+  }
+
+  #destroyVolumes(id: string): void {
+    const agent = this.#leader.registry.agents.get(id);
+    if (agent?.doomed === undefined || !this.#sessions.connected(id)) return;
+    const volumes = agent.doomed.map(({ volume, role }) => ({ volume, role }));
+    for (const part of cut(volumes)) this.#sessions.command(agent, { type: 'DESTROY_VOLUMES', volumes: part });
+    this.#dooming.add(id);
+    this.#waiting.add(id);
   }
 
   /**
@@ -147,7 +177,10 @@ export class Dispatch {
       this.#waiting.clear();
       for (const id of waiting) {
         const agent = this.#leader.registry.agents.get(id);
-        if (agent !== undefined && this.#sessions.connected(id)) this.catchUp(agent);
+        if (agent !== undefined && this.#sessions.connected(id)) {
+          this.#repeat(agent);
+          if (this.#dooming.has(id)) this.#dooms.add(id);
+        }
       }
       this.flush();
     });

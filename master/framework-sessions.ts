@@ -113,12 +113,22 @@ export class FrameworkSessions {
         },
       ];
     });
-    for (const part of cut(shown, LIMITS.partBytes, LIMITS.operations))
-      this.send(framework, { type: 'OFFERS', offers: part }, 'offers');
+    this.sendParts(framework, shown, (part) => ({ type: 'OFFERS', offers: part }), 'offers');
   }
 
   rescind(framework: string, offers: readonly string[]): void {
-    for (const part of cut(offers, LIMITS.partBytes)) this.send(framework, { type: 'RESCIND', offers: part }, 'offers');
+    this.sendParts(framework, offers, (part) => ({ type: 'RESCIND', offers: part }), 'offers');
+  }
+
+  /** As many events as it takes; none where there is nothing to say. */
+  sendParts<Item>(
+    framework: string,
+    items: readonly Item[],
+    event: (part: Item[]) => Event,
+    topic: 'event' | 'offers' = 'event',
+  ): void {
+    for (const part of cut(items, LIMITS.partBytes, LIMITS.operations))
+      if (part.length > 0) this.send(framework, event(part), topic);
   }
 
   /** Tells the state of a task; with a uuid it is told until acknowledged. */

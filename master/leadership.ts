@@ -13,9 +13,11 @@ import { Drains } from './drains.ts';
 import { EventFeed } from './event-feed.ts';
 import { ExecutorLink } from './executor-link.ts';
 import { FrameworkSessions } from './framework-sessions.ts';
+import { InverseOffers } from './inverse-offers.ts';
 import type { Leader, ShownThing, World } from './leader.ts';
 import { LostTasks } from './lost-tasks.ts';
 import { Offering } from './offering.ts';
+import { Operations } from './operations.ts';
 import { handleRequest, type OperatorDesk, refuseRequest } from './operator-requests.ts';
 import { OutputStreams } from './output-streams.ts';
 import { Reactions } from './reactions.ts';
@@ -36,6 +38,7 @@ export class Leadership {
   readonly #state: StateTree;
   readonly #lost: LostTasks;
   readonly #drains: Drains;
+  readonly #operations: Operations;
   readonly #agentDesk: AgentDesk;
   readonly #schedulerDesk: SchedulerDesk;
   readonly #operatorDesk: OperatorDesk;
@@ -66,6 +69,10 @@ export class Leadership {
     this.#lost = new LostTasks(leader);
     this.#drains = new Drains(leader);
     const sources = { leader, agents: this.#agents, frameworks: this.#frameworks, book: this.#offering.book };
+    this.#operations = new Operations(leader, this.#frameworks, this.#offering);
+    const inverse = new InverseOffers(leader, this.#frameworks, (agent) => this.#reactions.answered(agent));
+    for (const { agent, drain } of leader.registry.agents.values())
+      if (drain !== undefined) inverse.announce(agent, { startMs: drain.deadlineMs });
     const executors = new ExecutorLink(leader, this.#agents, this.#frameworks);
     this.#agentDesk = {
       leader,
@@ -81,6 +88,8 @@ export class Leadership {
       clients,
       offering: this.#offering,
       executors,
+      operations: this.#operations,
+      inverse,
     };
     this.#operatorDesk = {
       ...sources,
@@ -115,6 +124,7 @@ export class Leadership {
       this.#state,
       this.#lost,
       this.#drains,
+      this.#operations,
     ])
       part.stop();
   }

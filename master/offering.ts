@@ -1,5 +1,7 @@
 import type { Timer } from '../io/clock.ts';
 import { randomWord } from '../io/random.ts';
+import type { Conversion } from '../protocol/conversion.ts';
+import type { Holdings } from '../protocol/holdings.ts';
 import type { Quantities } from '../protocol/quantities.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { type AgentFacts, type Allocation, Allocator } from './allocator/allocator.ts';
@@ -30,6 +32,9 @@ export class Offering {
   readonly #heldOn = new Map<string, Set<string>>();
   readonly #heldFor = new Map<string, Set<string>>();
 
+  /** Agent → what its holdings will be, and the requests that are on their way to the log. */
+  readonly #converting = new Map<string, { readonly holdings: Holdings; readonly requests: Set<string> }>();
+
   constructor(leader: Leader, frameworks: FrameworkSessions) {
     this.#leader = leader;
     this.#frameworks = frameworks;
@@ -52,6 +57,7 @@ export class Offering {
     const { agent } = record;
     this.rescindOf(agent);
     this.#vacate(agent);
+    this.#converting.delete(agent);
     this.allocator.addAgent(agent, factsOf(record));
     this.#occupy(agent);
     this.touch(agent);
@@ -61,6 +67,7 @@ export class Offering {
   agentLeft(agent: string): void {
     this.rescindOf(agent);
     this.#vacate(agent);
+    this.#converting.delete(agent);
     this.allocator.removeAgent(agent);
   }
 
@@ -91,8 +98,42 @@ export class Offering {
   /** What it has changed: its offers are made anew. */
   agentChanged(record: AgentRecord): void {
     this.rescindOf(record.agent);
-    this.allocator.updateAgent(record.agent, factsOf(record));
+    this.#recount(record.agent);
     this.touch(record.agent);
+  }
+
+  /** What has been made of an agent, with what is on its way to the log. */
+  holdingsOf(agent: string): Holdings {
+    return this.#converting.get(agent)?.holdings ?? this.#leader.registry.agents.get(agent) ?? {};
+  }
+
+  /**
+   * What was offered counts as converted from now on, although `request` has yet to be committed: tasks behind it in the
+   * same ACCEPT need it so.
+   */
+  convert(request: string, at: Omit<Allocation, 'resources'>, conversion: Conversion): void {
+    const before = this.#converting.get(at.agent);
+    const requests = new Set([...(before?.requests ?? []), request]);
+    this.#converting.set(at.agent, { holdings: conversion, requests });
+    this.allocator.convert({ ...at, resources: conversion.from }, conversion.to);
+  }
+
+  /** The request was applied, or refused: once none is left, the registry says what there is. */
+  converted(request: string, agent: string): void {
+    const { requests } = this.#converting.get(agent) ?? {};
+    requests?.delete(request);
+    if (requests !== undefined && requests.size > 0) return;
+    this.#converting.delete(agent);
+    if (!this.#recount(agent)) return;
+    this.rescindOf(agent);
+    this.touch(agent);
+  }
+
+  /** As the registry has it; waits while conversions are on their way to it. True where that is something else. */
+  #recount(agent: string): boolean {
+    const record = this.#leader.registry.agents.get(agent);
+    if (record?.state !== 'active' || this.#converting.has(agent)) return false;
+    return this.allocator.updateAgent(agent, factsOf(record));
   }
 
   /** Asks for a pass over one agent at the next flush. */

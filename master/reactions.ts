@@ -1,6 +1,7 @@
 import { formatAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 import { isTerminal } from '../protocol/task.ts';
+import { dropped } from './accept-call.ts';
 import { goneFault } from './agent-sessions.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Drains } from './drains.ts';
@@ -10,7 +11,7 @@ import type { OperatorDesk } from './operator-requests.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
 import type { RegistryEvent } from './registry/events.ts';
 import { type AgentRecord, type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
-import { confirm, dropped, type SchedulerDesk } from './scheduler-calls.ts';
+import { confirm, type SchedulerDesk } from './scheduler-calls.ts';
 import type { StateTree } from './state-tree.ts';
 import { agentView, finishedView, masterView, offerView, taskView } from './views.ts';
 
@@ -56,12 +57,22 @@ export class Reactions {
       case 'AGENT_CHANGED':
         this.#desk.offering.agentChanged(event.agent);
         return this.#showAgent(event.agent);
+      case 'OPERATED':
+        this.#desk.operations.applied(event);
+        return this.#showChanged(event.agent);
+      case 'OPERATION_ENDED':
+        return this.#desk.operations.ended(event.operation);
+      case 'VOLUMES_DOOMED':
+        return this.#dispatch.doom(event.agent);
       case 'AGENT_DRAINING':
+        if (event.agent.drain !== undefined)
+          this.#desk.inverse.announce(event.agent.agent, { startMs: event.agent.drain.deadlineMs });
         this.#desk.offering.offerable(event.agent.agent, false);
         this.#drains.watch(event.agent);
         this.#feed.tell('agent-draining', event.agent.name, `agent ${event.agent.name} is being drained`);
         return this.#showAgent(event.agent);
       case 'AGENT_RESUMED':
+        this.#desk.inverse.withdraw(event.agent.agent);
         this.#drains.forget(event.agent.agent);
         this.#desk.offering.offerable(event.agent.agent, this.#desk.agents.connected(event.agent.agent));
         this.#feed.tell('agent-resumed', event.agent.name, `agent ${event.agent.name} takes tasks again`);
@@ -102,6 +113,7 @@ export class Reactions {
         return this.showFramework(event.framework);
       case 'TASK_PLACED':
         this.#dispatch.launch(event.task);
+        this.#desk.inverse.taskPlaced(event.task.framework, event.task.agent);
         return this.#showTask(event.task);
       case 'TASK_REFUSED': {
         const { framework, task, fault, known } = event;
@@ -162,6 +174,11 @@ export class Reactions {
     this.#desk.offering.flush();
   }
 
+  /** A framework has said whether it will have left. */
+  answered(agent: string): void {
+    this.#showChanged(agent);
+  }
+
   disconnected(agent: AgentRecord): void {
     this.#desk.offering.offerable(agent.agent, false);
     this.#feed.tell('agent-disconnected', agent.name, `agent ${agent.name} is out of contact`);
@@ -199,6 +216,7 @@ export class Reactions {
   #gone(agent: AgentRecord, request: string): void {
     const { agents, offering, leader } = this.#desk;
     offering.agentLeft(agent.agent);
+    this.#desk.inverse.withdraw(agent.agent);
     agents.forget(agent.agent);
     agents.command(agent, { type: 'SHUTDOWN', fault: goneFault(agent) });
     this.#feed.tell('agent-gone', agent.name, `agent ${agent.name} was declared gone`);
@@ -222,7 +240,10 @@ export class Reactions {
     if (task.state !== 'TASK_STAGING' && task.state !== 'TASK_UNREACHABLE') this.#dispatch.answered(key);
     if (tell) frameworks.update(task.framework, frameworks.statusOf(task));
     this.#lost.watch(key, task);
-    if (freed) offering.release(key);
+    if (freed) {
+      offering.release(key);
+      this.#desk.inverse.taskEnded(task.framework, task.agent);
+    }
     this.#showTask(task);
     if (isTerminal(task.state))
       this.#feed.tell(
@@ -259,6 +280,11 @@ export class Reactions {
       const { id, role, term, version } = masterView(this.#operators);
       return { id, role, version, term };
     });
+  }
+
+  #showChanged(id: string): void {
+    const agent = this.#desk.leader.registry.agents.get(id);
+    if (agent !== undefined) this.#showAgent(agent);
   }
 
   #showAgent(agent: AgentRecord): void {

@@ -1,11 +1,9 @@
 import type { Encoding } from '../protocol/envelope.ts';
-import { cut, encode, type MessageOf } from '../protocol/envelope.ts';
+import { cut, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
-import { LIMITS } from '../protocol/limits.ts';
 import type { Quantities } from '../protocol/quantities.ts';
-import { add } from '../protocol/resource-arithmetic.ts';
 import type { CALLS, StatusEvent } from '../protocol/scheduler.ts';
-import type { TaskInfo } from '../protocol/task.ts';
+import { acceptOffers } from './accept-call.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { FrameworkTerms } from './allocator/allocator.ts';
 import type { MinAllocatable } from './allocator/min-allocatable.ts';
@@ -13,11 +11,11 @@ import type { OfferConstraints } from './allocator/offer-constraints.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import type { ExecutorLink } from './executor-link.ts';
 import type { FrameworkSessions, SessionTerms } from './framework-sessions.ts';
+import type { InverseOffers } from './inverse-offers.ts';
 import type { Leader } from './leader.ts';
 import type { Offering } from './offering.ts';
-import { accept } from './offers/accept.ts';
 import { refuseFor } from './offers/filters.ts';
-import { commands, groupFault, tasksOf } from './offers/groups.ts';
+import type { Operations } from './operations.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
 import { newestEnded } from './registry/newest-ended.ts';
 import { taskKey } from './registry/registry.ts';
@@ -34,6 +32,8 @@ export interface SchedulerDesk {
   readonly clients: ClientSessions;
   readonly offering: Offering;
   readonly executors: ExecutorLink;
+  readonly operations: Operations;
+  readonly inverse: InverseOffers;
 }
 
 /** Answers one call of a framework; who it is comes from the topic. */
@@ -72,6 +72,16 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
       return leader.propose({ kind: 'ACKNOWLEDGE', framework, updates: call.updates, nowMs: leader.wallMs() });
     case 'RECONCILE':
       return reconcile(desk, framework, call);
+    case 'ACKNOWLEDGE_OPERATION_STATUS':
+      for (const { operation, uuid } of call.updates)
+        leader.propose({ kind: 'ACKNOWLEDGE_OPERATION', framework, operation, uuid });
+      return;
+    case 'RECONCILE_OPERATIONS':
+      return desk.operations.reconcile(framework, call.operations);
+    case 'ACCEPT_INVERSE_OFFERS':
+      return desk.inverse.answer(framework, call.offers, 'accepted');
+    case 'DECLINE_INVERSE_OFFERS':
+      return desk.inverse.answer(framework, call.offers, 'declined');
     case 'STORE':
       return leader.propose({
         kind: 'STORE',
@@ -147,7 +157,11 @@ function register(desk: SchedulerDesk, framework: string, roles: readonly string
 
 /** Its subscription is committed (or was): it is told, once a session, and takes part in the sharing. */
 export function confirm(desk: SchedulerDesk, framework: string): void {
-  if (desk.frameworks.get(framework)?.active === false) desk.frameworks.subscribed(framework);
+  if (desk.frameworks.get(framework)?.active === false) {
+    desk.frameworks.subscribed(framework);
+    desk.operations.repeat(framework);
+    desk.inverse.repeat(framework);
+  }
   share(desk, framework);
 }
 
@@ -166,85 +180,6 @@ function termsOf({ roles, suppressed, capabilities, wishes, mostPerOffer }: Sess
     revocable: capabilities.includes('REVOCABLE_RESOURCES'),
     ...(mostPerOffer === undefined ? {} : { mostPerOffer }),
   };
-}
-
-function acceptOffers(desk: SchedulerDesk, framework: string, call: CallOf<'ACCEPT'>): void {
-  const { leader, offering } = desk;
-  const tasks = call.operations.flatMap(tasksOf);
-  const acceptance = accept(offering.book, framework, call.offers, tasks);
-  if (acceptance instanceof Fault) {
-    for (const task of tasks) dropped(desk, framework, task, acceptance);
-    return;
-  }
-  const { role, agent, launches, refused, rest } = acceptance;
-  for (const { task, fault } of refused) dropped(desk, framework, task, fault);
-  let unused = rest;
-  const refuse = (task: TaskInfo, fault: Fault): void => {
-    unused = add(unused, task.resources);
-    dropped(desk, framework, task, fault);
-  };
-  const epoch = leader.registry.agents.get(agent)?.epoch ?? 0;
-  for (const part of commands(launches, LIMITS.commandBytes - 1_024)) {
-    const underWay = ({ task, attempt }: TaskInfo): boolean =>
-      offering.underWay(framework, task, attempt) !== undefined;
-    const fault = groupFault(
-      part,
-      (task) => underWay(task) || leader.registry.tasks.has(taskKey(framework, task.task, task.attempt)),
-    );
-    const tasks = part.filter((task) => {
-      if (fault !== undefined && !underWay(task)) {
-        refuse(task, fault);
-        return false;
-      }
-      if (part.length === 1 && encode(task, 'cbor').length > LIMITS.commandBytes) {
-        refuse(task, new Fault('TOO_LARGE', `task ${task.task} takes more than ${LIMITS.commandBytes} bytes`));
-        return false;
-      }
-      const key = taskKey(framework, task.task, task.attempt);
-      if (leader.registry.tasks.has(key)) {
-        refuse(task, new Fault('EXISTS'));
-        return false;
-      }
-      const held = offering.hold(key, { framework, role, agent, resources: task.resources });
-      // The same launch is on its way to the log: what becomes of that one is the answer.
-      if (!held) unused = add(unused, task.resources);
-      return held;
-    });
-    if (tasks.length > 0)
-      leader.propose({ kind: 'LAUNCH', framework, role, agent, epoch, tasks, nowMs: leader.wallMs() });
-  }
-  offering.decline({ framework, role, agent, resources: unused }, refuseFor(call.refuseMs));
-  if (launches.length > 0) offering.allocator.used(framework, role, agent);
-  // Mesos waits for its next batch here; a scheduler that says "no filter" has more to launch.
-  if (call.refuseMs === 0) offering.touch(agent);
-}
-
-/** A launch that came to nothing is answered task by task; one that was committed before, with its recorded outcome. */
-export function dropped(
-  desk: SchedulerDesk,
-  framework: string,
-  task: Pick<TaskInfo, 'task' | 'attempt'>,
-  fault: Fault,
-): void {
-  const key = taskKey(framework, task.task, task.attempt);
-  const live = desk.leader.registry.tasks.get(key);
-  const ended = desk.leader.registry.finished.get(key);
-  const about = { framework, task: task.task, attempt: task.attempt, uuid: 'none', sequence: 0, acknowledge: false };
-  if (live !== undefined) desk.frameworks.update(framework, desk.frameworks.statusOf(live));
-  else if (ended !== undefined) {
-    const code = ended.exitCode === undefined ? {} : { exitCode: ended.exitCode };
-    desk.frameworks.update(framework, { ...about, restart: ended.restart, state: ended.state, ...code });
-  } else {
-    const state = fault.code === 'BAD_SHAPE' || fault.code === 'TOO_LARGE' ? 'TASK_ERROR' : 'TASK_DROPPED';
-    const reason = state === 'TASK_ERROR' ? 'TASK_INVALID' : 'INVALID_OFFERS';
-    desk.frameworks.update(framework, {
-      ...about,
-      restart: 0,
-      state,
-      reason,
-      message: fault.message.slice(0, LIMITS.messageLength),
-    });
-  }
 }
 
 function decline({ offering }: SchedulerDesk, framework: string, offers: readonly string[], refuseMs: number): void {

@@ -4,6 +4,7 @@ import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { ResourcesSchema } from './resources.ts';
+import { RoleSchema } from './role-schema.ts';
 import { Data, TASK_STATES, TaskInfo, TaskKey, TaskStatus } from './task.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
@@ -138,6 +139,20 @@ const ExecutorEnded = v.object({
   status: v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255))),
 });
 
+const VolumeKey = v.object({ volume: Id, role: RoleSchema });
+const VolumeKeys = v.pipe(v.array(VolumeKey), v.maxLength(LIMITS.volumesPerAgent));
+
+/** Answers DESTROY_VOLUMES: what was in them is removed, or (`problem`) could not be. */
+const VolumesRemoved = v.object({
+  ...V.entries,
+  type: v.literal('VOLUMES_REMOVED'),
+  epoch: Count,
+  volumes: v.pipe(
+    v.array(v.object({ ...VolumeKey.entries, problem: v.optional(v.pipe(v.string(), v.maxLength(500))) })),
+    v.maxLength(LIMITS.volumesPerAgent),
+  ),
+});
+
 /** Executors without a task, all of them: those of frameworks that are gone are told to shut down. */
 const IdleExecutors = v.object({
   ...V.entries,
@@ -158,6 +173,7 @@ export const AGENT_UP = {
   MESSAGE: ExecutorMessage,
   EXECUTOR_ENDED: ExecutorEnded,
   IDLE_EXECUTORS: IdleExecutors,
+  VOLUMES_REMOVED: VolumesRemoved,
 } as const;
 
 /** What every command to an agent carries; an agent refuses what is older than what it has persisted (docs/protocol.md, Fencing). */
@@ -245,6 +261,9 @@ const ShutdownExecutors = v.object({
   executors: v.pipe(v.array(ExecutorKey), v.maxLength(LIMITS.executorsPerAgent)),
 });
 
+/** Volumes that are no more: what is in them is to be removed. Repeated until it is answered. */
+const DestroyVolumes = v.object({ ...Fence, type: v.literal('DESTROY_VOLUMES'), volumes: VolumeKeys });
+
 /** master → agent, on `agents/<name>/down`. */
 export const AGENT_DOWN = {
   REGISTERED: Registered,
@@ -258,6 +277,7 @@ export const AGENT_DOWN = {
   SHUTDOWN: Shutdown,
   MESSAGE: SchedulerMessage,
   SHUTDOWN_EXECUTORS: ShutdownExecutors,
+  DESTROY_VOLUMES: DestroyVolumes,
 } as const;
 
 /** One piece of an output stream, on `agents/<name>/bulk`, and handed on to `clients/<name>/<session>/bulk`. */

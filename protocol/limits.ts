@@ -20,6 +20,10 @@ export const LIMITS = {
   plottedBytes: 150,
   /** Operations in one ACCEPT. */
   operations: 100,
+  /** Operations on resources whose end their frameworks have not acknowledged. */
+  operationsKept: 10_000,
+  /** Persistent volumes of one agent. */
+  volumesPerAgent: 500,
   /** Tasks in one agent message. */
   tasksPerMessage: 100,
   /** Tasks in one LAUNCH_GROUP. */

@@ -4,8 +4,8 @@ import { Id } from './ids.ts';
 import { TaskView } from './job.ts';
 import { LIMITS } from './limits.ts';
 import { LimitsSchema, QuantitiesSchema } from './quantities.ts';
-import { roleProblem } from './resource-role.ts';
 import { ResourcesSchema } from './resources.ts';
+import { RoleSchema } from './role-schema.ts';
 
 /** What a credential allows (docs/security.md). A user speaks for their own jobs, a viewer only reads. */
 export const ROLES = ['agent', 'framework', 'user', 'operator', 'viewer'] as const;
@@ -86,14 +86,6 @@ export const FrameworkView = v.object({
   offered: v.string(),
 });
 export type FrameworkView = v.InferOutput<typeof FrameworkView>;
-
-const RoleSchema = v.pipe(
-  v.string(),
-  v.rawCheck(({ dataset, addIssue }) => {
-    const wrong = dataset.typed ? roleProblem(dataset.value) : undefined;
-    if (wrong !== undefined) addIssue({ message: wrong.problem });
-  }),
-);
 
 const ReservedSchema = v.object({
   agent: Id,

@@ -16,7 +16,7 @@ import {
 import { ANY_ROLE, mayUse } from './resource-role.ts';
 import type { Resource, Resources } from './resources.ts';
 
-/** Both. Scalars add up; of ranges and sets it is the union. Roles, and revocable and regular, never merge. */
+/** Both. Scalars add up; of ranges and sets it is the union. Roles, volumes, and revocable and regular, never merge. */
 export function add(a: Resources, b: Resources): Resources {
   if (b.length === 0) return a;
   if (a.length === 0) return b;
@@ -41,6 +41,17 @@ export function subtract(a: Resources, b: Resources): Resources {
     const left = difference(same, resource);
     if (left === undefined) result.splice(index, 1);
     else result[index] = left;
+  }
+  return result;
+}
+
+/** What both have. */
+export function intersect(a: Resources, b: Resources): Resources {
+  const result: Resource[] = [];
+  for (const resource of b) {
+    const same = a[indexOf(a, resource)];
+    const both = same === undefined ? undefined : intersection(same, resource);
+    if (both !== undefined) result.push(both);
   }
   return result;
 }
@@ -136,7 +147,8 @@ function shrink(resources: Resources, quantities: Quantities, otherwise: number)
   const result: Resource[] = [];
   for (const resource of resources) {
     const limit = left.get(resource.name) ?? otherwise;
-    const shrunk = amountOf(resource) <= limit ? resource : firstOf(resource, limit);
+    const whole = amountOf(resource) <= limit;
+    const shrunk = whole ? resource : resource.volume === undefined ? firstOf(resource, limit) : undefined;
     if (shrunk === undefined) continue;
     left.set(resource.name, limit - amountOf(shrunk));
     result.push(shrunk);
@@ -163,13 +175,16 @@ function firstOf(resource: Resource, amount: number): Resource | undefined {
   return { ...resource, set: resource.set.slice(0, members) };
 }
 
-function indexOf(resources: Resources, { name, role, revocable }: Resource): number {
+function indexOf(resources: Resources, resource: Resource): number {
   for (let index = 0; index < resources.length; index++) {
     const entry = resources[index];
-    if (entry !== undefined && entry.name === name && entry.role === role && entry.revocable === revocable)
-      return index;
+    if (entry !== undefined && sameKey(entry, resource)) return index;
   }
   return -1;
+}
+
+function sameKey(a: Resource, b: Resource): boolean {
+  return a.name === b.name && a.role === b.role && a.revocable === b.revocable && a.volume === b.volume;
 }
 
 function sum(a: Resource, b: Resource): Resource {
@@ -195,7 +210,7 @@ function difference(a: Resource, b: Resource): Resource | undefined {
 
 /** What two entries have in common; undefined where that is nothing. */
 function intersection(a: Resource, b: Resource): Resource | undefined {
-  if (a.name !== b.name || a.role !== b.role || a.revocable !== b.revocable) return undefined;
+  if (!sameKey(a, b) || (a.volume !== undefined && a.scalar !== b.scalar)) return undefined;
   if (a.scalar !== undefined)
     return b.scalar === undefined ? undefined : { ...a, scalar: Math.min(a.scalar, b.scalar) };
   if (a.ranges !== undefined) {
@@ -208,6 +223,7 @@ function intersection(a: Resource, b: Resource): Resource | undefined {
 }
 
 function containsEntry(a: Resource, b: Resource): boolean {
+  if (a.volume !== undefined) return a.scalar === b.scalar;
   if (a.scalar !== undefined) return b.scalar !== undefined && a.scalar >= b.scalar;
   if (a.ranges !== undefined) return b.ranges !== undefined && containsRanges(a.ranges, b.ranges);
   if (b.set === undefined) return false;

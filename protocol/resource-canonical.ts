@@ -10,6 +10,9 @@ export interface ResourceProblem {
   readonly problem: string;
 }
 
+/** As an id (ids.ts): the name of a folder. */
+const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
 const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['cpus', 'a number'],
   ['mem', 'a number'],
@@ -33,6 +36,11 @@ export function canonicalResources(entries: readonly Resource[]): Resources | Re
     const problem = resourceProblem(resource, known);
     if (problem !== undefined) return { entry, problem };
     if (isEmpty(resource)) continue;
+    if (
+      resource.volume !== undefined &&
+      resources.some(({ volume, role }) => volume === resource.volume && role === resource.role)
+    )
+      return { entry, problem: `volume ${resource.volume} is there twice` };
     resources = add(resources, [unreservedIfAny(resource)]);
     if (resources.length > LIMITS.resources)
       return { entry, problem: `there are more than ${LIMITS.resources} resources` };
@@ -51,6 +59,12 @@ function resourceProblem(resource: Resource, kind: Kind): string | undefined {
   if (wrongRole !== undefined) return wrongRole.problem;
   if (kindOf(resource) !== kind) return `${name} is ${kind}, here it is ${kindOf(resource)}`;
   if (scalar !== undefined && scalar < 0) return `${name} cannot be negative`;
+  if (resource.volume !== undefined) {
+    if (!VOLUME_ID.test(resource.volume)) return 'a volume is named by 1 to 64 of A-Z a-z 0-9 . _ -, not . or - first';
+    if (name !== 'disk') return `only disk makes a volume, not ${name}`;
+    if (role === undefined || role === ANY_ROLE) return 'a volume belongs to a role: disk(role)[id]:64';
+    if (resource.revocable !== undefined) return 'a volume is not revocable';
+  }
   if (name === 'gpus' && scalar !== undefined && scalar % 1000 !== 0) return 'gpus are whole';
   return undefined;
 }

@@ -18,6 +18,8 @@ interface ResourceKey {
   readonly role?: string;
   /** Lent while its owner does not use it: the task may be stopped at any time. */
   readonly revocable?: true;
+  /** Of `disk` that is reserved: the persistent volume that it is, by its id. Whole: no part of one is anybody's. */
+  readonly volume?: string;
 }
 
 /** In integer thousandths, above 0. */
@@ -33,14 +35,14 @@ export type Resource = ScalarResource | RangesResource | SetResource;
 
 /**
  * Resources in memory and on the wire: plain data, never changed in place. Canonical: one entry for each (name, role,
- * revocable), in the order first seen, none empty, and one kind of value for a name. What `parseResources`,
+ * revocable, volume), in the order first seen, none empty, and one kind of value for a name. What `parseResources`,
  * `ResourcesSchema` and the functions of resource-arithmetic.ts give is canonical, and they expect it.
  */
 export type Resources = readonly Resource[];
 
 /**
  * Mesos's syntax, `cpus:4;mem:2048;cpus(role1):2;ports:[31000-32000];disks:{sda1}`, with `{REV}` after the name for
- * revocable ones, or Mesos's JSON where the text begins with `[`. White space around parts and empty parts are ignored,
+ * revocable ones and `[id]` for a volume (`disk(role1)[data]:64`), or Mesos's JSON where the text begins with `[`. White space around parts and empty parts are ignored,
  * zero amounts dropped, equal entries added up. `defaultRole` is for entries without a role (default `*`).
  * Faults: BAD_RESOURCES, with the character where reading stopped and what was expected there.
  */
@@ -78,14 +80,23 @@ function resourceAt(place: Place, defaultRole: string): Resource | Fault {
     return name === '' ? faultAt(code, text, at, 'a name') : faultIn(code, text, from, NAME_PROBLEM);
   let role = defaultRole;
   let revocable = false;
+  let volume: string | undefined;
   for (; at < to && text.charAt(at) !== ':'; at = skipSpace(text, at, to)) {
     if (text.startsWith(REVOCABLE, at) && !revocable) {
       revocable = true;
       at += REVOCABLE.length;
       continue;
     }
+    if (text.charAt(at) === '[' && volume === undefined) {
+      const end = text.indexOf(']', at);
+      if (end < 0 || end >= to) return faultAt(code, text, to, '"]"');
+      volume = text.slice(at + 1, end);
+      at = end + 1;
+      continue;
+    }
     const close = text.indexOf(')', at);
-    if (text.charAt(at) !== '(' || role !== defaultRole) return faultAt(code, text, at, '":", "(role)" or "{REV}"');
+    if (text.charAt(at) !== '(' || role !== defaultRole)
+      return faultAt(code, text, at, '":", "(role)", "[volume]" or "{REV}"');
     if (close < 0 || close >= to) return faultAt(code, text, to, '")"');
     const written = trim({ ...place, from: at + 1, to: close });
     role = text.slice(written.from, written.to);
@@ -98,7 +109,7 @@ function resourceAt(place: Place, defaultRole: string): Resource | Fault {
   if (value instanceof Fault) return value;
   if (value.type === 'TEXT') return notAValue({ ...place, from: at + 1 });
   const { type: _, ...amount } = value;
-  return { name, role, ...(revocable ? { revocable } : {}), ...amount };
+  return { name, role, ...(revocable ? { revocable } : {}), ...(volume === undefined ? {} : { volume }), ...amount };
 }
 
 function skipSpace(text: string, from: number, to: number): number {
@@ -138,7 +149,8 @@ export function formatResources(resources: Resources): string {
 
 function formatResource(resource: Resource): string {
   const role = resource.role === undefined ? '' : `(${resource.role})`;
-  return `${resource.name}${role}${resource.revocable ? REVOCABLE : ''}:${formatValue(resource)}`;
+  const volume = resource.volume === undefined ? '' : `[${resource.volume}]`;
+  return `${resource.name}${role}${volume}${resource.revocable ? REVOCABLE : ''}:${formatValue(resource)}`;
 }
 
 function formatValue(resource: Resource): string {
@@ -151,6 +163,7 @@ const ResourceSchema = v.pipe(
     name: v.string(),
     role: v.optional(v.string()),
     revocable: v.optional(v.literal(true)),
+    volume: v.optional(v.string()),
     scalar: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(LIMITS.scalarThousandths))),
     ranges: v.optional(RangesSchema),
     set: v.optional(
@@ -158,8 +171,13 @@ const ResourceSchema = v.pipe(
     ),
   }),
   v.rawTransform(({ dataset, addIssue, NEVER }): Resource => {
-    const { name, role, revocable, scalar, ranges, set } = dataset.value;
-    const key = { name, ...(role === undefined ? {} : { role }), ...(revocable === undefined ? {} : { revocable }) };
+    const { name, role, revocable, volume, scalar, ranges, set } = dataset.value;
+    const key = {
+      name,
+      ...(role === undefined ? {} : { role }),
+      ...(revocable === undefined ? {} : { revocable }),
+      ...(volume === undefined ? {} : { volume }),
+    };
     if (scalar !== undefined && ranges === undefined && set === undefined) return { ...key, scalar };
     if (ranges !== undefined && scalar === undefined && set === undefined) return { ...key, ranges };
     if (set !== undefined && scalar === undefined && ranges === undefined) return { ...key, set: [...new Set(set)] };

@@ -1,11 +1,13 @@
 import * as v from 'valibot';
 import { check, decode, type Encoding } from './envelope.ts';
 import { Fault } from './faults.ts';
+import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { CALLS } from './scheduler.ts';
 import { TaskInfo } from './task.ts';
 
 const Operation = CALLS.ACCEPT.entries.operations.item;
+const Asked = v.object({ id: Id });
 const Named = v.object({ task: TaskInfo.entries.task, attempt: TaskInfo.entries.attempt });
 
 /** An ACCEPT without those of its operations that cannot be read. */
@@ -14,7 +16,9 @@ export interface SalvagedAccept {
   readonly accept: v.InferOutput<typeof CALLS.ACCEPT>;
   /** Tasks of what was left out, each with the field that was wrong. */
   readonly refused: readonly { readonly task: v.InferOutput<typeof Named>; readonly fault: Fault }[];
-  /** What was left out and names no task. */
+  /** Operations on resources that asked for feedback. */
+  readonly failed: readonly { readonly operation: string; readonly fault: Fault }[];
+  /** What was left out and names nothing. */
   readonly faults: readonly Fault[];
 }
 
@@ -34,6 +38,7 @@ export function salvageAccept(payload: Uint8Array): SalvagedAccept | undefined {
   const accept = { ...bare, operations: [] as (typeof bare)['operations'] };
   const refused: { task: v.InferOutput<typeof Named>; fault: Fault }[] = [];
   const faults: Fault[] = [];
+  const failed: { operation: string; fault: Fault }[] = [];
   const leaveOut = (task: unknown, fault: Fault): void => {
     const named = check(Named, task);
     if (named instanceof Fault) faults.push(fault);
@@ -52,10 +57,14 @@ export function salvageAccept(payload: Uint8Array): SalvagedAccept | undefined {
       whole = check(Operation, { ...operation, tasks: good });
     }
     if (!(whole instanceof Fault)) accept.operations.push(whole);
-    else if (tasks === undefined || tasks.length === 0) faults.push(within(`operations.${at}`, whole));
-    else for (const task of tasks) leaveOut(task, within(`operations.${at}`, whole));
+    else if (tasks === undefined || tasks.length === 0) {
+      const fault = within(`operations.${at}`, whole);
+      const asked = check(Asked, operation);
+      if (asked instanceof Fault) faults.push(fault);
+      else failed.push({ operation: asked.id, fault });
+    } else for (const task of tasks) leaveOut(task, within(`operations.${at}`, whole));
   }
-  return { encoding, accept, refused, faults };
+  return { encoding, accept, refused, failed, faults };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -4,6 +4,7 @@ import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { Offer } from './offer.ts';
+import { OperationStatus, RESOURCE_OPERATIONS } from './operations.ts';
 import { PrincipalSchema } from './operator.ts';
 import { QuantitiesSchema } from './quantities.ts';
 import { ResourcesSchema } from './resources.ts';
@@ -77,7 +78,10 @@ const Accept = v.object({
   ...V.entries,
   type: v.literal('ACCEPT'),
   offers: Offers,
-  operations: v.pipe(v.array(v.variant('type', [Launch, LaunchGroup])), v.maxLength(LIMITS.operations)),
+  operations: v.pipe(
+    v.array(v.variant('type', [Launch, LaunchGroup, ...RESOURCE_OPERATIONS])),
+    v.maxLength(LIMITS.operations),
+  ),
   refuseMs: RefuseMs,
 });
 const Decline = v.object({ ...V.entries, type: v.literal('DECLINE'), offers: Offers, refuseMs: RefuseMs });
@@ -103,6 +107,22 @@ const Acknowledge = v.object({
   type: v.literal('ACKNOWLEDGE'),
   updates: v.pipe(v.array(v.object({ task: Id, uuid: Id })), v.maxLength(LIMITS.tasksPerMessage)),
 });
+/** The end of an operation has been heard. */
+const AcknowledgeOperation = v.object({
+  ...V.entries,
+  type: v.literal('ACKNOWLEDGE_OPERATION_STATUS'),
+  updates: v.pipe(v.array(v.object({ operation: Id, uuid: Id })), v.maxLength(LIMITS.tasksPerMessage)),
+});
+/** Explicit: every operation named is answered; `agent`: where it was to be. Implicit (`operations` empty): all that are not acknowledged. */
+const ReconcileOperations = v.object({
+  ...V.entries,
+  type: v.literal('RECONCILE_OPERATIONS'),
+  operations: v.pipe(v.array(v.object({ operation: Id, agent: v.optional(Id) })), v.maxLength(LIMITS.tasksPerMessage)),
+});
+/** The tasks of this framework will have left by then. Advice: the drain goes on whatever is said. */
+const AcceptInverse = v.object({ ...V.entries, type: v.literal('ACCEPT_INVERSE_OFFERS'), offers: Offers });
+/** They will not, and the operator is shown it. */
+const DeclineInverse = v.object({ ...V.entries, type: v.literal('DECLINE_INVERSE_OFFERS'), offers: Offers });
 /** Explicit: every task named is answered. Implicit (`tasks` empty): every task of this framework is told. */
 const Reconcile = v.object({
   ...V.entries,
@@ -187,6 +207,10 @@ export const CALLS = {
   KILL: Kill,
   ACKNOWLEDGE: Acknowledge,
   RECONCILE: Reconcile,
+  ACKNOWLEDGE_OPERATION_STATUS: AcknowledgeOperation,
+  RECONCILE_OPERATIONS: ReconcileOperations,
+  ACCEPT_INVERSE_OFFERS: AcceptInverse,
+  DECLINE_INVERSE_OFFERS: DeclineInverse,
   STORE: Store,
   LOAD: Load,
   REQUEST: RequestResources,
@@ -225,6 +249,30 @@ const UpdateEvent = v.object({
   type: v.literal('UPDATE'),
   updates: v.pipe(v.array(StatusEvent), v.maxLength(LIMITS.tasksPerMessage)),
 });
+const OperationEvent = v.object({
+  ...V.entries,
+  type: v.literal('UPDATE_OPERATION_STATUS'),
+  updates: v.pipe(v.array(OperationStatus), v.maxLength(LIMITS.tasksPerMessage)),
+});
+/**
+ * An agent on which the framework has tasks will be unavailable: a question whether they will have left by then, answered
+ * once by ACCEPT_INVERSE_OFFERS or DECLINE_INVERSE_OFFERS. It stands until it is rescinded.
+ */
+export const InverseOffer = v.object({
+  offer: Id,
+  framework: Id,
+  agent: Id,
+  name: Id,
+  /** Wall clock, milliseconds. `durationMs` absent: until somebody says otherwise. */
+  unavailability: v.object({ startMs: Count, durationMs: v.optional(Count) }),
+});
+export type InverseOffer = v.InferOutput<typeof InverseOffer>;
+const InverseOffersEvent = v.object({
+  ...V.entries,
+  type: v.literal('INVERSE_OFFERS'),
+  offers: v.pipe(v.array(InverseOffer), v.maxLength(LIMITS.operations)),
+});
+const RescindInverse = v.object({ ...V.entries, type: v.literal('RESCIND_INVERSE_OFFERS'), offers: v.array(Id) });
 /** An agent was lost, or an executor ended (`status`: as a shell gives it, null where unknown); for information. */
 const Failure = v.object({
   ...V.entries,
@@ -263,12 +311,15 @@ const Request = v.object({
   body: v.unknown(),
 });
 
-/** master → scheduler, on `frameworks/<name>/event`; OFFERS and RESCIND on `frameworks/<name>/offers`. */
+/** master → scheduler, on `frameworks/<name>/event`; OFFERS, RESCIND and their inverses on `frameworks/<name>/offers`. */
 export const EVENTS = {
   SUBSCRIBED: Subscribed,
   OFFERS: OffersEvent,
   RESCIND: Rescind,
+  INVERSE_OFFERS: InverseOffersEvent,
+  RESCIND_INVERSE_OFFERS: RescindInverse,
   UPDATE: UpdateEvent,
+  UPDATE_OPERATION_STATUS: OperationEvent,
   FAILURE: Failure,
   ERROR: ErrorEvent,
   STORED: Stored,

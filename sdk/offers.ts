@@ -27,7 +27,7 @@ export interface Packed {
 
 /**
  * Chooses what a task takes from `available`: what is reserved for the framework's role before what is nobody's,
- * the lowest ports first, never what is revocable. Undefined where it does not fit.
+ * the lowest ports first, never what is revocable or a volume. Undefined where it does not fit.
  */
 export function pack(needs: Needs, available: Resources): Packed | undefined {
   const taken: Resource[] = [];
@@ -59,7 +59,7 @@ function entriesOf(resources: readonly (Resource | undefined)[], name: string): 
   const reserved: number[] = [];
   const free: number[] = [];
   for (const [at, entry] of resources.entries()) {
-    if (entry === undefined || entry.name !== name || entry.revocable === true) continue;
+    if (entry === undefined || entry.name !== name || entry.revocable === true || entry.volume !== undefined) continue;
     (entry.role === undefined ? free : reserved).push(at);
   }
   return [...reserved, ...free];

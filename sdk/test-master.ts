@@ -230,7 +230,7 @@ export class TestMaster {
         this.#allocateSoon();
         break;
       case 'ACCEPT':
-        this.#accept(framework, call);
+        this.#accept(framework, { ...call, operations: call.operations.filter((one) => 'tasks' in one) });
         break;
       case 'DECLINE':
         for (const id of call.offers) this.#return(id, call.refuseMs);

@@ -1,14 +1,17 @@
 import { cut, encode } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
+import type { ResourceOperation } from '../../protocol/operations.ts';
 import type { TaskInfo } from '../../protocol/task.ts';
 
 type Operation =
   | { readonly type: 'LAUNCH'; readonly tasks: readonly TaskInfo[] }
-  | { readonly type: 'LAUNCH_GROUP'; readonly group: string; readonly tasks: readonly TaskInfo[] };
+  | { readonly type: 'LAUNCH_GROUP'; readonly group: string; readonly tasks: readonly TaskInfo[] }
+  | ResourceOperation;
 
 /** The tasks of an operation; those of a group say so, and no others. */
 export function tasksOf(operation: Operation): readonly TaskInfo[] {
+  if (operation.type !== 'LAUNCH' && operation.type !== 'LAUNCH_GROUP') return [];
   const group = operation.type === 'LAUNCH_GROUP' ? operation.group : undefined;
   return operation.tasks.map((task) => (task.group === group ? task : { ...task, group }));
 }

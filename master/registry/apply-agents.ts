@@ -1,12 +1,13 @@
 import type { KnownTask } from '../../protocol/agent-link.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { isTerminal } from '../../protocol/task.ts';
+import { endOperations } from './apply-operations.ts';
 import { endTask, replaceTask } from './apply-tasks.ts';
 import type { Command, RegisterAgent } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
+import { held } from './held.ts';
 import { type AgentRecord, type Registry, type TaskRecord, taskKey, tasksOfAgent } from './registry.ts';
 import { remember } from './requests.ts';
-import { withReservations } from './reservations.ts';
 
 /**
  * A registration gives a new epoch: the index of its commit. It is idempotent by (incarnation, counter), and an older
@@ -40,8 +41,7 @@ export function applyRegister(registry: Registry, index: number, command: Regist
     counter,
     hostname,
     boot,
-    resources: withReservations(resources, known?.reserved ?? []),
-    ...(known?.reserved === undefined ? {} : { reserved: known.reserved, reported: resources }),
+    ...(known === undefined ? { resources } : held(known, resources)),
     ...(known?.drain === undefined ? {} : { drain: known.drain }),
     attributes,
     metered,
@@ -244,8 +244,7 @@ export function applyReport(registry: Registry, command: Extract<Command, { kind
   const { resources, attributes } = command;
   const agent: AgentRecord = {
     ...known,
-    resources: withReservations(resources, known.reserved ?? []),
-    ...(known.reserved === undefined ? {} : { reported: resources }),
+    ...held(known, resources),
     attributes,
   };
   registry.agents.set(agent.agent, agent);
@@ -288,7 +287,10 @@ export function applyGone(registry: Registry, command: Extract<Command, { kind: 
   const agent: AgentRecord = { ...known, state: 'gone', sinceMs: command.nowMs };
   registry.agents.set(agent.agent, agent);
   if (registry.names.get(agent.name) === agent.agent) registry.names.delete(agent.name);
-  const events: RegistryEvent[] = [{ kind: 'AGENT_GONE', agent, request: command.request }];
+  const events: RegistryEvent[] = [
+    { kind: 'AGENT_GONE', agent, request: command.request },
+    ...endOperations(registry, agent.agent, command.nowMs),
+  ];
   for (const task of tasksOfAgent(registry, agent.agent)) {
     if (isTerminal(task.state)) continue;
     events.push(

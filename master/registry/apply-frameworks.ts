@@ -39,6 +39,8 @@ export function applyRemoveFramework(
   }
   if (request !== undefined) remember(registry, { request, ok: true, detail: framework });
   const events: RegistryEvent[] = [{ kind: 'FRAMEWORK_REMOVED', framework, request }];
+  for (const [key, operation] of registry.operations)
+    if (operation.framework === framework) registry.operations.delete(key);
   for (const record of [...registry.store.values()])
     if (record.framework === framework) dropStored(registry, framework, record.key);
   for (const [key, task] of [...registry.tasks]) {

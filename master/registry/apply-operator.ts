@@ -1,15 +1,18 @@
 import { Fault } from '../../protocol/faults.ts';
+import { asDisk } from '../../protocol/holdings.ts';
 import { LIMITS } from '../../protocol/limits.ts';
+import { type ResourceOperation, volumesIn } from '../../protocol/operations.ts';
 import { amountOfName, formatQuantities, type Quantities } from '../../protocol/quantities.ts';
-import { add, contains, subtract, toUnreserved } from '../../protocol/resource-arithmetic.ts';
-import { formatResources } from '../../protocol/resources.ts';
+import { add } from '../../protocol/resource-arithmetic.ts';
+import { ANY_ROLE } from '../../protocol/resource-role.ts';
+import type { Resources } from '../../protocol/resources.ts';
 import { isTerminal } from '../../protocol/task.ts';
-import { freeOf, replaceTask } from './apply-tasks.ts';
+import { converted, operated } from './apply-operations.ts';
+import { replaceTask } from './apply-tasks.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
 import { type AgentRecord, type Registry, type RoleRecord, tasksOfAgent } from './registry.ts';
 import { remember } from './requests.ts';
-import { withReservations } from './reservations.ts';
 
 type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>;
 
@@ -84,45 +87,48 @@ function agentNamed(registry: Registry, agent: string): AgentRecord | Fault {
   return known;
 }
 
-/** Reserves of what no task holds, or gives such a reservation back. Offers of the agent are made anew. */
+/**
+ * Reserves of what no task holds, or gives such a reservation back, whoever made it; volumes among it are destroyed
+ * first. Offers of the agent are made anew.
+ */
 export function applyReserve(registry: Registry, command: Of<'RESERVE'> | Of<'UNRESERVE'>): RegistryEvent[] {
   const { request, resources } = command;
   if (registry.requests.has(request)) return [];
   const known = agentNamed(registry, command.agent);
   if (known instanceof Fault) return refused(request, known);
-  const before = known.reserved ?? [];
-  const reserving = command.kind === 'RESERVE';
-  const wanted = reserving ? toUnreserved(resources) : resources;
-  const free = freeOf(registry, known);
-  if (!reserving && !contains(before, resources)) {
-    const fault = new Fault(
-      'NOT_FOUND',
-      `agent ${known.name} has reserved ${formatResources(before) || 'nothing'}: not ${formatResources(resources)}`,
-      'What an agent was started with (--resources) is reserved there, and not here.',
-    );
-    return refused(request, fault);
+  let agent = known;
+  for (const operation of operations(command.kind, resources)) {
+    const conversion = operated(registry, agent, operation, { role: undefined, by: undefined });
+    if (conversion instanceof Fault) {
+      registry.agents.set(known.agent, known);
+      return refused(request, withoutField(conversion));
+    }
+    agent = converted(agent, conversion);
+    registry.agents.set(agent.agent, agent);
   }
-  if (!contains(free, wanted)) {
-    const fault = new Fault(
-      'OVER_OFFER',
-      `agent ${known.name} has ${formatResources(free) || 'nothing'} free: not ${formatResources(wanted)}`,
-      'Wait until tasks there have ended, or take less.',
-    );
-    return refused(request, fault);
-  }
-  const reserved = reserving ? add(before, resources) : subtract(before, resources);
-  const agent: AgentRecord = {
-    ...known,
-    reserved,
-    resources: withReservations(known.reported ?? known.resources, reserved),
-    reported: known.reported ?? known.resources,
-  };
-  registry.agents.set(agent.agent, agent);
   remember(registry, { request, ok: true, detail: agent.agent });
-  return [
+  const events: RegistryEvent[] = [
     { kind: 'AGENT_CHANGED', agent },
     { kind: 'OPERATION_DONE', agent, request },
   ];
+  return agent.doomed === known.doomed ? events : [...events, { kind: 'VOLUMES_DOOMED', agent }];
+}
+
+function operations(kind: 'RESERVE' | 'UNRESERVE', resources: Resources): ResourceOperation[] {
+  if (kind === 'RESERVE') return [{ type: 'RESERVE', resources, from: ANY_ROLE }];
+  const volumes = resources.filter(({ volume }) => volume !== undefined);
+  const disks = volumesIn(volumes).reduce<Resources>((sum, volume) => add(sum, asDisk(volume)), []);
+  const rest = add(
+    resources.filter(({ volume }) => volume === undefined),
+    disks,
+  );
+  const back: ResourceOperation = { type: 'UNRESERVE', resources: rest };
+  return volumes.length === 0 ? [back] : [{ type: 'DESTROY', resources: volumes }, back];
+}
+
+/** A person named one thing, and no fields. */
+function withoutField({ code, message, hint }: Fault): Fault {
+  return new Fault(code, message.replace(/^resources: /, ''), hint);
 }
 
 /** No more tasks; those that run end at the deadline at the latest. `deadlineMs`: wall clock of the leader. */

@@ -1,5 +1,6 @@
 import { applyGone, applyReconcile, applyRegister, applyReport, applyUnreachable } from './apply-agents.ts';
 import { applyRemoveFramework, applySubscribe } from './apply-frameworks.ts';
+import { applyAcknowledgeOperation, applyOperate, applyVolumesRemoved } from './apply-operations.ts';
 import { applyDrain, applyEvict, applyReserve, applyResume, applySetQuota, applySetWeight } from './apply-operator.ts';
 import { applyStore } from './apply-store.ts';
 import { applyAcknowledge, applyEnd, applyKill, applyLaunch, applyUpdates } from './apply-tasks.ts';
@@ -41,6 +42,12 @@ export function apply(registry: Registry, position: Position, command: Command):
     case 'RESERVE':
     case 'UNRESERVE':
       return applyReserve(registry, command);
+    case 'OPERATE':
+      return applyOperate(registry, position.index, command);
+    case 'VOLUMES_REMOVED':
+      return applyVolumesRemoved(registry, command);
+    case 'ACKNOWLEDGE_OPERATION':
+      return applyAcknowledgeOperation(registry, command);
     case 'SET_WEIGHT':
       return applySetWeight(registry, command);
     case 'SET_QUOTA':

@@ -3,6 +3,7 @@ import type { Attributes } from '../../protocol/attributes.ts';
 import { decode, encode } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
+import type { ResourceOperation } from '../../protocol/operations.ts';
 import type { CredentialRole } from '../../protocol/operator.ts';
 import type { Quantities } from '../../protocol/quantities.ts';
 import type { Resources } from '../../protocol/resources.ts';
@@ -25,6 +26,25 @@ export type Command =
   | { kind: 'EVICT_AGENT'; agent: string }
   | { kind: 'RESERVE'; agent: string; resources: Resources; request: string }
   | { kind: 'UNRESERVE'; agent: string; resources: Resources; request: string }
+  /** `request`: of the leader's choice, to tell one from another. */
+  | {
+      kind: 'OPERATE';
+      framework: string;
+      role: string;
+      agent: string;
+      epoch: number;
+      operations: readonly ResourceOperation[];
+      request: string;
+      nowMs: number;
+    }
+  | {
+      kind: 'VOLUMES_REMOVED';
+      agent: string;
+      epoch: number;
+      volumes: readonly { volume: string; role: string; problem: string | undefined }[];
+      nowMs: number;
+    }
+  | { kind: 'ACKNOWLEDGE_OPERATION'; framework: string; operation: string; uuid: string }
   | { kind: 'SET_WEIGHT'; role: string; weight: number; request: string }
   | {
       kind: 'SET_QUOTA';

@@ -1,5 +1,5 @@
 import type { Fault } from '../../protocol/faults.ts';
-import type { AgentRecord, RoleRecord, TaskRecord, TokenRecord } from './registry.ts';
+import type { AgentRecord, OperationRecord, RoleRecord, TaskRecord, TokenRecord } from './registry.ts';
 
 /** What applying a command did: facts for the leader to act on, in order. Followers ignore them. */
 export type RegistryEvent =
@@ -18,6 +18,17 @@ export type RegistryEvent =
   | { kind: 'AGENT_RESUMED'; agent: AgentRecord }
   /** A request about an agent has had its effect. */
   | { kind: 'OPERATION_DONE'; agent: AgentRecord; request: string }
+  /** `outcomes`: of each operation, in order; a fault where it had no effect. */
+  | {
+      kind: 'OPERATED';
+      framework: string;
+      agent: string;
+      request: string;
+      outcomes: readonly { operation: string | undefined; outcome: OperationRecord | Fault | undefined }[];
+    }
+  | { kind: 'OPERATION_ENDED'; operation: OperationRecord }
+  /** Their content is to be removed. */
+  | { kind: 'VOLUMES_DOOMED'; agent: AgentRecord }
   | { kind: 'ROLE_CHANGED'; role: RoleRecord; request: string }
   | { kind: 'AGENT_UNREACHABLE'; agent: AgentRecord }
   | { kind: 'AGENT_GONE'; agent: AgentRecord; request: string }

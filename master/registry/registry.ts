@@ -1,4 +1,5 @@
 import type { Attributes } from '../../protocol/attributes.ts';
+import type { Reservation, Volume } from '../../protocol/holdings.ts';
 import type { CredentialRole } from '../../protocol/operator.ts';
 import type { Quantities } from '../../protocol/quantities.ts';
 import type { Resources } from '../../protocol/resources.ts';
@@ -32,6 +33,8 @@ export interface Registry {
   /** Framework → how much of `store` is its own. Not in a snapshot: it follows from `store`. */
   readonly storeUse: Map<string, StoreUse>;
   readonly roles: Map<string, RoleRecord>;
+  /** `operationKey` → operation, oldest first. */
+  readonly operations: Map<string, OperationRecord>;
   readonly tokens: Map<string, TokenRecord>;
   /** Request id → outcome, oldest first; bounded. */
   readonly requests: Map<string, RequestOutcome>;
@@ -55,12 +58,15 @@ export interface AgentRecord {
   readonly counter: number;
   readonly hostname: string;
   readonly boot: string;
-  /** What it has, `reserved` taken out of what is nobody's. */
+  /** What it has, with what was reserved and made of it. */
   readonly resources: Resources;
   /** What it said itself, where that is something else. */
   readonly reported?: Resources | undefined;
-  /** By operators, each for its role; what it was started with as reserved is in `reported`. */
-  readonly reserved?: Resources | undefined;
+  /** What it was started with as reserved is in `reported`, and not here. */
+  readonly reservations?: readonly Reservation[] | undefined;
+  readonly volumes?: readonly Volume[] | undefined;
+  /** Volumes that are no more, and whose content the agent has not said it has removed. */
+  readonly doomed?: readonly DoomedVolume[] | undefined;
   /** It gets no more tasks, and ends those it has at the latest then (wall clock of a leader, milliseconds). */
   readonly drain?: { readonly deadlineMs: number } | undefined;
   readonly attributes: Attributes;
@@ -68,6 +74,26 @@ export interface AgentRecord {
   readonly state: 'active' | 'unreachable' | 'gone';
   readonly registeredMs: number;
   /** When it became unreachable or gone. */
+  readonly sinceMs: number;
+}
+
+export interface DoomedVolume {
+  readonly volume: string;
+  readonly role: string;
+  /** `operationKey` of who waits for its end; undefined: nobody. */
+  readonly operation: string | undefined;
+}
+
+/** An operation that asked for feedback and was carried out, until its framework acknowledges its end. */
+export interface OperationRecord {
+  readonly framework: string;
+  readonly operation: string;
+  readonly uuid: string;
+  readonly agent: string;
+  readonly state: 'OPERATION_PENDING' | 'OPERATION_FINISHED' | 'OPERATION_FAILED' | 'OPERATION_GONE_BY_OPERATOR';
+  readonly message: string | undefined;
+  readonly converted: Resources;
+  /** Since when it is in that state. */
   readonly sinceMs: number;
 }
 
@@ -174,6 +200,7 @@ export function emptyRegistry(): Registry {
     store: new Map(),
     storeUse: new Map(),
     roles: new Map(),
+    operations: new Map(),
     tokens: new Map(),
     requests: new Map(),
   };
@@ -182,6 +209,10 @@ export function emptyRegistry(): Registry {
 /** The key of one attempt: no id holds a `/`. */
 export function taskKey(framework: string, task: string, attempt: number): string {
   return `${framework}/${task}/${attempt}`;
+}
+
+export function operationKey(framework: string, operation: string): string {
+  return `${framework}/${operation}`;
 }
 
 export function storeKey(framework: string, key: string): string {

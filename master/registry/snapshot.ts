@@ -7,6 +7,8 @@ import {
   emptyRegistry,
   type FinishedTask,
   type FrameworkRecord,
+  type OperationRecord,
+  operationKey,
   type Registry,
   type RequestOutcome,
   type RoleRecord,
@@ -32,6 +34,7 @@ type RecordsSlice =
   | { kind: 'finished'; records: readonly PackedTask[] }
   | { kind: 'store'; records: readonly StoreRecord[] }
   | { kind: 'roles'; records: readonly RoleRecord[] }
+  | { kind: 'operations'; records: readonly OperationRecord[] }
   | { kind: 'tokens'; records: readonly TokenRecord[] }
   | { kind: 'requests'; records: readonly RequestOutcome[] };
 
@@ -114,6 +117,7 @@ export function snapshotSlices(registry: Registry): Iterable<Uint8Array> {
     { kind: 'finished', records: [...registry.finished.values()].map(packed) },
     { kind: 'store', records: [...registry.store.values()] },
     { kind: 'roles', records: [...registry.roles.values()] },
+    { kind: 'operations', records: [...registry.operations.values()] },
     { kind: 'tokens', records: [...registry.tokens.values()] },
     { kind: 'requests', records: [...registry.requests.values()] },
   ];
@@ -188,6 +192,10 @@ function restore(registry: Registry, slice: Head | RecordsSlice): void {
       return;
     case 'roles':
       for (const record of slice.records) registry.roles.set(record.role, record);
+      return;
+    case 'operations':
+      for (const record of slice.records)
+        registry.operations.set(operationKey(record.framework, record.operation), record);
       return;
     case 'tokens':
       for (const record of slice.records) registry.tokens.set(record.token, record);

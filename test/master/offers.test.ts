@@ -1,5 +1,5 @@
 import test from 'ava';
-import { accept } from '../../master/offers/accept.ts';
+import { type Acceptance, accept } from '../../master/offers/accept.ts';
 import { refuseFor } from '../../master/offers/filters.ts';
 import { OfferBook, type OpenOffer } from '../../master/offers/offer-book.ts';
 import { Fault } from '../../protocol/faults.ts';
@@ -24,22 +24,27 @@ function task(id: string, resources = 'cpus:1;mem:32'): TaskInfo {
   return { task: id, attempt: 0, argv: ['true'], resources: resourcesOf(resources), restart: 'never', killGraceMs: 0 };
 }
 
+function launch(book: OfferBook, framework: string, offers: string[], tasks: TaskInfo[]): Acceptance | Fault {
+  return accept(book, framework, offers, [{ type: 'LAUNCH', tasks }], () => ({}));
+}
+
+function launched({ steps }: Acceptance): string[] {
+  return steps.flatMap((step) => (step.kind === 'launch' ? step.tasks.map((one) => one.task) : []));
+}
+
 test('an offer is spent by its acceptance, and what the tasks leave is declined', (t) => {
   const book = new OfferBook();
   book.add(offer('o1'));
-  const result = accept(book, 'f', ['o1'], [task('x'), task('y', 'cpus:2'), task('x')]);
+  const result = launch(book, 'f', ['o1'], [task('x'), task('y', 'cpus:2'), task('x')]);
   if (result instanceof Fault) return t.fail(result.message);
-  t.deepEqual(
-    result.launches.map((launch) => launch.task),
-    ['x'],
-  );
+  t.deepEqual(launched(result), ['x']);
   t.deepEqual(
     result.refused.map(({ fault }) => fault.code),
     ['OVER_OFFER', 'EXISTS'],
   );
   t.is(formatResources(result.rest), 'cpus:1;mem:32');
   t.is(book.size, 0);
-  const again = accept(book, 'f', ['o1'], [task('z')]);
+  const again = launch(book, 'f', ['o1'], [task('z')]);
   t.is(again instanceof Fault ? again.code : '', 'OFFER_GONE');
 });
 
@@ -47,14 +52,14 @@ test('offers of one agent and role combine; others do not, and a stranger has no
   const book = new OfferBook();
   book.add(offer('o1'));
   book.add(offer('o2'));
-  const both = accept(book, 'f', ['o1', 'o2', 'o2'], [task('big', 'cpus:4')]);
-  t.is(both instanceof Fault ? 0 : both.launches.length, 1);
+  const both = launch(book, 'f', ['o1', 'o2', 'o2'], [task('big', 'cpus:4')]);
+  t.is(both instanceof Fault ? 0 : launched(both).length, 1);
   book.add(offer('o3'));
   book.add(offer('o4', { agent: 'b' }));
-  const mixed = accept(book, 'f', ['o3', 'o4'], [task('x')]);
+  const mixed = launch(book, 'f', ['o3', 'o4'], [task('x')]);
   t.is(mixed instanceof Fault ? '' : mixed.refused[0]?.fault.code, 'BAD_SHAPE');
   book.add(offer('o5'));
-  const stranger = accept(book, 'g', ['o5'], [task('x')]);
+  const stranger = launch(book, 'g', ['o5'], [task('x')]);
   t.is(stranger instanceof Fault ? stranger.code : '', 'OFFER_GONE');
   t.is(book.size, 1, 'and it takes nothing away');
 });

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { apply } from '../../master/registry/apply.ts';
 import type { Command } from '../../master/registry/commands.ts';
 import { emptyRegistry } from '../../master/registry/registry.ts';
-import { withReservations } from '../../master/registry/reservations.ts';
 import { registryOf, snapshotSlices } from '../../master/registry/snapshot.ts';
+import { withHoldings } from '../../protocol/holdings.ts';
 import { quantitiesOf } from '../../protocol/quantities.ts';
 import { contains, toUnreserved } from '../../protocol/resource-arithmetic.ts';
 import { resourcesOf } from '../resources-of.ts';
@@ -130,7 +130,7 @@ test('reservations move resources to roles and change no amount', (t) => {
         `cpus${role}:${amounts.cpus};mem${role}:${amounts.mem}`;
       const reported = resourcesOf(text(has, ''));
       const reserved = resourcesOf(`${text(one, '(a)')};${text(two, '(b)')}`);
-      const total = withReservations(reported, reserved);
+      const total = withHoldings(reported, { reservations: [{ resources: reserved, from: '*', by: undefined }] });
       return contains(toUnreserved(total), reported) && contains(reported, toUnreserved(total));
     }),
   );

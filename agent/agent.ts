@@ -7,6 +7,7 @@ import type { OutputFile } from '../io/output-file.ts';
 import type { Prober } from '../io/prober.ts';
 import { type Random, randomWord } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
+import type { VolumeFolders } from '../io/volume-folders.ts';
 import type { Identity } from '../protocol/agent-link.ts';
 import { cut } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
@@ -26,6 +27,7 @@ import { type Command, Session } from './session.ts';
 import { sharedOutputs } from './shared-outputs.ts';
 import type { Because } from './tasks/plan.ts';
 import { Outbox } from './updates/outbox.ts';
+import { type VolumeKey, Volumes } from './volumes.ts';
 
 /** How often the machine is looked at again. */
 const PROBE_MS = 300_000;
@@ -53,6 +55,7 @@ export interface AgentOptions {
   readonly prober: Prober;
   readonly output: (folder: string, stream: 'stdout' | 'stderr') => OutputFile;
   readonly pathOf: (folder: string) => string;
+  readonly volumes: VolumeFolders;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -93,6 +96,7 @@ class RunningAgent implements Agent {
   readonly #durable: DurableState;
   readonly #runs: Runs;
   readonly #executors: Executors;
+  readonly #volumes: Volumes;
   readonly #outbox = new Outbox();
   readonly #lonely: LonelyStops;
   readonly #streams: OutputStreams;
@@ -134,7 +138,9 @@ class RunningAgent implements Agent {
       agentName: name,
       boot: options.boot,
       pathOf: options.pathOf,
+      volumesRoot: options.volumes.root,
     };
+    this.#volumes = new Volumes(options.volumes, (volume) => this.#uses(volume));
     const reported = (run: string, status: TaskStatus): void => this.#report(run, status);
     this.#runs = new Runs(
       { ...world, prober: options.prober },
@@ -248,7 +254,23 @@ class RunningAgent implements Agent {
         return this.#executors.message(command.framework, command.executor, command.data);
       case 'SHUTDOWN_EXECUTORS':
         return this.#executors.shutDown(command.executors);
+      case 'DESTROY_VOLUMES':
+        void this.#destroy(command.volumes, command.epoch);
+        return;
     }
+  }
+
+  async #destroy(volumes: readonly VolumeKey[], epoch: number): Promise<void> {
+    const removed = await this.#volumes.remove(volumes);
+    for (const { volume, problem } of removed)
+      if (problem !== undefined) this.#options.log.warn('volume not removed', { volume, problem });
+    this.#session.send({ type: 'VOLUMES_REMOVED', epoch, volumes: removed });
+  }
+
+  #uses({ volume, role }: VolumeKey): boolean {
+    const has = ({ info }: { info: Run['info'] }): boolean =>
+      info.resources.some((one) => one.volume === volume && one.role === role);
+    return [...this.#durable.state.runs.values()].some((run) => !hasEnded(run) && has(run));
   }
 
   *#stoppedAlone(): Generator<Lonely> {
@@ -269,7 +291,8 @@ class RunningAgent implements Agent {
       const name = nameOf(launch);
       if (!runs.has(name) && !this.#accepting.has(name)) fresh.set(name, launch);
     }
-    const refused = await this.#promise(fresh, epoch);
+    for (const [run, { info }] of fresh) this.#accepting.set(run, { graceMs: info.killGraceMs, kill: undefined });
+    const refused = (await this.#makeVolumes(fresh)) ?? (await this.#promise(fresh, epoch));
     if (epoch === this.#durable.state.epoch) {
       this.#answer(refused === undefined ? [...known, ...fresh.values()] : known);
       if (refused !== undefined) {
@@ -327,11 +350,20 @@ class RunningAgent implements Agent {
     });
   }
 
-  /** Makes launches durable; the fault if it cannot. They are `#accepting` until the caller has started them. */
+  /** What is launched together and asks for volumes is refused together, where one of them cannot be made. */
+  async #makeVolumes(fresh: ReadonlyMap<string, Launch>): Promise<Fault | undefined> {
+    const wanting = [...fresh.values()].filter(({ info }) => info.resources.some(({ volume }) => volume !== undefined));
+    for (const { info } of wanting) {
+      const fault = await this.#volumes.make(info.resources);
+      if (fault !== undefined) return fault;
+    }
+    return undefined;
+  }
+
+  /** Makes launches durable; the fault if it cannot. */
   async #promise(fresh: ReadonlyMap<string, Launch>, epoch: number): Promise<Fault | undefined> {
     if (fresh.size === 0) return undefined;
     const { name, log } = this.#options;
-    for (const [run, { info }] of fresh) this.#accepting.set(run, { graceMs: info.killGraceMs, kill: undefined });
     const known = this.#durable.state.runs.size - this.#runs.kept;
     if (known + this.#accepting.size > LIMITS.tasksPerAgent)
       return new Fault('LIMIT', `agent ${name} has ${known} tasks; the limit is ${LIMITS.tasksPerAgent}`);

@@ -41,6 +41,8 @@ export interface RunsWorld {
   readonly boot: string;
   /** Absolute path of a task folder. */
   readonly pathOf: (folder: string) => string;
+  /** Absolute path below which volumes are. */
+  readonly volumesRoot: string;
 }
 
 export interface RunsListener {
@@ -250,7 +252,12 @@ export class Runs {
 
   #environmentOf(run: Run): Record<string, string> {
     const { durable, agentName } = this.#world;
-    return environmentOf(run, agentName, durable.state.agent ?? '', this.#sandboxOf(run));
+    return environmentOf(run, {
+      agentName,
+      agent: durable.state.agent ?? '',
+      sandbox: this.#sandboxOf(run),
+      volumes: this.#world.volumesRoot,
+    });
   }
 
   #sandboxOf(run: Run): string {

@@ -15,7 +15,11 @@ export const agents: Verb = {
     const now = context.terminal.clock.wall();
     await printRows(context, answer.agents, {
       none: 'No agent has joined. Start one: mesq agent --master URL --data DIR',
-      json: (agent) => ({ ...agent, lastSeen: isoTime(agent.lastSeen) }),
+      json: ({ drain, ...agent }) => ({
+        ...agent,
+        lastSeen: isoTime(agent.lastSeen),
+        ...(drain === undefined ? {} : { drain: { ...drain, deadline: isoTime(drain.deadline) } }),
+      }),
       columns: [
         { title: 'NAME', value: ({ name }) => name },
         { title: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },

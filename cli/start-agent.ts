@@ -18,6 +18,7 @@ import { openOutputFile } from '../io/node/output-file.ts';
 import { systemProber } from '../io/node/prober.ts';
 import { systemRandom } from '../io/node/random.ts';
 import { fileStorage } from '../io/node/storage.ts';
+import { volumeFolders } from '../io/node/volume-folders.ts';
 import { StorageError } from '../io/storage.ts';
 import { mergeAttributes, parseAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
@@ -170,6 +171,7 @@ async function start({ options, data, given, name, ca }: Checked): Promise<Runni
     prober: systemProber(LIMITS.checkCommands),
     output: (folder, stream) => openOutputFile(join(data, 'tasks', folder, stream), LIMITS.outputBytes),
     pathOf: (folder) => join(data, 'tasks', folder),
+    volumes: volumeFolders(join(data, 'volumes')),
     clock: systemClock,
     random: systemRandom,
     log,
@@ -228,6 +230,8 @@ function credentialsOf(token: string | undefined, name: string): { username: str
 function overrides(options: StartAgentOptions): Reported | Fault {
   const resources = options.resources === undefined ? [] : parseResources(options.resources);
   if (resources instanceof Fault) return resources;
+  if (resources.some(({ volume }) => volume !== undefined))
+    return new Fault('BAD_RESOURCES', '--resources: frameworks make volumes, while the agent runs');
   const attributes = options.attributes === undefined ? [] : parseAttributes(options.attributes);
   return attributes instanceof Fault ? attributes : { resources, attributes };
 }

@@ -80,10 +80,13 @@ export class InverseOffers {
   }
 
   /** What the frameworks with tasks on an agent have said so far. */
-  answers(agent: string): { framework: string; answer: 'accepted' | 'declined' | undefined }[] {
-    return [...this.#asked.values()]
-      .filter((asked) => asked.agent === agent)
-      .map(({ framework, answer }) => ({ framework, answer }));
+  answers(agent: string): { accepted: string[]; declined: string[]; silent: string[] } {
+    const said = (wanted: Asked['answer']): string[] =>
+      [...this.#asked.values()]
+        .filter((asked) => asked.agent === agent && asked.answer === wanted)
+        .map(({ framework }) => framework)
+        .sort();
+    return { accepted: said('accepted'), declined: said('declined'), silent: said(undefined) };
   }
 
   #tenants(agent: string): Set<string> {

@@ -68,11 +68,11 @@ export class Leadership {
     this.#streams = new OutputStreams(leader, this.#agents, clients);
     this.#lost = new LostTasks(leader);
     this.#drains = new Drains(leader);
-    const sources = { leader, agents: this.#agents, frameworks: this.#frameworks, book: this.#offering.book };
     this.#operations = new Operations(leader, this.#frameworks, this.#offering);
     const inverse = new InverseOffers(leader, this.#frameworks, (agent) => this.#reactions.answered(agent));
     for (const { agent, drain } of leader.registry.agents.values())
       if (drain !== undefined) inverse.announce(agent, { startMs: drain.deadlineMs });
+    const sources = { leader, agents: this.#agents, frameworks: this.#frameworks, book: this.#offering.book, inverse };
     const executors = new ExecutorLink(leader, this.#agents, this.#frameworks);
     this.#agentDesk = {
       leader,

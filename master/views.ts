@@ -7,6 +7,7 @@ import { formatResources, type Resources } from '../protocol/resources.ts';
 import { isTerminal } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { FrameworkSessions } from './framework-sessions.ts';
+import type { InverseOffers } from './inverse-offers.ts';
 import type { Leader } from './leader.ts';
 import type { OfferBook, OpenOffer } from './offers/offer-book.ts';
 import { type AgentRecord, type FinishedTask, type TaskRecord, tasksOfAgent } from './registry/registry.ts';
@@ -17,9 +18,10 @@ export interface ViewSources {
   readonly agents: AgentSessions;
   readonly frameworks: FrameworkSessions;
   readonly book: OfferBook;
+  readonly inverse: InverseOffers;
 }
 
-export function agentView({ leader, agents, book }: ViewSources, agent: AgentRecord): AgentView {
+export function agentView({ leader, agents, book, inverse }: ViewSources, agent: AgentRecord): AgentView {
   const live = tasksOfAgent(leader.registry, agent.agent).filter(({ state }) => !isTerminal(state));
   const reachable = agent.state === 'active' && !agents.connected(agent.agent) ? 'disconnected' : agent.state;
   // What somebody asked for is told before what is merely so.
@@ -39,6 +41,9 @@ export function agentView({ leader, agents, book }: ViewSources, agent: AgentRec
     tasks: live.length,
     epoch: agent.epoch,
     lastSeen: agents.lastSeenMs(agent),
+    ...(agent.drain === undefined
+      ? {}
+      : { drain: { deadline: agent.drain.deadlineMs, ...inverse.answers(agent.agent) } }),
   };
 }
 

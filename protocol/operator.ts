@@ -62,6 +62,8 @@ export const AgentView = v.object({
   epoch: Count,
   /** Wall-clock milliseconds of the leader; null if not seen in this term. */
   lastSeen: v.nullable(Count),
+  /** While it is drained: until when, and what the frameworks with tasks there have said to that. */
+  drain: v.optional(v.object({ deadline: Count, accepted: v.array(Id), declined: v.array(Id), silent: v.array(Id) })),
 });
 export type AgentView = v.InferOutput<typeof AgentView>;
 

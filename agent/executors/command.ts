@@ -1,9 +1,20 @@
+import { volumesIn } from '../../protocol/operations.ts';
 import { formatScalar } from '../../protocol/resource-scalar.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Run } from '../checkpoint/state.ts';
+import { volumePath } from '../volumes.ts';
+
+/** Where a command runs. */
+export interface CommandPlace {
+  readonly agent: string;
+  readonly agentName: string;
+  /** Absolute paths: its working folder, and that of all volumes. */
+  readonly sandbox: string;
+  readonly volumes: string;
+}
 
 /** What the framework gave a command, and what the agent alone knows about it: that, nobody else's word replaces. */
-export function environmentOf(run: Run, agentName: string, agentId: string, sandbox: string): Record<string, string> {
+export function environmentOf(run: Run, place: CommandPlace): Record<string, string> {
   const { framework, info, restart } = run;
   return {
     ...info.environment,
@@ -11,13 +22,22 @@ export function environmentOf(run: Run, agentName: string, agentId: string, sand
     MESQ_TASK_ID: info.task,
     MESQ_ATTEMPT: String(info.attempt),
     MESQ_RESTART: String(restart),
-    MESQ_AGENT: agentName,
-    MESQ_AGENT_ID: agentId,
-    MESQ_SANDBOX: sandbox,
+    MESQ_AGENT: place.agentName,
+    MESQ_AGENT_ID: place.agent,
+    MESQ_SANDBOX: place.sandbox,
     ...amounts(info.resources),
     ...ports(info.resources),
     ...limits(info.limits),
+    ...volumes(info.resources, place.volumes),
   };
+}
+
+/** `MESQ_VOLUME_DATA` is the folder of the volume `data`; what cannot be in a variable's name is `_`. */
+function volumes(resources: Resources, root: string): Record<string, string> {
+  const told: Record<string, string> = {};
+  for (const volume of volumesIn(resources))
+    told[`MESQ_VOLUME_${volume.volume.toUpperCase().replace(/[^A-Z0-9]/g, '_')}`] = `${root}/${volumePath(volume)}`;
+  return told;
 }
 
 function amounts(resources: Resources): Record<string, string> {

@@ -6,6 +6,8 @@ export interface ExecutorPlace {
   readonly agentName: string;
   /** Absolute. */
   readonly sandbox: string;
+  /** Below it, a volume is at `ROLE/-ID`. */
+  readonly volumes: string;
   /** Where to connect to, from the sandbox. */
   readonly socket: string;
 }
@@ -13,7 +15,7 @@ export interface ExecutorPlace {
 /** What the framework gave its executor, and what the agent alone knows: that, nobody else's word replaces. */
 export function executorEnvironmentOf(
   { framework, info, secret }: ExecutorStart,
-  { agent, agentName, sandbox, socket }: ExecutorPlace,
+  { agent, agentName, sandbox, volumes, socket }: ExecutorPlace,
 ): Record<string, string> {
   return {
     ...info.environment,
@@ -24,5 +26,6 @@ export function executorEnvironmentOf(
     MESQ_AGENT: agentName,
     MESQ_AGENT_ID: agent,
     MESQ_SANDBOX: sandbox,
+    MESQ_VOLUMES: volumes,
   };
 }

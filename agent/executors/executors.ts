@@ -201,6 +201,7 @@ export class Executors {
           agent,
           agentName,
           sandbox,
+          volumes: this.#world.volumesRoot,
           socket: lines.pathFrom(sandbox),
         }),
       },

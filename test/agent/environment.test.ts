@@ -18,7 +18,7 @@ function environment(given: Record<string, string>): Record<string, string> {
   applyRecord(state, { kind: 'ACCEPTED', framework: 'batch', epoch: 1, info });
   const run = state.runs.get('batch/j1.2.1');
   if (run === undefined) throw new Error('the run was not taken');
-  return environmentOf(run, 'pi-1', 'agent-1', '/sandbox');
+  return environmentOf(run, { agentName: 'pi-1', agent: 'agent-1', sandbox: '/sandbox', volumes: '/volumes' });
 }
 
 test('a task is told every variable of docs/jobs.md, and no other', (t) => {

@@ -11,6 +11,7 @@ import { SimulatedNetwork } from '../sim/network.ts';
 import { SimulatedProbes } from '../sim/prober.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { SimulatedDisk } from '../sim/storage.ts';
+import { SimulatedVolumes } from '../sim/volume-folders.ts';
 import { ScriptedMaster } from './scripted-master.ts';
 
 export const URL = 'mqtt://m1:1883';
@@ -93,6 +94,7 @@ export class AgentWorld {
       prober: this.prober.attach(),
       output: (folder) => outputOf(this.machine, folder),
       pathOf: (folder) => `/data/tasks/${folder}`,
+      volumes: new SimulatedVolumes(),
       clock: this.clock,
       random: this.random,
       log: { debug: ignore, info: ignore, warn: ignore, error: ignore },

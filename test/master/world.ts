@@ -21,6 +21,7 @@ import { type NetworkOptions, SimulatedNetwork } from '../sim/network.ts';
 import { SimulatedProbes } from '../sim/prober.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { SimulatedDisk } from '../sim/storage.ts';
+import { SimulatedVolumes } from '../sim/volume-folders.ts';
 
 const URL = 'mqtt://m1:1883';
 const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -152,6 +153,7 @@ export class SimulatedAgent {
   /** What was to be started in each folder. */
   readonly made = new Map<string, TaskStart>();
   readonly prober: SimulatedProbes;
+  readonly volumes = new SimulatedVolumes();
   disk = new SimulatedDisk();
   boot = 'boot-1';
   identity: { machine: string; serial: string };
@@ -194,6 +196,7 @@ export class SimulatedAgent {
       prober: this.prober.attach(),
       output: () => NO_OUTPUT,
       pathOf: (folder) => `/data/tasks/${folder}`,
+      volumes: this.volumes,
       clock: world.clock,
       random: world.random,
       log: SILENT,

@@ -8,12 +8,12 @@ import { AGENT_DOWN, AGENT_UP, type Fence, type Identity, type KnownTask, taskDi
 import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
+import { chooseLeader, type Leadership } from '../protocol/leader-choice.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { hasEnded } from './checkpoint/state.ts';
 import type { DurableState } from './durable-state.ts';
-import { chooseLeader, type Leadership } from './leader-choice.ts';
 import type { PresenceNotes } from './presence.ts';
 import type { Reported } from './reporting/significance.ts';
 

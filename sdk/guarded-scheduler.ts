@@ -31,6 +31,11 @@ export function guardScheduler(scheduler: Scheduler, failed: CallbackFailed): Gu
     resourceOffers: (...args) => guard('resourceOffers', () => scheduler.resourceOffers(...args)),
     offerRescinded: (...args) => guard('offerRescinded', () => scheduler.offerRescinded?.(...args)),
     statusUpdate: (...args) => guard('statusUpdate', () => scheduler.statusUpdate(...args)),
+    operationStatusUpdate: (...args) =>
+      guard('operationStatusUpdate', () => scheduler.operationStatusUpdate?.(...args)),
+    inverseOffers: (...args) => guard('inverseOffers', () => scheduler.inverseOffers?.(...args)),
+    inverseOfferRescinded: (...args) =>
+      guard('inverseOfferRescinded', () => scheduler.inverseOfferRescinded?.(...args)),
     disconnected: (...args) => guard('disconnected', () => scheduler.disconnected?.(...args)),
     agentLost: (...args) => guard('agentLost', () => scheduler.agentLost?.(...args)),
     executorLost: (...args) => guard('executorLost', () => scheduler.executorLost?.(...args)),

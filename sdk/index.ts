@@ -10,11 +10,12 @@ export type { LaunchedTask } from '../protocol/executor.ts';
 export { FAULTS, Fault, type FaultCode } from '../protocol/faults.ts';
 export type { JobSpec, JobState, JobView, TaskView } from '../protocol/job.ts';
 export type { Offer } from '../protocol/offer.ts';
+export type { OperationState, OperationStatus } from '../protocol/operations.ts';
 export type { Principal } from '../protocol/operator.ts';
 export type { Quantities } from '../protocol/quantities.ts';
 export type { Resource, Resources } from '../protocol/resources.ts';
 export { formatResources, parseResources } from '../protocol/resources.ts';
-export type { StatusEvent } from '../protocol/scheduler.ts';
+export type { InverseOffer, StatusEvent } from '../protocol/scheduler.ts';
 export { type ExecutorInfo, isTerminal, type Reason, type TaskInfo, type TaskState } from '../protocol/task.ts';
 export { type Client, type ClientOptions, createClient } from './client.ts';
 export type { Executor, ExecutorRegistration } from './executor.ts';
@@ -28,19 +29,20 @@ export {
 export { fits, type Needs, type Packed, pack } from './offers.ts';
 export type { OutputPiece, ReadOutputOptions } from './output-reader.ts';
 export type { ClientRequest, Registration, Scheduler } from './scheduler.ts';
-export {
-  createSchedulerDriver,
-  type DriverStatus,
-  type Filters,
-  type FrameworkTerms,
-  type Launch,
-  type LaunchGroup,
-  type ReplyPart,
-  SchedulerDriver,
-  type SchedulerDriverOptions,
-  type ShownThing,
-  type TaskLaunch,
-} from './scheduler-driver.ts';
+export { createSchedulerDriver, SchedulerDriver } from './scheduler-driver.ts';
+export type {
+  DriverStatus,
+  Filters,
+  FrameworkTerms,
+  Launch,
+  LaunchGroup,
+  OfferOperation,
+  ReplyPart,
+  ResourceChange,
+  SchedulerDriverOptions,
+  ShownThing,
+  TaskLaunch,
+} from './scheduler-driver-options.ts';
 export type { StoreEntry } from './store-requests.ts';
 export { TestBroker, TestBus } from './test-bus.ts';
 export { TestClock } from './test-clock.ts';

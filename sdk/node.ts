@@ -11,7 +11,8 @@ import { Fault } from '../protocol/faults.ts';
 import { type Client, createClient } from './client.ts';
 import type { Executor } from './executor.ts';
 import { createExecutorDriver, type ExecutorDriver, type ExecutorDriverOptions } from './executor-driver.ts';
-import { createSchedulerDriver, type SchedulerDriver, type SchedulerDriverOptions } from './scheduler-driver.ts';
+import { createSchedulerDriver, type SchedulerDriver } from './scheduler-driver.ts';
+import type { SchedulerDriverOptions } from './scheduler-driver-options.ts';
 
 /** A scheduler's connection is noticed to be broken after 1.5 times this: then another process may take its name. */
 const KEEP_ALIVE_S = 10;
@@ -33,7 +34,7 @@ export interface ConnectionOptions {
 }
 
 export type ConnectSchedulerOptions = ConnectionOptions &
-  Omit<SchedulerDriverOptions, keyof ConnectionOptions | 'bus' | 'clock' | 'random'>;
+  Omit<SchedulerDriverOptions, keyof ConnectionOptions | 'bus' | 'urls' | 'clock' | 'random'>;
 
 /**
  * A driver on a connection of its own, which ends with it: `await connectScheduler({ … }).run()`. Refused credentials
@@ -44,14 +45,14 @@ export type ConnectSchedulerOptions = ConnectionOptions &
 export function connectScheduler(options: ConnectSchedulerOptions): SchedulerDriver {
   const { scheduler, onEnded } = options;
   const { log = createLog({ level: 'warn' }), ...rest } = options;
-  const { name, bus } = openBus(options, log, '~', (error) => {
+  const { name, bus, urls } = openBus(options, log, '~', (error) => {
     if (error.code === 'NOT_ALLOWED')
       log.warn('scheduler-waits', { framework: name, message: 'another process has this name; waiting for it to end' });
     else if (driver.status === 'DRIVER_RUNNING') scheduler.error?.(driver, new Fault('BAD_CREDENTIALS', error.message));
   });
   const driver = createSchedulerDriver({
     ...rest,
-    ...{ name, bus, log, clock: systemClock, random: systemRandom },
+    ...{ name, bus, urls, log, clock: systemClock, random: systemRandom },
     onEnded: async () => {
       await bus.close();
       await onEnded?.();
@@ -111,8 +112,9 @@ function openBus(options: ConnectionOptions, log: Log, mark: '~' | '/', onRefuse
   const name = options.name ?? (colon > 0 ? token?.slice(0, colon) : undefined);
   if (name === undefined) throw new BusError('BAD_CREDENTIALS', 'a token (name:secret) or a name is needed');
   const session = randomWord(systemRandom, 8);
+  const urls = typeof url === 'string' ? [url] : url;
   const bus = connectMqttBus({
-    urls: typeof url === 'string' ? [url] : url,
+    urls,
     clientId: `${name}${mark}${session}`,
     username: name,
     ...(token === undefined ? {} : { password: token.slice(colon + 1) }),
@@ -123,7 +125,7 @@ function openBus(options: ConnectionOptions, log: Log, mark: '~' | '/', onRefuse
     random: systemRandom,
     log,
   });
-  return { name, session, bus };
+  return { name, session, bus, urls };
 }
 
 /** What is set and not empty. */

@@ -1,98 +1,31 @@
-import type { InferInput } from 'valibot';
-import { type Bus, BusError, type BusMessage } from '../io/bus.ts';
-import type { Clock, Timer } from '../io/clock.ts';
-import type { Log } from '../io/log.ts';
-import { type Random, randomWord } from '../io/random.ts';
-import { cut, type Encoding, type MessageOf, type Outgoing, read, write } from '../protocol/envelope.ts';
+import { BusError, type BusMessage, type MovableBus } from '../io/bus.ts';
+import type { Timer } from '../io/clock.ts';
+import { randomWord } from '../io/random.ts';
+import { cut, type MessageOf, type Outgoing, read, write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
+import { chooseLeader, type Leadership } from '../protocol/leader-choice.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Offer } from '../protocol/offer.ts';
 import type { Resources } from '../protocol/resources.ts';
 import { CALLS, EVENTS } from '../protocol/scheduler.ts';
-import type { TaskInfo } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
+import { cutAccept } from './accept-message.ts';
 import { DeclineBackOff } from './decline-back-off.ts';
-import type { DeepReadonly } from './deep-readonly.ts';
-import { type CallbackFailed, type GuardedScheduler, guardScheduler } from './guarded-scheduler.ts';
+import { type GuardedScheduler, guardScheduler } from './guarded-scheduler.ts';
 import { readLeader } from './leader-document.ts';
 import { changeOfInterest } from './offer-interest.ts';
 import type { ClientRequest, Scheduler } from './scheduler.ts';
+import type {
+  DriverStatus,
+  Filters,
+  FrameworkTerms,
+  OfferOperation,
+  ReplyPart,
+  SchedulerDriverOptions,
+  ShownThing,
+  TaskLaunch,
+} from './scheduler-driver-options.ts';
 import { type StoreEntry, StoreRequests } from './store-requests.ts';
-
-/** Mesos: mesos.proto Status. Calls on a driver that is not RUNNING do nothing. */
-export type DriverStatus = 'DRIVER_NOT_STARTED' | 'DRIVER_RUNNING' | 'DRIVER_ABORTED' | 'DRIVER_STOPPED';
-
-/** A task to launch; fields with a default may be left out. */
-export type TaskLaunch = DeepReadonly<InferInput<typeof TaskInfo>>;
-
-/** What is done with offers that are accepted. */
-export interface Launch {
-  readonly type: 'LAUNCH';
-  readonly tasks: readonly TaskLaunch[];
-}
-
-/** All of the tasks or none, on one agent (Mesos: a pod): one that fails or is killed ends all. At most 50, of one attempt. */
-export interface LaunchGroup {
-  readonly type: 'LAUNCH_GROUP';
-  readonly group: string;
-  readonly tasks: readonly TaskLaunch[];
-}
-
-type SentOperation = Extract<Outgoing<typeof CALLS>, { type: 'ACCEPT' }>['operations'][number];
-
-export interface Filters {
-  /** How long refused resources stay hidden, in milliseconds. Default: 5 s, growing with each decline of the agent. */
-  readonly refuseMs?: number;
-}
-
-/** What people see under `state/jobs/<id>`, and the numbers they plot under `state/jobs/<id>/progress`. */
-export interface ShownThing {
-  readonly kind: 'jobs';
-  readonly id: string;
-  /** JSON of at most 20 kB, no dots in its keys; null removes the topics. */
-  readonly view: Record<string, unknown> | null;
-  /** Under 150 bytes. */
-  readonly progress?: Record<string, number>;
-}
-
-/** One part of an answer to a client; `part` counts from 0 (default 0), the one with `last` (default true) ends it. */
-export interface ReplyPart {
-  readonly body: unknown;
-  readonly part?: number;
-  readonly last?: boolean;
-}
-
-/** How a framework takes part, beside its roles: `capabilities`, `wishes` (which offers, role by role), `mostPerOffer`. */
-export type FrameworkTerms = Partial<
-  Pick<Extract<Outgoing<typeof CALLS>, { type: 'SUBSCRIBE' }>, 'capabilities' | 'wishes' | 'mostPerOffer'>
->;
-
-export interface SchedulerDriverOptions {
-  readonly bus: Bus;
-  /** Default `mesq`. */
-  readonly prefix?: string;
-  /** The framework's id: the name of its credential. */
-  readonly name: string;
-  /** What it takes offers under. */
-  readonly roles: readonly string[];
-  readonly scheduler: Scheduler;
-  /** What it can do with, and which offers it wants; {@link SchedulerDriver.updateFramework} changes it. */
-  readonly terms?: FrameworkTerms;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log?: Log;
-  /** True: the scheduler calls {@link SchedulerDriver.acknowledgeStatusUpdate} itself. Default: after each callback. */
-  readonly explicitAcknowledgements?: boolean;
-  /** Default `cbor`. */
-  readonly encoding?: Encoding;
-  /**
-   * Told of an exception that a callback threw. Default: it ends the process, as everywhere in Node. Either way the
-   * status concerned stays unacknowledged and comes again, and offers that were left lying are declined.
-   */
-  readonly onCallbackFailed?: CallbackFailed;
-  /** Called once it has stopped or was aborted and its last calls have left: the place to close the bus. */
-  readonly onEnded?: () => void | Promise<void>;
-}
 
 /** Nobody waits for an acknowledgement: those of this long go out together, and so the master commits them. */
 const ACKNOWLEDGE_MS = 50;
@@ -127,7 +60,7 @@ export class SchedulerDriver {
   #terms: FrameworkTerms;
   #registeredBefore = false;
   #subscribed = false;
-  #leader = { generation: 0, term: 0 };
+  #leader: Leadership = { generation: 0, term: 0, leader: null };
   /** Offers that overtook the SUBSCRIBED of their session. */
   #early: Offer[] = [];
   #acknowledgements: { task: string; uuid: string }[] = [];
@@ -234,20 +167,14 @@ export class SchedulerDriver {
   }
 
   /**
-   * Spends offers of one agent and one role. What the tasks leave is declined with `refuseMs` (default 5 s).
-   * Tasks that cannot be sent (not registered, or over the size of one message) come back as TASK_DROPPED.
+   * Spends offers of one agent and one role. What the operations leave is declined with `refuseMs` (default 5 s).
+   * What cannot be sent (not registered, or over the size of one message) comes back as TASK_DROPPED and
+   * OPERATION_DROPPED.
    */
-  acceptOffers(
-    offers: readonly string[],
-    operations: readonly (Launch | LaunchGroup)[],
-    filters: Filters = {},
-  ): DriverStatus {
+  acceptOffers(offers: readonly string[], operations: readonly OfferOperation[], filters: Filters = {}): DriverStatus {
     if (!this.#running()) return this.#status;
     if (!this.#subscribed) {
-      this.#dropped(
-        operations.flatMap((operation) => operation.tasks),
-        'no master is connected',
-      );
+      this.#dropped(operations, 'no master is connected');
       return this.#status;
     }
     for (const id of offers) {
@@ -255,32 +182,14 @@ export class SchedulerDriver {
       if (offer !== undefined) this.#backOff.accepted(offer);
       this.#offers.delete(id);
     }
-    // A group goes whole or not at all.
-    const units = operations.flatMap((operation): readonly (Launch | LaunchGroup)[] =>
-      operation.type === 'LAUNCH_GROUP'
-        ? [operation]
-        : operation.tasks.map((task) => ({ ...operation, tasks: [task] })),
-    );
-    const alone = units.every(({ type }) => type === 'LAUNCH');
-    const most = alone ? LIMITS.tasksPerMessage * LIMITS.operations : LIMITS.operations;
-    const [fitting = [], ...rest] = cut(units, LIMITS.partBytes - 4_096, most);
-    const launches: SentOperation[] = fitting.flatMap((unit) =>
-      unit.type === 'LAUNCH' ? [] : [{ ...unit, tasks: asSchemaInput(unit.tasks) }],
-    );
-    const tasks = fitting.flatMap((unit) => (unit.type === 'LAUNCH' ? unit.tasks : []));
-    for (let at = 0; at < tasks.length; at += LIMITS.tasksPerMessage) {
-      launches.push({ type: 'LAUNCH', tasks: asSchemaInput(tasks.slice(at, at + LIMITS.tasksPerMessage)) });
-    }
+    const { operations: fitting, rest } = cutAccept(operations);
     this.#send({
       type: 'ACCEPT',
       offers: [...offers],
-      operations: launches,
+      operations: fitting,
       ...(filters.refuseMs === undefined ? {} : { refuseMs: filters.refuseMs }),
     });
-    this.#dropped(
-      rest.flat().flatMap((unit) => unit.tasks),
-      `the tasks of one accept are limited to ${LIMITS.partBytes} bytes`,
-    );
+    this.#dropped(rest, `the operations of one accept are limited to ${LIMITS.partBytes} bytes`);
     return this.#status;
   }
 
@@ -368,6 +277,43 @@ export class SchedulerDriver {
     if (!this.#running() || !status.acknowledge) return this.#status;
     this.#acknowledgements.push({ task: status.task, uuid: status.uuid });
     this.#acknowledging ??= this.#options.clock.after(ACKNOWLEDGE_MS, () => this.#acknowledge());
+    return this.#status;
+  }
+
+  /** As {@link acknowledgeStatusUpdate}, of an operation on resources. */
+  acknowledgeOperationStatus({
+    operation,
+    uuid,
+    acknowledge,
+  }: {
+    readonly operation: string;
+    readonly uuid: string;
+    readonly acknowledge: boolean;
+  }): DriverStatus {
+    if (!acknowledge) return this.#status;
+    return this.#call({ type: 'ACKNOWLEDGE_OPERATION_STATUS', updates: [{ operation, uuid }] });
+  }
+
+  /** Asks what became of these operations; each is answered. None named: all that are not acknowledged. `agent`: where it was to be. */
+  reconcileOperations(operations: readonly { operation: string; agent?: string }[] = []): DriverStatus {
+    for (const part of cut(operations, LIMITS.partBytes, LIMITS.tasksPerMessage))
+      this.#call({ type: 'RECONCILE_OPERATIONS', operations: part });
+    return this.#status;
+  }
+
+  /** Says that this framework's tasks will have left the agents when they become unavailable. Advice. */
+  acceptInverseOffers(offers: readonly string[]): DriverStatus {
+    return this.#answerInverse('ACCEPT_INVERSE_OFFERS', offers);
+  }
+
+  /** Says that they will not, which the operator is shown. */
+  declineInverseOffers(offers: readonly string[]): DriverStatus {
+    return this.#answerInverse('DECLINE_INVERSE_OFFERS', offers);
+  }
+
+  #answerInverse(type: 'ACCEPT_INVERSE_OFFERS' | 'DECLINE_INVERSE_OFFERS', offers: readonly string[]): DriverStatus {
+    for (const part of cut(offers, LIMITS.partBytes, LIMITS.operations))
+      if (part.length > 0) this.#call({ type, offers: part });
     return this.#status;
   }
 
@@ -534,14 +480,30 @@ export class SchedulerDriver {
   #leaderSaid({ payload }: BusMessage): void {
     const document = readLeader(payload);
     if (document === undefined) return;
-    const { generation, term } = document;
+    const { bus, urls = [], log } = this.#options;
+    if ('moveTo' in bus) {
+      const choice = chooseLeader(this.#leader, document, bus.url, urls);
+      if (choice.kind === 'move') {
+        log?.info('scheduler-moves', { framework: this.name, url: choice.url });
+        return this.#move(bus, choice.url);
+      }
+    }
+    const { generation, term, leader } = document;
     const known = this.#leader;
     if (generation < known.generation || (generation === known.generation && term < known.term)) return;
     const newer = generation > known.generation || term > known.term;
-    this.#leader = { generation, term };
+    this.#leader = { generation, term, leader };
     if (newer && this.#subscribed) this.#subscribe();
     // Somebody leads again: no need to sit out a long back-off. A call that was just sent is left to be answered.
-    else if (!this.#subscribed && document.leader !== null && this.#retryMs > 2 * FIRST_RETRY_MS) this.#subscribe();
+    else if (!this.#subscribed && leader !== null && this.#retryMs > 2 * FIRST_RETRY_MS) this.#subscribe();
+  }
+
+  #move(bus: MovableBus, url: string): void {
+    try {
+      bus.moveTo(url);
+    } catch (error) {
+      this.#busFailed(error);
+    }
   }
 
   #received({ payload }: BusMessage): void {
@@ -580,6 +542,18 @@ export class SchedulerDriver {
           if (scheduler.statusUpdate(this, status) && this.#options.explicitAcknowledgements !== true)
             this.acknowledgeStatusUpdate(status);
         }
+        break;
+      case 'UPDATE_OPERATION_STATUS':
+        for (const status of event.updates) {
+          if (scheduler.operationStatusUpdate(this, status) && this.#options.explicitAcknowledgements !== true)
+            this.acknowledgeOperationStatus(status);
+        }
+        break;
+      case 'INVERSE_OFFERS':
+        scheduler.inverseOffers(this, event.offers);
+        break;
+      case 'RESCIND_INVERSE_OFFERS':
+        for (const offer of event.offers) scheduler.inverseOfferRescinded(this, offer);
         break;
       case 'FAILURE':
         if (event.state !== 'executor-ended') scheduler.agentLost(this, event.agent, event.state);
@@ -640,25 +614,33 @@ export class SchedulerDriver {
   }
 
   /** Tells the scheduler what the master would have said, in a later turn as the master would. */
-  #dropped(tasks: readonly TaskLaunch[], message: string): void {
-    if (tasks.length === 0) return;
+  #dropped(operations: readonly OfferOperation[], message: string): void {
+    if (operations.length === 0) return;
     this.#options.clock.after(0, () => {
-      for (const { task, attempt } of tasks) {
-        if (!this.#running()) return;
-        this.#scheduler.statusUpdate(this, {
-          framework: this.name,
-          task,
-          attempt,
-          restart: 0,
-          uuid: this.#mint(),
-          sequence: 0,
-          state: 'TASK_DROPPED',
-          reason: 'INVALID_OFFERS',
-          message,
-          acknowledge: false,
-        });
+      for (const operation of operations) {
+        if ('tasks' in operation) for (const task of operation.tasks) this.#taskDropped(task, message);
+        else if (operation.id !== undefined && this.#running()) {
+          const about = { operation: operation.id, uuid: this.#mint(), message, acknowledge: false };
+          this.#scheduler.operationStatusUpdate(this, { ...about, state: 'OPERATION_DROPPED' });
+        }
       }
       this.workChanged();
+    });
+  }
+
+  #taskDropped({ task, attempt }: TaskLaunch, message: string): void {
+    if (!this.#running()) return;
+    this.#scheduler.statusUpdate(this, {
+      framework: this.name,
+      task,
+      attempt,
+      restart: 0,
+      uuid: this.#mint(),
+      sequence: 0,
+      state: 'TASK_DROPPED',
+      reason: 'INVALID_OFFERS',
+      message,
+      acknowledge: false,
     });
   }
 
@@ -689,9 +671,4 @@ export class SchedulerDriver {
 
 function rethrow(error: unknown): never {
   throw error;
-}
-
-/** The schema's input type has no read-only arrays; nobody writes to these. */
-function asSchemaInput(tasks: readonly TaskLaunch[]): InferInput<typeof TaskInfo>[] {
-  return tasks as unknown as InferInput<typeof TaskInfo>[];
 }

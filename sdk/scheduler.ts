@@ -1,7 +1,8 @@
 import type { Fault } from '../protocol/faults.ts';
 import type { Offer } from '../protocol/offer.ts';
+import type { OperationStatus } from '../protocol/operations.ts';
 import type { Principal } from '../protocol/operator.ts';
-import type { StatusEvent } from '../protocol/scheduler.ts';
+import type { InverseOffer, StatusEvent } from '../protocol/scheduler.ts';
 import type { SchedulerDriver } from './scheduler-driver.ts';
 
 /** What the master said when it took the framework in. */
@@ -42,6 +43,15 @@ export interface Scheduler {
   offerRescinded?(driver: SchedulerDriver, offer: string): void;
   /** At least once per update: repeats are the same `uuid`. */
   statusUpdate(driver: SchedulerDriver, status: StatusEvent): void;
+  /** What became of an operation that has an id (docs/reservations-and-volumes.md). At least once per end. */
+  operationStatusUpdate?(driver: SchedulerDriver, status: OperationStatus): void;
+  /**
+   * Agents on which this framework has tasks will be unavailable, from `unavailability.startMs` on (wall clock). Answer
+   * with {@link SchedulerDriver.acceptInverseOffers} or {@link SchedulerDriver.declineInverseOffers}, once.
+   */
+  inverseOffers?(driver: SchedulerDriver, offers: readonly InverseOffer[]): void;
+  /** The agent stays after all, or nothing of this framework is left there. */
+  inverseOfferRescinded?(driver: SchedulerDriver, offer: string): void;
   /** No master hears this driver; it tries again by itself. All offers are gone. */
   disconnected?(driver: SchedulerDriver): void;
   /** For information: the tasks have statuses of their own (Mesos: slaveLost). */

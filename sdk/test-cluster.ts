@@ -1,5 +1,6 @@
 import type { Random } from '../io/random.ts';
-import { createSchedulerDriver, type SchedulerDriver, type SchedulerDriverOptions } from './scheduler-driver.ts';
+import { createSchedulerDriver, type SchedulerDriver } from './scheduler-driver.ts';
+import type { SchedulerDriverOptions } from './scheduler-driver-options.ts';
 import { TestBroker, type TestBus } from './test-bus.ts';
 import { TestClock } from './test-clock.ts';
 import { type TestAgent, TestMaster, type TestMasterOptions } from './test-master.ts';

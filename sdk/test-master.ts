@@ -11,6 +11,7 @@ import { parseResources, type Resources } from '../protocol/resources.ts';
 import { CALLS, EVENTS, type StatusEvent } from '../protocol/scheduler.ts';
 import { isTerminal, type TaskInfo, type TaskState } from '../protocol/task.ts';
 import { parseTopic, topicOf } from '../protocol/topics.ts';
+import { TestOperations } from './test-operations.ts';
 import { TestStore } from './test-store.ts';
 
 /** A machine that exists in memory only. */
@@ -55,6 +56,8 @@ export interface TestMasterOptions {
   readonly onRequest?: (op: string, body: unknown, client: { name: string; session: string }) => object | Fault;
 }
 
+const ON_OFFERS: ReadonlySet<string> = new Set(['OFFERS', 'RESCIND', 'INVERSE_OFFERS', 'RESCIND_INVERSE_OFFERS']);
+
 interface Session {
   roles: readonly string[];
   suppressed: Set<string>;
@@ -73,6 +76,8 @@ export class TestMaster {
   /** What frameworks show to people, by `<framework> <id>`, and how often they were told so. */
   readonly shown = new Map<string, { readonly view: Record<string, unknown>; readonly progress?: object }>();
   shows = 0;
+  /** What frameworks answered to {@link TestMaster.askToLeave}, by the inverse offer's id. */
+  readonly inverseOffers = new Map<string, 'asked' | 'accepted' | 'declined'>();
   term = 1;
   readonly #options: TestMasterOptions;
   readonly #prefix: string;
@@ -80,10 +85,12 @@ export class TestMaster {
   readonly #sessions = new Map<string, Session>();
   readonly #filters = new Map<string, Filter>();
   readonly #unacknowledged = new Map<string, StatusEvent>();
+  readonly #operations: TestOperations;
   #allocating = false;
 
   constructor(options: TestMasterOptions) {
     this.#options = options;
+    this.#operations = new TestOperations(options.random);
     this.#prefix = options.prefix ?? 'mesq';
   }
 
@@ -101,7 +108,7 @@ export class TestMaster {
       if (!(request instanceof Fault) && name !== undefined && session !== undefined)
         this.#request({ name, session }, request.message);
     });
-    bus.onConnected(() => this.#lead());
+    bus.onConnected(() => this.leads());
   }
 
   addAgent(agent: TestAgent): void {
@@ -137,17 +144,30 @@ export class TestMaster {
     for (const offer of [...this.offers.values()]) this.#takeBack(offer);
     for (const session of this.#sessions.values()) session.connected = false;
     this.#filters.clear();
-    this.#lead();
+    this.leads();
   }
 
   /** Sends every update again that was not acknowledged. */
   repeatUpdates(): void {
     for (const [framework, session] of this.#sessions) {
-      if (session.connected)
-        this.#tell(
-          framework,
-          [...this.#unacknowledged.values()].filter((status) => status.framework === framework),
-        );
+      if (!session.connected) continue;
+      this.#tell(
+        framework,
+        [...this.#unacknowledged.values()].filter((status) => status.framework === framework),
+      );
+      const updates = this.#operations.of(framework);
+      if (updates.length > 0) this.#event(framework, { type: 'UPDATE_OPERATION_STATUS', updates });
+    }
+  }
+
+  /** An agent will be unavailable: who has tasks there is asked by an inverse offer. `startMs`: wall clock. */
+  askToLeave(agent: string, startMs: number): void {
+    const there = [...this.tasks.values()].filter((task) => task.agent === agent && !isTerminal(task.state));
+    for (const framework of new Set(there.map((task) => task.framework))) {
+      const offer = randomWord(this.#options.random, 8);
+      this.inverseOffers.set(offer, 'asked');
+      const asked = { offer, framework, agent, name: agent, unavailability: { startMs } };
+      this.#event(framework, { type: 'INVERSE_OFFERS', offers: [asked] });
     }
   }
 
@@ -189,8 +209,9 @@ export class TestMaster {
     for (const [key, known] of this.tasks) if (known.info.task === task) this.tasks.delete(key);
   }
 
-  #lead(): void {
-    const document = { v: 1, generation: 0, term: this.term, leader: 'm1' };
+  /** Says who leads, on its own broker: itself, unless told otherwise. `urls`: where that one is. */
+  leads(leader = 'm1', term = this.term, urls: readonly string[] = []): void {
+    const document = { v: 1, generation: 0, term, leader, urls };
     const payload = new TextEncoder().encode(JSON.stringify(document));
     this.#publish(topicOf(this.#prefix, { kind: 'leader' }), payload, true);
   }
@@ -201,7 +222,7 @@ export class TestMaster {
   }
 
   #event(framework: string, event: Outgoing<typeof EVENTS>): void {
-    const kind = event.type === 'OFFERS' || event.type === 'RESCIND' ? 'offers' : 'event';
+    const kind = ON_OFFERS.has(event.type) ? 'offers' : 'event';
     this.#publish(topicOf(this.#prefix, { kind, name: framework }), write(EVENTS, event));
   }
 
@@ -230,7 +251,7 @@ export class TestMaster {
         this.#allocateSoon();
         break;
       case 'ACCEPT':
-        this.#accept(framework, { ...call, operations: call.operations.filter((one) => 'tasks' in one) });
+        this.#accept(framework, call);
         break;
       case 'DECLINE':
         for (const id of call.offers) this.#return(id, call.refuseMs);
@@ -266,6 +287,21 @@ export class TestMaster {
         break;
       case 'RECONCILE':
         this.#reconcile(framework, call.tasks);
+        break;
+      case 'ACKNOWLEDGE_OPERATION_STATUS':
+        for (const { operation } of call.updates) this.#operations.acknowledge(framework, operation);
+        break;
+      case 'RECONCILE_OPERATIONS': {
+        const asked = call.operations.map(({ operation }) => this.#operations.answer(framework, operation));
+        const updates = call.operations.length === 0 ? this.#operations.of(framework) : asked;
+        if (updates.length > 0) this.#event(framework, { type: 'UPDATE_OPERATION_STATUS', updates });
+        break;
+      }
+      case 'ACCEPT_INVERSE_OFFERS':
+      case 'DECLINE_INVERSE_OFFERS':
+        for (const id of call.offers)
+          if (this.inverseOffers.has(id))
+            this.inverseOffers.set(id, call.type === 'ACCEPT_INVERSE_OFFERS' ? 'accepted' : 'declined');
         break;
       case 'STORE': {
         const outcome = session.store.write(call.request, call.key, call.value, call.version);
@@ -319,21 +355,26 @@ export class TestMaster {
 
   #accept(
     framework: string,
-    {
-      offers,
-      operations,
-      refuseMs,
-    }: { offers: string[]; operations: { tasks: TaskInfo[] }[]; refuseMs?: number | undefined },
+    { offers, operations, refuseMs }: Extract<MessageOf<typeof CALLS>, { type: 'ACCEPT' }>,
   ): void {
     const held = offers.map((id) => this.offers.get(id));
-    const [offer] = held;
-    for (const task of operations.flatMap((operation) => operation.tasks)) {
-      const known = this.tasks.get(`${framework} ${task.task} ${task.attempt}`);
-      if (known !== undefined) this.#tell(framework, [this.#statusOf(known)]);
-      else if (offer === undefined || held.includes(undefined)) this.#drop(framework, task, 'the offer is gone');
-      else this.#launch(offer, task);
+    const offer = held.includes(undefined) ? undefined : held[0];
+    for (const operation of operations) {
+      if ('tasks' in operation) {
+        for (const task of operation.tasks) this.#place(framework, offer, task);
+        continue;
+      }
+      const status = this.#operations.operate(framework, offer, operation);
+      if (status !== undefined) this.#event(framework, { type: 'UPDATE_OPERATION_STATUS', updates: [status] });
     }
     for (const id of offers) this.#return(id, refuseMs);
+  }
+
+  #place(framework: string, offer: Offer | undefined, task: TaskInfo): void {
+    const known = this.tasks.get(`${framework} ${task.task} ${task.attempt}`);
+    if (known !== undefined) this.#tell(framework, [this.#statusOf(known)]);
+    else if (offer === undefined) this.#drop(framework, task, 'the offer is gone');
+    else this.#launch(offer, task);
   }
 
   #launch(offer: Offer, info: TaskInfo): void {

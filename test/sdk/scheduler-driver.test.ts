@@ -1,16 +1,24 @@
 import test from 'ava';
 import type { Fault } from '../../protocol/faults.ts';
 import type { Offer } from '../../protocol/offer.ts';
-import type { StatusEvent } from '../../protocol/scheduler.ts';
+import type { OperationStatus } from '../../protocol/operations.ts';
+import { formatResources } from '../../protocol/resources.ts';
+import type { InverseOffer, StatusEvent } from '../../protocol/scheduler.ts';
 import type { Scheduler } from '../../sdk/scheduler.ts';
-import { createSchedulerDriver, type SchedulerDriverOptions } from '../../sdk/scheduler-driver.ts';
+import { createSchedulerDriver } from '../../sdk/scheduler-driver.ts';
+import type { SchedulerDriverOptions } from '../../sdk/scheduler-driver-options.ts';
 import { TestMaster, type TestMasterOptions } from '../../sdk/test-master.ts';
 import { connectSimulatedBus } from '../sim/bus.ts';
 import { VirtualClock } from '../sim/clock.ts';
 import { SimulatedNetwork } from '../sim/network.ts';
 import { SeededRandom } from '../sim/random.ts';
 
-function world(seed: number, options: Partial<SchedulerDriverOptions> = {}, master: Partial<TestMasterOptions> = {}) {
+function world(
+  seed: number,
+  options: Partial<SchedulerDriverOptions> = {},
+  master: Partial<TestMasterOptions> = {},
+  callbacks: Partial<Scheduler> = {},
+) {
   const clock = new VirtualClock();
   const random = new SeededRandom(seed);
   const network = new SimulatedNetwork({ clock, random });
@@ -27,6 +35,7 @@ function world(seed: number, options: Partial<SchedulerDriverOptions> = {}, mast
     offerRescinded: (_driver, offer) => heard.push(`rescinded ${offer}`),
     statusUpdate: (_driver, status) => statuses.push(status),
     error: (_driver, fault) => faults.push(fault),
+    ...callbacks,
   };
   const testMaster = new TestMaster({ bus: bus('master'), clock, random, ...master });
   const driver = createSchedulerDriver({
@@ -344,4 +353,108 @@ test('an executor is spoken with, and its end is told', async (t) => {
   await clock.advance(10_000);
   t.deepEqual(said, ['e on a1: HELLO', 'e on a1 ended: 0']);
   t.deepEqual([...new Set(statuses.map(({ state }) => state))], ['TASK_RUNNING', 'TASK_FAILED']);
+});
+
+test('operations are carried out in order before the tasks behind them, and acknowledged after their callback', async (t) => {
+  const operations: OperationStatus[] = [];
+  const { driver, master, clock, network, heard, offers, statuses } = world(
+    31,
+    {},
+    {},
+    {
+      operationStatusUpdate: (_driver, status) => operations.push(status),
+    },
+  );
+  void master.start();
+  master.addAgent({ name: 'a1', resources: 'cpus:2;disk:100' });
+  driver.start();
+  await clock.until(() => offers.length === 1);
+  driver.acceptOffers(
+    [offers[0]?.offer ?? ''],
+    [
+      { type: 'RESERVE', id: 'r', resources: 'cpus(r):1;disk(r):50' },
+      { type: 'CREATE', id: 'c', resources: 'disk(r)[data]:50' },
+      { type: 'DESTROY', id: 'd', resources: 'disk(r)[other]:50' },
+      { type: 'LAUNCH', tasks: [{ ...TASK, task: 't', attempt: 0, resources: 'cpus(r):1;disk(r)[data]:50' }] },
+    ],
+  );
+  await clock.until(() => statuses.some(({ state }) => state === 'TASK_FINISHED'));
+  const told = (): string[] => operations.map(({ operation, state }) => `${operation} ${state}`);
+  t.deepEqual(told(), ['r OPERATION_FINISHED', 'c OPERATION_FINISHED', 'd OPERATION_ERROR']);
+  await clock.advance(1_000);
+  master.repeatUpdates();
+  await clock.advance(1_000);
+  t.is(operations.length, 3, 'acknowledged');
+  t.is(formatResources(master.free('a1')).includes('disk(r)[data]:50') || offers.length > 1, true);
+  driver.reconcileOperations([{ operation: 'c' }]);
+  await clock.until(() => operations.length === 4);
+  t.is(told().at(-1), 'c OPERATION_UNKNOWN');
+  network.cut('fw');
+  await clock.until(() => heard.includes('disconnected'));
+  driver.acceptOffers(['x'], [{ type: 'UNRESERVE', id: 'u', resources: 'cpus(r):1' }]);
+  await clock.until(() => operations.length === 5);
+  t.is(told().at(-1), 'u OPERATION_DROPPED');
+});
+
+test('an inverse offer is answered', async (t) => {
+  const asked: InverseOffer[] = [];
+  const { driver, master, clock, offers } = world(
+    32,
+    {},
+    { onLaunch: (task) => task.update('TASK_RUNNING') },
+    {
+      inverseOffers: (_driver, some) => asked.push(...some),
+    },
+  );
+  void master.start();
+  master.addAgent({ name: 'a1', resources: 'cpus:1' });
+  driver.start();
+  await clock.until(() => offers.length === 1);
+  driver.launchTasks([offers[0]?.offer ?? ''], [{ ...TASK, task: 't', attempt: 0 }]);
+  await clock.advance(1_000);
+  master.askToLeave('a1', 60_000);
+  await clock.until(() => asked.length === 1);
+  const [{ offer } = { offer: '' }] = asked;
+  driver.declineInverseOffers([offer]);
+  await clock.until(() => master.inverseOffers.get(offer) === 'declined');
+  driver.acceptInverseOffers([offer]);
+  await clock.until(() => master.inverseOffers.get(offer) === 'accepted');
+  t.is(asked[0]?.unavailability.startMs, 60_000);
+});
+
+test('it follows the leader to another broker, among those it was given', async (t) => {
+  const clock = new VirtualClock();
+  const random = new SeededRandom(33);
+  const network = new SimulatedNetwork({ clock, random });
+  const urls = ['mqtt://one', 'mqtt://two'];
+  const heard: string[] = [];
+  const scheduler: Scheduler = {
+    registered: () => heard.push('registered'),
+    reregistered: () => heard.push('reregistered'),
+    resourceOffers: () => {},
+    statusUpdate: () => {},
+  };
+  const first = new TestMaster({
+    bus: connectSimulatedBus(network, { clientId: 'm1', urls: ['mqtt://one'] }),
+    clock,
+    random,
+  });
+  const second = new TestMaster({
+    bus: connectSimulatedBus(network, { clientId: 'm2', urls: ['mqtt://two'] }),
+    clock,
+    random,
+  });
+  const bus = connectSimulatedBus(network, { clientId: 'fw', urls: ['mqtt://one'] });
+  const driver = createSchedulerDriver({ bus, urls, name: 'fw', roles: ['r'], scheduler, clock, random });
+  void first.start();
+  driver.start();
+  await clock.until(() => heard.length === 1);
+  second.term = 2;
+  void second.start();
+  await clock.advance(1_000);
+  first.leads('m2', 2, ['mqtt://elsewhere', 'mqtt://two']);
+  await clock.until(() => heard.length === 2);
+  t.deepEqual(heard, ['registered', 'reregistered']);
+  t.is(bus.url, 'mqtt://two');
+  driver.stop();
 });

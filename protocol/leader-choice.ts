@@ -1,4 +1,4 @@
-import type { LeaderDocument } from '../protocol/topics.ts';
+import type { LeaderDocument } from './topics.ts';
 
 /** The newest document that was heard on this connection. */
 export interface Leadership {

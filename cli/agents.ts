@@ -15,9 +15,10 @@ export const agents: Verb = {
     const now = context.terminal.clock.wall();
     await printRows(context, answer.agents, {
       none: 'No agent has joined. Start one: mesq agent --master URL --data DIR',
-      json: ({ drain, ...agent }) => ({
+      json: ({ drain, window, ...agent }) => ({
         ...agent,
         lastSeen: isoTime(agent.lastSeen),
+        ...(window === undefined ? {} : { window: { start: isoTime(window.start), end: isoTime(window.end) } }),
         ...(drain === undefined ? {} : { drain: { ...drain, deadline: isoTime(drain.deadline) } }),
       }),
       columns: [

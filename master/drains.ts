@@ -3,35 +3,50 @@ import type { Leader } from './leader.ts';
 import type { AgentRecord } from './registry/registry.ts';
 
 /**
- * Proposes the end of what still runs on an agent when its drain's deadline comes (docs/maintenance.md). The deadline is
- * in the registry, so that a new leader goes on with it; one that has passed meanwhile is due at once.
+ * Proposes what is due about agents that are drained (docs/maintenance.md): the begin and the end of a maintenance
+ * window, and the end of what still runs at a drain's deadline. The moments are in the registry, so that a new leader goes
+ * on with them; one that has passed meanwhile is due at once.
  */
 export class Drains {
   readonly #leader: Leader;
-  readonly #timers = new Map<string, Timer>();
+  /** Agent → what is due there. */
+  readonly #timers = new Map<string, Timer[]>();
 
   constructor(leader: Leader) {
     this.#leader = leader;
-    for (const agent of leader.registry.agents.values()) if (agent.drain !== undefined) this.watch(agent);
+    for (const agent of leader.registry.agents.values()) this.watch(agent);
   }
 
   stop(): void {
-    for (const timer of this.#timers.values()) timer.cancel();
+    for (const agent of [...this.#timers.keys()]) this.forget(agent);
   }
 
-  watch({ agent, drain }: AgentRecord): void {
+  watch({ agent, state, drain, window }: AgentRecord): void {
     this.forget(agent);
-    if (drain === undefined) return;
-    const leftMs = Math.max(0, drain.deadlineMs - this.#leader.wallMs());
-    const timer = this.#leader.world.clock.after(leftMs, () => {
-      this.#timers.delete(agent);
-      this.#leader.propose({ kind: 'EVICT_AGENT', agent });
-    });
-    this.#timers.set(agent, timer);
+    if (state === 'gone') return;
+    if (drain !== undefined)
+      this.#at(agent, drain.deadlineMs, () => this.#leader.propose({ kind: 'EVICT_AGENT', agent }));
+    if (window === undefined) return;
+    const { startMs, durationMs, graceMs } = window;
+    const about = `window-${agent}-${startMs}`;
+    if (drain === undefined) {
+      const deadlineMs = startMs + graceMs;
+      this.#at(agent, startMs, () =>
+        this.#leader.propose({ kind: 'DRAIN_AGENT', agent, deadlineMs, request: `${about}-begin` }),
+      );
+    } else if (durationMs !== undefined)
+      this.#at(agent, startMs + durationMs, () =>
+        this.#leader.propose({ kind: 'RESUME_AGENT', agent, request: `${about}-end` }),
+      );
   }
 
   forget(agent: string): void {
-    this.#timers.get(agent)?.cancel();
+    for (const timer of this.#timers.get(agent) ?? []) timer.cancel();
     this.#timers.delete(agent);
+  }
+
+  #at(agent: string, wallMs: number, due: () => void): void {
+    const leftMs = Math.max(0, wallMs - this.#leader.wallMs());
+    this.#timers.set(agent, [...(this.#timers.get(agent) ?? []), this.#leader.world.clock.after(leftMs, due)]);
   }
 }

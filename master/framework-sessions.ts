@@ -4,6 +4,7 @@ import type { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { type CALLS, EVENTS, type StatusEvent } from '../protocol/scheduler.ts';
 import { topicOf } from '../protocol/topics.ts';
+import { unavailabilityOf } from './inverse-offers.ts';
 import type { Leader } from './leader.ts';
 import type { OpenOffer } from './offers/offer-book.ts';
 import type { TaskRecord } from './registry/registry.ts';
@@ -110,6 +111,7 @@ export class FrameworkSessions {
           hostname: record.hostname,
           resources,
           attributes: record.attributes,
+          ...(record.window === undefined ? {} : { unavailability: unavailabilityOf(record) }),
         },
       ];
     });

@@ -1,14 +1,18 @@
 import { randomWord } from '../io/random.ts';
+import type { Unavailability } from '../protocol/offer.ts';
 import type { InverseOffer } from '../protocol/scheduler.ts';
 import { isTerminal } from '../protocol/task.ts';
 import type { FrameworkSessions } from './framework-sessions.ts';
 import type { Leader } from './leader.ts';
-import { tasksOfAgent } from './registry/registry.ts';
+import { type AgentRecord, tasksOfAgent } from './registry/registry.ts';
 
-/** When an agent will be unavailable: wall clock, milliseconds. */
-export interface Unavailability {
-  readonly startMs: number;
-  readonly durationMs?: number | undefined;
+/** When an agent will be unavailable: from its window's begin on, or once a drain has ended what runs there. */
+export function unavailabilityOf({ drain, window }: AgentRecord): Unavailability | undefined {
+  if (window !== undefined) {
+    const { startMs, durationMs } = window;
+    return durationMs === undefined ? { startMs } : { startMs, durationMs };
+  }
+  return drain === undefined ? undefined : { startMs: drain.deadlineMs };
 }
 
 interface Asked extends InverseOffer {
@@ -37,8 +41,11 @@ export class InverseOffers {
   }
 
   /** Asks whoever has tasks there. What was asked before about other times is taken back. */
-  announce(agent: string, when: Unavailability): void {
+  announce(record: AgentRecord): void {
+    const { agent } = record;
+    const when = unavailabilityOf(record);
     const before = this.#windows.get(agent);
+    if (when === undefined) return this.withdraw(agent);
     if (before?.startMs === when.startMs && before.durationMs === when.durationMs) return;
     this.withdraw(agent);
     this.#windows.set(agent, when);

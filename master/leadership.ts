@@ -70,8 +70,7 @@ export class Leadership {
     this.#drains = new Drains(leader);
     this.#operations = new Operations(leader, this.#frameworks, this.#offering);
     const inverse = new InverseOffers(leader, this.#frameworks, (agent) => this.#reactions.answered(agent));
-    for (const { agent, drain } of leader.registry.agents.values())
-      if (drain !== undefined) inverse.announce(agent, { startMs: drain.deadlineMs });
+    for (const agent of leader.registry.agents.values()) if (agent.state !== 'gone') inverse.announce(agent);
     const sources = { leader, agents: this.#agents, frameworks: this.#frameworks, book: this.#offering.book, inverse };
     const executors = new ExecutorLink(leader, this.#agents, this.#frameworks);
     this.#agentDesk = {

@@ -32,6 +32,8 @@ export class Offering {
   readonly #heldOn = new Map<string, Set<string>>();
   readonly #heldFor = new Map<string, Set<string>>();
 
+  /** Agent → when its window begins, on the monotonic clock. */
+  readonly #windows = new Map<string, { readonly key: string; readonly atMs: number }>();
   /** Agent → what its holdings will be, and the requests that are on their way to the log. */
   readonly #converting = new Map<string, { readonly holdings: Holdings; readonly requests: Set<string> }>();
 
@@ -41,7 +43,7 @@ export class Offering {
     for (const role of leader.registry.roles.values()) this.#know(role);
     for (const agent of leader.registry.agents.values()) {
       if (agent.state !== 'active') continue;
-      this.allocator.addAgent(agent.agent, factsOf(agent));
+      this.allocator.addAgent(agent.agent, this.#factsOf(agent));
       this.allocator.setOfferable(agent.agent, false);
       this.#occupy(agent.agent);
     }
@@ -58,7 +60,7 @@ export class Offering {
     this.rescindOf(agent);
     this.#vacate(agent);
     this.#converting.delete(agent);
-    this.allocator.addAgent(agent, factsOf(record));
+    this.allocator.addAgent(agent, this.#factsOf(record));
     this.#occupy(agent);
     this.touch(agent);
   }
@@ -133,7 +135,7 @@ export class Offering {
   #recount(agent: string): boolean {
     const record = this.#leader.registry.agents.get(agent);
     if (record?.state !== 'active' || this.#converting.has(agent)) return false;
-    return this.allocator.updateAgent(agent, factsOf(record));
+    return this.allocator.updateAgent(agent, this.#factsOf(record));
   }
 
   /** Asks for a pass over one agent at the next flush. */
@@ -297,13 +299,24 @@ export class Offering {
     });
   }
 
+  #factsOf({ agent, name, hostname, attributes, resources, window }: AgentRecord): AgentFacts {
+    const facts = { name, hostname, attributes, total: resources };
+    if (window === undefined) {
+      this.#windows.delete(agent);
+      return facts;
+    }
+    // The wall clock may drift against ours: a window keeps the moment that it had when it was first seen.
+    const key = `${agent} ${window.startMs}`;
+    const known = this.#windows.get(agent);
+    const atMs = this.#now() + window.startMs - this.#leader.wallMs();
+    const unavailableMs = known?.key === key ? known.atMs : Math.round(atMs);
+    this.#windows.set(agent, { key, atMs: unavailableMs });
+    return { ...facts, unavailableMs };
+  }
+
   #now(): number {
     return this.#leader.world.clock.monotonic();
   }
-}
-
-function factsOf({ name, hostname, attributes, resources }: AgentRecord): AgentFacts {
-  return { name, hostname, attributes, total: resources };
 }
 
 /** `framework/task` of a task's key. */

@@ -109,13 +109,14 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     commit(desk, asker, (request) => ({ kind: 'RESERVE', agent, resources, request })),
   unreserve: (desk, { agent, resources }, asker) =>
     commit(desk, asker, (request) => ({ kind: 'UNRESERVE', agent, resources, request })),
-  drain: (desk, { agent, deadlineMs }, asker) =>
-    commit(desk, asker, (request) => ({
-      kind: 'DRAIN_AGENT',
-      agent,
-      deadlineMs: desk.leader.wallMs() + deadlineMs,
-      request,
-    })),
+  drain: (desk, { agent, deadlineMs, inMs, forMs }, asker) =>
+    commit(desk, asker, (request) => {
+      const nowMs = desk.leader.wallMs();
+      if (inMs === undefined && forMs === undefined)
+        return { kind: 'DRAIN_AGENT', agent, deadlineMs: nowMs + deadlineMs, request };
+      const window = { startMs: nowMs + (inMs ?? 0), durationMs: forMs, graceMs: deadlineMs };
+      return { kind: 'SCHEDULE_DRAIN', agent, window, request };
+    }),
   resume: (desk, { agent }, asker) => commit(desk, asker, (request) => ({ kind: 'RESUME_AGENT', agent, request })),
   teardown: (desk, { framework }, asker) =>
     isBuiltIn(framework)

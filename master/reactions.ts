@@ -64,9 +64,12 @@ export class Reactions {
         return this.#desk.operations.ended(event.operation);
       case 'VOLUMES_DOOMED':
         return this.#dispatch.doom(event.agent);
+      case 'DRAIN_SCHEDULED':
+        this.#drains.watch(event.agent);
+        this.#desk.inverse.announce(event.agent);
+        return this.#feed.tell('drain-scheduled', event.agent.name, `agent ${event.agent.name} will be drained`);
       case 'AGENT_DRAINING':
-        if (event.agent.drain !== undefined)
-          this.#desk.inverse.announce(event.agent.agent, { startMs: event.agent.drain.deadlineMs });
+        this.#desk.inverse.announce(event.agent);
         this.#desk.offering.offerable(event.agent.agent, false);
         this.#drains.watch(event.agent);
         this.#feed.tell('agent-draining', event.agent.name, `agent ${event.agent.name} is being drained`);
@@ -74,6 +77,7 @@ export class Reactions {
       case 'AGENT_RESUMED':
         this.#desk.inverse.withdraw(event.agent.agent);
         this.#drains.forget(event.agent.agent);
+        this.#desk.offering.agentChanged(event.agent);
         this.#desk.offering.offerable(event.agent.agent, this.#desk.agents.connected(event.agent.agent));
         this.#feed.tell('agent-resumed', event.agent.name, `agent ${event.agent.name} takes tasks again`);
         return this.#showAgent(event.agent);

@@ -169,13 +169,15 @@ function termsOf({ roles, suppressed, capabilities, wishes, mostPerOffer }: Sess
   const minimum = new Map<string, MinAllocatable>();
   const constraints = new Map<string, OfferConstraints>();
   const shapes = new Map<string, Quantities>();
+  const available = new Map<string, number>();
   for (const wish of wishes) {
     if (wish.minimum !== undefined) minimum.set(wish.role, wish.minimum);
     if (wish.shape !== undefined) shapes.set(wish.role, wish.shape);
+    if (wish.availableMs !== undefined) available.set(wish.role, wish.availableMs);
     if (wish.constraints !== undefined) constraints.set(wish.role, wish.constraints);
   }
   return {
-    ...{ roles, suppressed, minimum, constraints, shapes },
+    ...{ roles, suppressed, minimum, constraints, shapes, available },
     gpus: capabilities.includes('GPU_RESOURCES'),
     revocable: capabilities.includes('REVOCABLE_RESOURCES'),
     ...(mostPerOffer === undefined ? {} : { mostPerOffer }),

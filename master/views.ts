@@ -7,10 +7,16 @@ import { formatResources, type Resources } from '../protocol/resources.ts';
 import { isTerminal } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { FrameworkSessions } from './framework-sessions.ts';
-import type { InverseOffers } from './inverse-offers.ts';
+import { type InverseOffers, unavailabilityOf } from './inverse-offers.ts';
 import type { Leader } from './leader.ts';
 import type { OfferBook, OpenOffer } from './offers/offer-book.ts';
-import { type AgentRecord, type FinishedTask, type TaskRecord, tasksOfAgent } from './registry/registry.ts';
+import {
+  type AgentRecord,
+  type FinishedTask,
+  type MaintenanceWindow,
+  type TaskRecord,
+  tasksOfAgent,
+} from './registry/registry.ts';
 
 /** What people are shown of the cluster: one shape for the operator API, the CLI and `state/`. */
 export interface ViewSources {
@@ -27,6 +33,7 @@ export function agentView({ leader, agents, book, inverse }: ViewSources, agent:
   // What somebody asked for is told before what is merely so.
   const state =
     agent.drain !== undefined && reachable === 'active' ? (live.length > 0 ? 'draining' : 'drained') : reachable;
+  const when = unavailabilityOf(agent);
   return {
     id: agent.agent,
     name: agent.name,
@@ -41,10 +48,13 @@ export function agentView({ leader, agents, book, inverse }: ViewSources, agent:
     tasks: live.length,
     epoch: agent.epoch,
     lastSeen: agents.lastSeenMs(agent),
-    ...(agent.drain === undefined
-      ? {}
-      : { drain: { deadline: agent.drain.deadlineMs, ...inverse.answers(agent.agent) } }),
+    ...(agent.window === undefined ? {} : { window: windowView(agent.window) }),
+    ...(when === undefined ? {} : { drain: { deadline: when.startMs, ...inverse.answers(agent.agent) } }),
   };
+}
+
+function windowView({ startMs, durationMs }: MaintenanceWindow): NonNullable<AgentView['window']> {
+  return { start: startMs, end: durationMs === undefined ? null : startMs + durationMs };
 }
 
 function sum(all: readonly Resources[]): Resources {

@@ -49,6 +49,8 @@ const Reply = v.object({
 export const REPLIES = { REPLY: Reply } as const;
 
 const Text = v.pipe(v.string(), v.maxLength(256));
+/** Milliseconds from now. */
+const Span = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(LIMITS.durationMs));
 
 export const AgentView = v.object({
   id: Id,
@@ -62,6 +64,8 @@ export const AgentView = v.object({
   epoch: Count,
   /** Wall-clock milliseconds of the leader; null if not seen in this term. */
   lastSeen: v.nullable(Count),
+  /** When it will be drained, or is; `end` null: until it is resumed. */
+  window: v.optional(v.object({ start: Count, end: v.nullable(Count) })),
   /** While it is drained: until when, and what the frameworks with tasks there have said to that. */
   drain: v.optional(v.object({ deadline: Count, accepted: v.array(Id), declined: v.array(Id), silent: v.array(Id) })),
 });
@@ -197,12 +201,17 @@ export const OPERATIONS = {
   /** `resources`, each entry with a role: out of what is free there and nobody's. */
   reserve: { role: 'operator', body: ReservedSchema, part: v.object({ agent: Id }) },
   unreserve: { role: 'operator', body: ReservedSchema, part: v.object({ agent: Id }) },
-  /** No more tasks; those that run end by themselves until the deadline, and are killed then (default: at once). */
+  /**
+   * No more tasks; those that run end by themselves until the deadline, and are killed then (default: at once).
+   * `inMs`: only from then on, and until then offers say so; `forMs`: it is resumed after so long.
+   */
   drain: {
     role: 'operator',
     body: v.object({
       agent: Id,
-      deadlineMs: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(LIMITS.durationMs)), 0),
+      deadlineMs: v.optional(Span, 0),
+      inMs: v.optional(Span),
+      forMs: v.optional(v.pipe(Span, v.minValue(1))),
     }),
     part: v.object({ agent: Id }),
   },

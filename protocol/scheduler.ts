@@ -3,7 +3,7 @@ import { ConstraintSchema } from './constraints.ts';
 import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
-import { Offer } from './offer.ts';
+import { Offer, Unavailability } from './offer.ts';
 import { OperationStatus, RESOURCE_OPERATIONS } from './operations.ts';
 import { PrincipalSchema } from './operator.ts';
 import { QuantitiesSchema } from './quantities.ts';
@@ -46,6 +46,8 @@ const OfferWish = v.object({
       v.maxLength(LIMITS.constraints),
     ),
   ),
+  /** Nothing of agents that are known to become unavailable within so many milliseconds. */
+  availableMs: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LIMITS.durationMs))),
 });
 export type OfferWish = v.InferOutput<typeof OfferWish>;
 
@@ -263,8 +265,7 @@ export const InverseOffer = v.object({
   framework: Id,
   agent: Id,
   name: Id,
-  /** Wall clock, milliseconds. `durationMs` absent: until somebody says otherwise. */
-  unavailability: v.object({ startMs: Count, durationMs: v.optional(Count) }),
+  unavailability: Unavailability,
 });
 export type InverseOffer = v.InferOutput<typeof InverseOffer>;
 const InverseOffersEvent = v.object({

@@ -36,6 +36,8 @@ export interface FrameworkTerms {
   /** By role, instead of the cluster's minimum. */
   readonly minimum?: ReadonlyMap<string, MinAllocatable>;
   readonly constraints?: ReadonlyMap<string, OfferConstraints>;
+  /** By role: nothing of agents that are to become unavailable within so many milliseconds. */
+  readonly available?: ReadonlyMap<string, number>;
   /** By role: its offers come in whole multiples of this. */
   readonly shapes?: ReadonlyMap<string, Quantities>;
   /** No single offer holds more of these names; what is over goes to others. */
@@ -98,6 +100,8 @@ export class Allocator {
   /** Agents where a quota or a constraint held something back: what happens elsewhere may let it go. */
   readonly #heldBack = new Set<string>();
   #batches = 0;
+  /** Of the pass that runs. */
+  #nowMs = 0;
   /** How many frameworks have a minimum of their own. */
   #ownMinima = 0;
 
@@ -299,6 +303,7 @@ export class Allocator {
    * where anything has changed, filters that have ended among it.
    */
   allocate(which: Iterable<string> | 'all' | 'batch', nowMs: number): Allocation[] {
+    this.#nowMs = nowMs;
     const agents = which === 'batch' ? this.#beginBatch(nowMs) : which === 'all' ? [...this.#spare] : [...which];
     const made = new Map<string, Allocation>();
     if (this.#quotas.anyLacks) for (const agent of agents) this.#serve(agent, 'guaranteed', made);
@@ -384,6 +389,8 @@ export class Allocator {
     const usable = state.free.filter((resource) => mayHave(resource, role, terms));
     const minimum = terms.minimum?.get(role) ?? this.#minimum;
     if (!isAllocatable(usable, minimum)) return NOTHING;
+    const { unavailableMs = Number.POSITIVE_INFINITY } = state.facts;
+    if (unavailableMs - this.#nowMs < (terms.available?.get(role) ?? 0)) return NOTHING;
     const constraints = terms.constraints?.get(role) ?? [];
     if (!admits(constraints, state.facts, () => this.#holding(framework))) {
       if (looksAround(constraints)) this.#heldBack.add(agent);
@@ -532,6 +539,7 @@ function sameFacts(left: AgentFacts, right: AgentFacts): boolean {
     left.name === right.name &&
     left.hostname === right.hostname &&
     equals(left.total, right.total) &&
+    left.unavailableMs === right.unavailableMs &&
     JSON.stringify(left.attributes) === JSON.stringify(right.attributes)
   );
 }

@@ -7,6 +7,8 @@ export interface Facts {
   readonly name: string;
   readonly hostname: string;
   readonly attributes: Attributes;
+  /** When it becomes unavailable, where that is known: monotonic milliseconds. */
+  readonly unavailableMs?: number | undefined;
 }
 
 /** Any of the groups must hold; in a group, every constraint (Mesos: OfferConstraints). */

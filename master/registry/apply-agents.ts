@@ -43,6 +43,7 @@ export function applyRegister(registry: Registry, index: number, command: Regist
     boot,
     ...(known === undefined ? { resources } : held(known, resources)),
     ...(known?.drain === undefined ? {} : { drain: known.drain }),
+    ...(known?.window === undefined ? {} : { window: known.window }),
     attributes,
     metered,
     state: 'active',

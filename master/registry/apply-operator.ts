@@ -148,11 +148,29 @@ export function applyDrain(
   ];
 }
 
+/** It goes on as it is until the window begins; what was scheduled before is replaced. */
+export function applyScheduleDrain(
+  registry: Registry,
+  { agent: asked, window, request }: Of<'SCHEDULE_DRAIN'>,
+): RegistryEvent[] {
+  if (registry.requests.has(request)) return [];
+  const known = agentNamed(registry, asked);
+  if (known instanceof Fault) return refused(request, known);
+  const agent: AgentRecord = { ...known, window };
+  registry.agents.set(agent.agent, agent);
+  remember(registry, { request, ok: true, detail: agent.agent });
+  return [
+    { kind: 'DRAIN_SCHEDULED', agent },
+    { kind: 'AGENT_CHANGED', agent },
+    { kind: 'OPERATION_DONE', agent, request },
+  ];
+}
+
 export function applyResume(registry: Registry, { agent: asked, request }: Of<'RESUME_AGENT'>): RegistryEvent[] {
   if (registry.requests.has(request)) return [];
   const known = agentNamed(registry, asked);
   if (known instanceof Fault) return refused(request, known);
-  const agent: AgentRecord = { ...known, drain: undefined };
+  const agent: AgentRecord = { ...known, drain: undefined, window: undefined };
   registry.agents.set(agent.agent, agent);
   remember(registry, { request, ok: true, detail: agent.agent });
   return [

@@ -1,7 +1,15 @@
 import { applyGone, applyReconcile, applyRegister, applyReport, applyUnreachable } from './apply-agents.ts';
 import { applyRemoveFramework, applySubscribe } from './apply-frameworks.ts';
 import { applyAcknowledgeOperation, applyOperate, applyVolumesRemoved } from './apply-operations.ts';
-import { applyDrain, applyEvict, applyReserve, applyResume, applySetQuota, applySetWeight } from './apply-operator.ts';
+import {
+  applyDrain,
+  applyEvict,
+  applyReserve,
+  applyResume,
+  applyScheduleDrain,
+  applySetQuota,
+  applySetWeight,
+} from './apply-operator.ts';
 import { applyStore } from './apply-store.ts';
 import { applyAcknowledge, applyEnd, applyKill, applyLaunch, applyUpdates } from './apply-tasks.ts';
 import { applyCreateToken, applyRevokeToken } from './apply-tokens.ts';
@@ -35,6 +43,8 @@ export function apply(registry: Registry, position: Position, command: Command):
       return applyGone(registry, command);
     case 'DRAIN_AGENT':
       return applyDrain(registry, command);
+    case 'SCHEDULE_DRAIN':
+      return applyScheduleDrain(registry, command);
     case 'RESUME_AGENT':
       return applyResume(registry, command);
     case 'EVICT_AGENT':

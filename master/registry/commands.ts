@@ -9,6 +9,8 @@ import type { Quantities } from '../../protocol/quantities.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Reason, TaskInfo, TaskKey, TaskStatus } from '../../protocol/task.ts';
 
+import type { MaintenanceWindow } from './registry.ts';
+
 /**
  * The only things that change the registry. Each is proposed by the leader, committed by Raft, and applied by every
  * master in the same order; what the leader alone knows (the time, chance) is stamped into it before it is proposed.
@@ -22,6 +24,7 @@ export type Command =
   | { kind: 'AGENT_UNREACHABLE'; agent: string; epoch: number; nowMs: number }
   | { kind: 'AGENT_GONE'; agent: string; request: string; nowMs: number }
   | { kind: 'DRAIN_AGENT'; agent: string; deadlineMs: number; request: string }
+  | { kind: 'SCHEDULE_DRAIN'; agent: string; window: MaintenanceWindow; request: string }
   | { kind: 'RESUME_AGENT'; agent: string; request: string }
   | { kind: 'EVICT_AGENT'; agent: string }
   | { kind: 'RESERVE'; agent: string; resources: Resources; request: string }

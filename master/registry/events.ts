@@ -15,6 +15,7 @@ export type RegistryEvent =
   | { kind: 'AGENT_REFUSED'; agent: string; name: string; counter: number; fault: Fault }
   | { kind: 'AGENT_CHANGED'; agent: AgentRecord }
   | { kind: 'AGENT_DRAINING'; agent: AgentRecord }
+  | { kind: 'DRAIN_SCHEDULED'; agent: AgentRecord }
   | { kind: 'AGENT_RESUMED'; agent: AgentRecord }
   /** A request about an agent has had its effect. */
   | { kind: 'OPERATION_DONE'; agent: AgentRecord; request: string }

@@ -69,12 +69,21 @@ export interface AgentRecord {
   readonly doomed?: readonly DoomedVolume[] | undefined;
   /** It gets no more tasks, and ends those it has at the latest then (wall clock of a leader, milliseconds). */
   readonly drain?: { readonly deadlineMs: number } | undefined;
+  /** It is drained from `startMs` on, its tasks having `graceMs` from then, and resumed after `durationMs` (absent: by hand). */
+  readonly window?: MaintenanceWindow | undefined;
   readonly attributes: Attributes;
   readonly metered: boolean;
   readonly state: 'active' | 'unreachable' | 'gone';
   readonly registeredMs: number;
   /** When it became unreachable or gone. */
   readonly sinceMs: number;
+}
+
+export interface MaintenanceWindow {
+  /** Wall clock of a leader, milliseconds. */
+  readonly startMs: number;
+  readonly durationMs: number | undefined;
+  readonly graceMs: number;
 }
 
 export interface DoomedVolume {

@@ -110,6 +110,8 @@ test('what the verbs say, to people and as JSON, well and wrong', async (t) => {
   await session.mesq('weight', 'set', 'vision', 'heavy');
   await session.mesq('reserve', 'roof', 'cpus:1');
   await session.mesq('drain', 'roof', '--deadline', '1h');
+  await session.mesq('drain', 'roof', '--in', '2h', '--for', '30m', '--deadline', '5m');
+  await session.mesq('drain', 'roof', '--in', 'soon');
   await session.mesq('resume', 'roof');
   await session.mesq('drain', 'nosuch');
   await session.mesq('teardown', 'batch');

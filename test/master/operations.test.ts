@@ -336,3 +336,51 @@ test('an inverse offer ends with the last task there', async (t) => {
   t.is(framework.states('t1').at(-1), 'TASK_FINISHED');
   t.is(framework.of('RESCIND_INVERSE_OFFERS').length, 1);
 });
+
+test('a maintenance window is known before it begins, then drains, and ends by itself', async (t) => {
+  const { world, framework, operator } = await cluster('cpus:4;mem:1024;disk:1000', 'a', 'b');
+  await framework.launch([task('t1', { stays: true })], framework.offers().slice(0, 1));
+  const cautious = new ScriptedFramework(world, 'cautious');
+  await operator.ask('q1', 'drain', { agent: 'a', inMs: 3_600_000, forMs: 600_000, deadlineMs: 60_000 });
+  const beginMs = world.clock.wall() + 3_600_000;
+  const wished = framework.of('OFFERS').flatMap((event) => event.offers);
+  const shown = wished.findLast(({ name }) => name === 'a')?.unavailability;
+  t.is(shown?.durationMs, 600_000);
+  t.true(Math.abs((shown?.startMs ?? 0) - beginMs) < 1_000);
+  t.is(wished.findLast(({ name }) => name === 'b')?.unavailability, undefined);
+  await framework.call({ type: 'DECLINE', offers: framework.offers(), refuseMs: 7_200_000 });
+  await cautious.call({ type: 'SUBSCRIBE', roles: ['bob'], wishes: [{ role: 'bob', availableMs: 7_200_000 }] });
+  await world.clock.advance(10_000);
+  const names = new Set(cautious.of('OFFERS').flatMap((event) => event.offers.map(({ name }) => name)));
+  t.deepEqual([...names], ['b'], 'who needs an agent for two hours is not shown one that has but one');
+  const [asked] = framework.of('INVERSE_OFFERS').flatMap((event) => event.offers);
+  t.deepEqual(asked?.unavailability, shown);
+  await world.clock.advance(3_600_000);
+  const state = async (): Promise<string> =>
+    /"name":"a","state":"(\w+)"/.exec(
+      JSON.stringify((await operator.ask(world.random.next().toString(36).slice(2), 'agents'))?.body),
+    )?.[1] ?? '';
+  t.is(await state(), 'draining');
+  t.not(framework.states('t1').at(-1), 'TASK_KILLED', 'it has its grace');
+  await world.clock.advance(70_000);
+  t.is(framework.states('t1').at(-1), 'TASK_KILLED');
+  t.is(await state(), 'drained');
+  await world.clock.advance(600_000);
+  t.is(await state(), 'active');
+});
+
+test('a window outlives the master, and is off once the agent is resumed', async (t) => {
+  const { world, operator, framework } = await cluster();
+  await operator.ask('q1', 'drain', { agent: 'a', inMs: 600_000 });
+  world.killMaster();
+  await world.start();
+  await framework.subscribe();
+  await world.clock.advance(5_000);
+  const offers = () => framework.of('OFFERS').flatMap((event) => event.offers);
+  t.true(offers().at(-1)?.unavailability !== undefined);
+  await operator.ask('q2', 'resume', { agent: 'a' });
+  await world.clock.advance(1_000_000);
+  t.is(offers().at(-1)?.unavailability, undefined);
+  const view = await operator.ask('q3', 'agents');
+  t.false(/"state":"drain|"window"/.test(JSON.stringify(view?.body)));
+});

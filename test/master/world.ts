@@ -313,6 +313,11 @@ export class ScriptedFramework {
     await this.call({ type: 'ACCEPT', offers, operations: [{ type: 'LAUNCH', tasks }] });
   }
 
+  /** Spends all it is offered; what is left comes back at once. */
+  async operate(...operations: Extract<Outgoing<typeof CALLS>, { type: 'ACCEPT' }>['operations']): Promise<void> {
+    await this.call({ type: 'ACCEPT', offers: this.offers(), operations, refuseMs: 0 });
+  }
+
   async acknowledgeAll(): Promise<void> {
     const updates = this.of('UPDATE')
       .flatMap((event) => event.updates)

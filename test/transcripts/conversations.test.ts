@@ -12,6 +12,7 @@ import {
   SimulatedAgent,
   task,
 } from '../master/world.ts';
+import { resourcesOf } from '../resources-of.ts';
 import { Transcript } from './transcript.ts';
 
 /** The compiled test runs in build/; what it compares with is beside its source. */
@@ -511,4 +512,46 @@ conversation('faults on the other links', async (world, say) => {
   await agent.say(greeting('pi-2', { name: 'pi-3' }));
   await agent.say(greeting('pi-2', { cluster: { uuid: 'c-other', generation: 1 } }));
   await agent.say({ type: 'RENEW', epoch: 3 });
+});
+
+conversation('operations and a volume', async (world, say) => {
+  const agent = new SimulatedAgent(world, 'pi-1');
+  agent.resources = 'cpus:4;mem:1024;disk:1000';
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  say.note('reserve, make a volume, launch on it, and two that may not be');
+  await framework.operate(
+    { type: 'RESERVE', id: 'r1', resources: resourcesOf('cpus(ann):1;disk(ann):200') },
+    { type: 'RESERVE', id: 'foreign', resources: resourcesOf('cpus(bob):1') },
+    { type: 'CREATE', id: 'c1', resources: resourcesOf('disk(ann)[data]:100') },
+    { type: 'CREATE', id: 'unlike', resources: resourcesOf('disk(ann)[more]:1000') },
+    { type: 'LAUNCH', tasks: [task('t1', {}, { resources: resourcesOf('cpus(ann):1;disk(ann)[data]:100') })] },
+  );
+  say.note('acknowledged, an operation is forgotten');
+  const told = framework.of('UPDATE_OPERATION_STATUS').flatMap(({ updates }) => updates);
+  const done = told.find(({ operation }) => operation === 'r1');
+  await framework.call({
+    type: 'ACKNOWLEDGE_OPERATION_STATUS',
+    updates: [{ operation: 'r1', uuid: done?.uuid ?? '' }],
+  });
+  await framework.call({ type: 'RECONCILE_OPERATIONS', operations: [{ operation: 'r1' }, { operation: 'c1' }] });
+  say.note('destroyed: the agent removes it');
+  await framework.acknowledgeAll();
+  await framework.operate({ type: 'DESTROY', id: 'd1', resources: resourcesOf('disk(ann)[data]:100') });
+});
+
+conversation('inverse offers', async (world, say) => {
+  await new SimulatedAgent(world, 'pi-1').start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await framework.launch([task('t1', { stays: true })]);
+  const operator = new ScriptedClient(world, 'ann');
+  say.note('in an hour, for ten minutes: its offers say so, its tenant is asked');
+  await operator.ask('r1', 'drain', { agent: 'pi-1', inMs: 3_600_000, forMs: 600_000 });
+  const [asked] = framework.of('INVERSE_OFFERS').flatMap(({ offers }) => offers);
+  await framework.call({ type: 'DECLINE_INVERSE_OFFERS', offers: [asked?.offer ?? ''] });
+  await operator.ask('r2', 'agents');
+  say.note('the agent stays after all');
+  await operator.ask('r3', 'resume', { agent: 'pi-1' });
 });

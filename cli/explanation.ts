@@ -8,15 +8,22 @@ export type Explanation = InferOutput<(typeof OPERATIONS)['explain']['part']>;
 
 const MOST_AGENTS = 5;
 
-/** Asks the leader where a task of the job would fit now, and what is missing elsewhere. */
-export function explain(client: Client, spec: JobSpec, timeoutMs: number): Promise<Explanation | Fault> {
+/** Asks the leader where a task of the job would fit now, and what is missing elsewhere. `owner`: whose shares and quota count. */
+export function explain(
+  client: Client,
+  spec: JobSpec,
+  owner: string | undefined,
+  timeoutMs: number,
+): Promise<Explanation | Fault> {
   const { resources, ports, constraints } = spec;
-  return client.request('explain', { resources, ports, constraints }, { timeoutMs });
+  const role = owner === undefined ? {} : { role: owner };
+  return client.request('explain', { resources, ports, constraints, ...role }, { timeoutMs });
 }
 
 /** Why a task waits, in one line. */
-export function whyWaiting({ verdict, agents }: Explanation): string {
+export function whyWaiting({ verdict, reasons, agents }: Explanation): string {
   if (agents.length === 0) return 'waiting: no agent has joined yet';
+  if (reasons.length > 0) return `waiting: ${reasons.join('; ')}`;
   if (verdict === 'now') return 'waiting: it fits, and is about to be placed';
   const shown = agents.slice(0, MOST_AGENTS).map(whyNot).join('; ');
   const more = agents.length > MOST_AGENTS ? `; and ${agents.length - MOST_AGENTS} more agents` : '';

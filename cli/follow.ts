@@ -45,6 +45,7 @@ class Following {
   readonly #context: Context;
   readonly #connection: Connection;
   readonly #spec: JobSpec;
+  #owner: string | undefined;
   readonly #progress: Progress;
   readonly #output: Output;
   readonly #tasks = new Map<number, TaskView>();
@@ -96,6 +97,7 @@ class Following {
     for await (const part of parts) {
       if (part instanceof Fault) return part;
       last = part.job;
+      this.#owner = part.job.owner;
       for (const view of part.changed) this.#changed(view);
       if (count > 1) await this.#progress.changed(part.job.tasks);
     }
@@ -144,7 +146,7 @@ class Following {
   async #explain(): Promise<void> {
     const begun = [...this.#tasks.values()].some(({ state }) => state !== 'TASK_STAGING');
     if (begun || this.#interrupted || this.#closed) return;
-    const answer = await explain(this.#connection.client, this.#spec, this.#context.options.timeoutMs);
+    const answer = await explain(this.#connection.client, this.#spec, this.#owner, this.#context.options.timeoutMs);
     if (this.#closed || [...this.#tasks.values()].some(({ state }) => state !== 'TASK_STAGING')) return;
     const text = answer instanceof Fault ? `waiting: ${answer.message}` : whyWaiting(answer);
     const never = answer instanceof Fault ? undefined : neverFits(answer);

@@ -2,7 +2,7 @@ import type { Timer } from '../io/clock.ts';
 import { cut, type Encoding, type MessageOf, type Outgoing, write } from '../protocol/envelope.ts';
 import type { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
-import { type CALLS, EVENTS, type StatusEvent } from '../protocol/scheduler.ts';
+import { type CALLS, EVENTS, type Need, type StatusEvent } from '../protocol/scheduler.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { unavailabilityOf } from './inverse-offers.ts';
 import type { Leader } from './leader.ts';
@@ -20,6 +20,8 @@ export type SessionTerms = Pick<
 interface Session {
   encoding: Encoding;
   terms: SessionTerms;
+  /** What it says it needs: for people. */
+  needs: readonly Need[];
   /** False between SUBSCRIBE and its commit, and after it has vanished. */
   active: boolean;
   /** Updates that go out at the next flush. */
@@ -43,7 +45,7 @@ export class FrameworkSessions {
   }
 
   begin(framework: string, encoding: Encoding, terms: SessionTerms): void {
-    this.#sessions.set(framework, { encoding, terms, active: false, updates: [] });
+    this.#sessions.set(framework, { encoding, terms, needs: [], active: false, updates: [] });
   }
 
   /** Its removal is on its way to the log: who subscribes under the name from now on is committed behind it. */
@@ -66,6 +68,11 @@ export class FrameworkSessions {
   change(framework: string, terms: SessionTerms): void {
     const session = this.#sessions.get(framework);
     if (session !== undefined) session.terms = terms;
+  }
+
+  declare(framework: string, needs: readonly Need[]): void {
+    const session = this.#sessions.get(framework);
+    if (session !== undefined) session.needs = needs;
   }
 
   get(framework: string): Readonly<Session> | undefined {

@@ -5,14 +5,15 @@ import { check, cut, decode, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
 import { OPERATIONS, type OperationName, type Principal, type REQUESTS } from '../protocol/operator.ts';
-import { subtract } from '../protocol/resource-arithmetic.ts';
+import { ANY_ROLE } from '../protocol/resource-role.ts';
+import { formatResources } from '../protocol/resources.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
-import { explain } from './allocator/explain.ts';
 import { type ClientSessions, mayAsk } from './client-sessions.ts';
 import type { EventFeed } from './event-feed.ts';
+import { explainWaiting } from './explanations.ts';
 import type { Offering } from './offering.ts';
 import type { OutputStreams } from './output-streams.ts';
-import { attemptsOf, freeOf } from './registry/apply-tasks.ts';
+import { attemptsOf } from './registry/apply-tasks.ts';
 import type { Command } from './registry/commands.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
 import { roleViews } from './role-views.ts';
@@ -64,33 +65,39 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     const wanted = [...ended, ...live].filter((task) => job === undefined || task.job === job);
     return cut(wanted).map((tasks) => ({ tasks }));
   },
-  explain: (desk, { resources, ports, constraints }) => {
+  explain: (desk, { resources, ports, constraints, framework, role }) => {
     const parsed: Constraint[] = [];
     for (const text of constraints) {
       const constraint = parseConstraint(text);
       if (constraint instanceof Fault) return constraint;
       parsed.push(constraint);
     }
+    const { reasons, agents, verdict } = explainWaiting(desk, {
+      framework,
+      role,
+      resources,
+      ports,
+      constraints: parsed,
+    });
+    // Lists of several parts are joined: what is said once goes first.
+    return cut(agents).map((part, at) => ({ verdict, reasons: at === 0 ? [...reasons] : [], agents: part }));
+  },
+  needs: (desk, { framework }) => {
     const { registry } = desk.leader;
-    const candidates = [...registry.agents.values()]
-      .filter(({ state }) => state !== 'gone')
-      .map((agent) => {
-        const offered = desk.book.ofAgent(agent.agent);
-        // What is offered to the asker's own framework may yet be taken: only tasks hold resources for certain.
-        const free = offered.reduce(
-          (rest, offer) => (offer.framework === 'batch' ? rest : subtract(rest, offer.resources)),
-          freeOf(registry, agent),
-        );
-        return {
-          agent: agent.name,
-          state: agentView(desk, agent).state,
-          hostname: agent.hostname,
-          attributes: agent.attributes,
-          total: agent.resources,
-          free,
-        };
-      });
-    return [explain(candidates, resources, ports, parsed)];
+    const record = registry.frameworks.get(framework);
+    if (record === undefined)
+      return new Fault('NOT_FOUND', `there is no framework ${framework}`, 'mesq frameworks lists them.');
+    const session = desk.frameworks.get(framework);
+    const needs = (session?.needs ?? []).map(({ name, role, count, resources, ports, constraints }) => ({
+      name: name ?? null,
+      role: role ?? session?.terms.roles[0] ?? ANY_ROLE,
+      count,
+      resources: formatResources(resources),
+      ports,
+      constraints: constraints.map(({ text }) => text),
+    }));
+    const state = session?.active === true ? ('active' as const) : ('disconnected' as const);
+    return cut(needs).map((part) => ({ framework, state, needs: part }));
   },
   read: (desk, body, asker) => readOutput(desk, body, asker),
   gone: (desk, { agent }, asker) => {

@@ -65,7 +65,7 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
     case 'SUPPRESS':
       return offering.allocator.suppress(framework, call.roles);
     case 'REQUEST':
-      return;
+      return desk.frameworks.declare(framework, call.requests);
     case 'KILL':
       return kill(desk, framework, call);
     case 'ACKNOWLEDGE':

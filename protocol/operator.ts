@@ -160,8 +160,37 @@ export const OPERATIONS = {
       resources: ResourcesSchema,
       ports: v.optional(Count, 0),
       constraints: v.optional(v.array(v.string()), []),
+      /** Whose task: offers that it holds already are no obstacle. */
+      framework: v.optional(Id, 'batch'),
+      /** Under which role: what others have reserved is not for it, and its quota counts. Absent: neither matters. */
+      role: v.optional(RoleSchema),
     }),
-    part: v.object({ verdict: v.picklist(['now', 'later', 'never']), agents: v.array(AgentVerdict) }),
+    /** `reasons`: what keeps it waiting wherever it might go. */
+    part: v.object({
+      verdict: v.picklist(['now', 'later', 'never']),
+      reasons: v.optional(v.array(v.string()), []),
+      agents: v.array(AgentVerdict),
+    }),
+  },
+  /** What a framework has said it needs (REQUEST), while it is connected. */
+  needs: {
+    role: 'viewer',
+    body: v.object({ framework: Id }),
+    part: v.object({
+      framework: Id,
+      state: v.picklist(['active', 'disconnected']),
+      needs: v.array(
+        v.object({
+          name: v.nullable(Id),
+          role: v.string(),
+          count: Count,
+          /** Mesos's syntax. */
+          resources: v.string(),
+          ports: Count,
+          constraints: v.array(v.string()),
+        }),
+      ),
+    }),
   },
   /** Grants the reader bytes of a task's output (protocol/agent-link.ts READ); they come as CHUNK on the client's bulk topic. */
   read: {

@@ -90,14 +90,28 @@ const Decline = v.object({ ...V.entries, type: v.literal('DECLINE'), offers: Off
 /** Unsuppresses and clears the filters of `roles` (empty: all). */
 const Revive = v.object({ ...V.entries, type: v.literal('REVIVE'), roles: v.optional(Roles, []) });
 const Suppress = v.object({ ...V.entries, type: v.literal('SUPPRESS'), roles: v.optional(Roles, []) });
-/** What it would like to be offered: heard, and no more, as Mesos's allocator does; `wishes` are for that. */
+/** Work that waits, so that people may ask why (`mesq why FRAMEWORK`). */
+const Need = v.object({
+  /** What it is called there. */
+  name: v.optional(Id),
+  /** Of which role's offers; absent where it has one role. */
+  role: v.optional(RoleName),
+  /** How many of these. */
+  count: v.optional(Count, 1),
+  resources: ResourcesSchema,
+  ports: v.optional(Count, 0),
+  constraints: v.optional(v.pipe(v.array(ConstraintSchema), v.maxLength(LIMITS.constraints)), []),
+  agent: v.optional(Id),
+});
+export type Need = v.InferOutput<typeof Need>;
+/**
+ * Replaces what it says it needs. The allocator does not care, as Mesos's does not (`wishes` are for that): it is kept in
+ * the leader's memory and told to people.
+ */
 const RequestResources = v.object({
   ...V.entries,
   type: v.literal('REQUEST'),
-  requests: v.pipe(
-    v.array(v.object({ agent: v.optional(Id), resources: ResourcesSchema })),
-    v.maxLength(LIMITS.operations),
-  ),
+  requests: v.pipe(v.array(Need), v.maxLength(LIMITS.operations)),
 });
 const Kill = v.object({
   ...V.entries,

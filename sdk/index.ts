@@ -39,6 +39,7 @@ export type {
   OfferOperation,
   ReplyPart,
   ResourceChange,
+  ResourceRequest,
   SchedulerDriverOptions,
   ShownThing,
   TaskLaunch,

@@ -41,6 +41,9 @@ export type ResourceChange = DeepReadonly<Exclude<Accepted, { type: 'LAUNCH' | '
 /** What is done with offers, in order. */
 export type OfferOperation = Launch | LaunchGroup | ResourceChange;
 
+/** Work that waits: its name, and what it needs (`role`: of whose offers, where there are several). */
+export type ResourceRequest = DeepReadonly<Extract<Outgoing<typeof CALLS>, { type: 'REQUEST' }>['requests'][number]>;
+
 export interface Filters {
   /** How long refused resources stay hidden, in milliseconds. Default: 5 s, growing with each decline of the agent. */
   readonly refuseMs?: number;

@@ -6,7 +6,6 @@ import { Fault } from '../protocol/faults.ts';
 import { chooseLeader, type Leadership } from '../protocol/leader-choice.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Offer } from '../protocol/offer.ts';
-import type { Resources } from '../protocol/resources.ts';
 import { CALLS, EVENTS } from '../protocol/scheduler.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { cutAccept } from './accept-message.ts';
@@ -21,6 +20,7 @@ import type {
   FrameworkTerms,
   OfferOperation,
   ReplyPart,
+  ResourceRequest,
   SchedulerDriverOptions,
   ShownThing,
   TaskLaunch,
@@ -58,6 +58,7 @@ export class SchedulerDriver {
   #roles: readonly string[];
   #suppressed: readonly string[] = [];
   #terms: FrameworkTerms;
+  #requests: readonly ResourceRequest[] = [];
   #registeredBefore = false;
   #subscribed = false;
   #leader: Leadership = { generation: 0, term: 0, leader: null };
@@ -220,11 +221,20 @@ export class SchedulerDriver {
     return this.#call({ type: 'REVIVE', roles: [...roles] });
   }
 
-  /** Says what it would like to be offered. The master hears it and no more: `terms.wishes` have an effect. */
-  requestResources(requests: readonly { agent?: string; resources: Resources | string }[]): DriverStatus {
-    for (const part of cut(requests, LIMITS.partBytes, LIMITS.operations))
-      if (part.length > 0) this.#call({ type: 'REQUEST', requests: part });
-    return this.#status;
+  /**
+   * Says what waits, so that `mesq why FRAMEWORK` can tell people why; it replaces what was said before, and is said again
+   * at each registration. At most 100, what is over one message is left out. The allocator does not look at it:
+   * `terms.wishes` have an effect.
+   */
+  requestResources(requests: readonly ResourceRequest[]): DriverStatus {
+    const [first = []] = cut(requests, LIMITS.partBytes, LIMITS.operations);
+    this.#requests = first;
+    return this.#request();
+  }
+
+  #request(): DriverStatus {
+    const requests = this.#requests as unknown as Extract<Outgoing<typeof CALLS>, { type: 'REQUEST' }>['requests'];
+    return this.#call({ type: 'REQUEST', requests });
   }
 
   /** No more offers under `roles` (default: all) until revived. */
@@ -592,6 +602,7 @@ export class SchedulerDriver {
     this.#registeredBefore = true;
     const scheduler = this.#scheduler;
     this.#store.sendAgain();
+    if (this.#requests.length > 0) this.#request();
     if (again) scheduler.reregistered(this, { framework, cluster, term, offerMs });
     else scheduler.registered(this, { framework, cluster, term, offerMs });
     const early = this.#early;

@@ -1,5 +1,5 @@
 import type { Quantities } from '../../protocol/quantities.ts';
-import { add, equals, shrinkToLimits, subtract } from '../../protocol/resource-arithmetic.ts';
+import { add, allocatableTo, equals, shrinkToLimits, subtract } from '../../protocol/resource-arithmetic.ts';
 import { mayUse } from '../../protocol/resource-role.ts';
 import type { Resource, Resources } from '../../protocol/resources.ts';
 import { isAllocatable, MIN_ALLOCATABLE, type MinAllocatable } from './min-allocatable.ts';
@@ -291,6 +291,15 @@ export class Allocator {
   /** What neither tasks nor offers hold. */
   free(agent: string): Resources {
     return this.#agents.get(agent)?.free ?? NOTHING;
+  }
+
+  /** Until when the framework is not offered what is free there, because it refused as much; undefined where it may be. */
+  refusedUntil(framework: string, role: string, agent: string): number | undefined {
+    return this.#filters.hiddenUntil(claimantOf(framework, role), agent, allocatableTo(this.free(agent), role));
+  }
+
+  isSuppressed(framework: string, role: string): boolean {
+    return this.#frameworks.get(framework)?.suppressed.has(role) ?? false;
   }
 
   /** When a batch may have something to do: now, if anything has changed, or when a filter ends. Undefined: not before the next verb. */

@@ -12,10 +12,16 @@ export interface Candidate {
   readonly attributes: Attributes;
   readonly total: Resources;
   readonly free: Resources;
+  /** Of the agent, and reserved for other roles than the asker's. */
+  readonly reserved?: Resources;
+  /** What else keeps the asker from that agent for now. */
+  readonly obstacles?: readonly string[];
 }
 
 export interface Explanation {
   readonly verdict: 'now' | 'later' | 'never';
+  /** What keeps it waiting wherever it might go. */
+  readonly reasons: readonly string[];
   readonly agents: AgentVerdict[];
 }
 
@@ -28,14 +34,17 @@ export function explain(
   needs: Resources,
   ports: number,
   constraints: readonly Constraint[],
+  reasons: readonly string[] = [],
 ): Explanation {
   const agents = candidates.map((candidate) => verdictOf(candidate, needs, ports, constraints));
   const verdict = agents.some(({ fits }) => fits)
-    ? 'now'
+    ? reasons.length === 0
+      ? 'now'
+      : 'later'
     : agents.length > 0 && agents.every(({ never }) => never)
       ? 'never'
       : 'later';
-  return { verdict, agents };
+  return { verdict, reasons, agents };
 }
 
 function verdictOf(
@@ -60,12 +69,15 @@ function verdictOf(
     const total = countOf(candidate.total, name);
     const free = countOf(candidate.free, name);
     if (total < amount) {
-      missing.push(`${words}: it has ${total / 1000} in all`);
+      const kept = countOf(candidate.reserved ?? [], name);
+      const others = kept === 0 ? '' : `, and ${kept / 1000} reserved for others`;
+      missing.push(`${words}: it has ${total / 1000} in all${others}`);
       never = true;
     } else if (free < amount) {
       missing.push(`${words}: ${free / 1000} of ${total / 1000} free`);
     }
   }
+  missing.push(...(candidate.obstacles ?? []));
   if (candidate.state !== 'active') missing.push(`it is ${candidate.state}`);
   return { agent: candidate.agent, state: candidate.state, fits: missing.length === 0, never, missing };
 }

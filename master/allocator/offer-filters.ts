@@ -44,6 +44,16 @@ export class OfferFilters {
     return filters?.some(({ refused }) => contains(refused, offer)) === true;
   }
 
+  /** Until when that is so; undefined where it has not refused it. */
+  hiddenUntil(claimant: string, agent: string, offer: Resources): number | undefined {
+    const hiding =
+      this.#filters
+        .get(agent)
+        ?.get(claimant)
+        ?.filter(({ refused }) => contains(refused, offer)) ?? [];
+    return hiding.length === 0 ? undefined : Math.max(...hiding.map(({ expiresMs }) => expiresMs));
+  }
+
   /** Ends what is due at a batch; the agents that have lost a filter. Every filter is looked at, but only when one is due. */
   expire(nowMs: number, batch: number): string[] {
     if (nowMs < this.#earliestMs) return [];

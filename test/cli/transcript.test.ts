@@ -1,6 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import type { SchedulerDriver } from '../../sdk/index.ts';
+import { connectScheduler } from '../../sdk/node.ts';
 import { Cluster, type Ended } from '../e2e/cluster.ts';
 import { matchesGolden } from '../golden.ts';
 
@@ -49,6 +51,31 @@ class Session {
       .replace(/(leader +\d+ +)\d+ /, '$1N ')
       .replace(/(\.\d .*) +\d+m?s ago +\d+m?s /g, '$1 AGO TOOK ');
   }
+}
+
+/** A framework that is in, and has said what waits there. */
+function needy(url: string): Promise<SchedulerDriver> {
+  return new Promise((registered) => {
+    const driver = connectScheduler({
+      url,
+      name: 'trainer',
+      roles: ['vision'],
+      scheduler: {
+        registered: (driver) => {
+          driver.requestResources([
+            { name: 'train', count: 2, resources: 'cpus:1;mem:64' },
+            { name: 'big', resources: 'cpus:64;mem:64', constraints: ['site==roof'] },
+          ]);
+          // Answered behind it, on the same topic.
+          void driver.load().then(() => registered(driver));
+        },
+        reregistered: () => {},
+        resourceOffers: () => {},
+        statusUpdate: () => {},
+      },
+    });
+    driver.start();
+  });
 }
 
 test('what the verbs say, to people and as JSON, well and wrong', async (t) => {
@@ -114,6 +141,14 @@ test('what the verbs say, to people and as JSON, well and wrong', async (t) => {
   await session.mesq('drain', 'roof', '--in', 'soon');
   await session.mesq('resume', 'roof');
   await session.mesq('drain', 'nosuch');
+  await session.mesq('why', 'batch');
+  await session.mesq('why', 'nosuch');
+  const trainer = await needy(cluster.url);
+  t.teardown(() => trainer.stop());
+  await session.mesq('why', 'trainer');
+  await session.mesq('why', 'trainer', '--json');
+  trainer.stop(false);
+  await trainer.join();
   await session.mesq('teardown', 'batch');
   await session.mesq('teardown', 'nosuch');
 

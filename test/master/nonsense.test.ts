@@ -127,12 +127,13 @@ for (const seed of [1, 2, 3]) {
     await fresh.start();
     const after = new ScriptedFramework(world, 'after');
     await after.subscribe(['after']);
-    await world.until(() => after.offers().length > 0, 120_000);
-    const offer = after
-      .of('OFFERS')
-      .flatMap(({ offers }) => offers)
-      .find(({ name }) => name === 'fresh');
-    await after.launch([task('well', { runMs: 50 })], [offer?.offer ?? '']);
+    const offered = (): string | undefined =>
+      after
+        .of('OFFERS')
+        .flatMap(({ offers }) => offers)
+        .find(({ name, offer }) => name === 'fresh' && after.offers().includes(offer))?.offer;
+    await world.until(() => offered() !== undefined, 120_000);
+    await after.launch([task('well', { runMs: 50 })], [offered() ?? '']);
     await world.clock.advance(5_000);
     t.is(after.states('well').at(-1), 'TASK_FINISHED');
     t.deepEqual(world.fatal, []);

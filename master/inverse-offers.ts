@@ -67,8 +67,9 @@ export class InverseOffers {
 
   /** A framework that comes to an agent is asked as the others were. */
   taskPlaced(framework: string, agent: string): void {
+    if (!this.#windows.has(agent)) return;
     const isAsked = [...this.#asked.values()].some((asked) => asked.agent === agent && asked.framework === framework);
-    if (this.#windows.has(agent) && !isAsked) this.#ask(framework, [agent]);
+    if (!isAsked) this.#ask(framework, [agent]);
   }
 
   /** A framework that has no task left there has nothing left to answer. */

@@ -94,7 +94,8 @@ function launchesTogether(operations: readonly Operation[]): (TaskInfo[] | Resou
 /** Spends what was offered, operation by operation; a bad one spoils only itself. */
 class Placement {
   readonly #steps: Step[] = [];
-  readonly #launched: TaskInfo[] = [];
+  /** Tasks that are launched by it. */
+  readonly #named = new Set<string>();
   readonly #refused: { task: TaskInfo; fault: Fault }[] = [];
   readonly #failed: { operation: ResourceOperation; fault: Fault }[] = [];
   readonly #converter: Converter;
@@ -119,18 +120,18 @@ class Placement {
       const before = launches.length;
       let fault = misshapen(part);
       for (const task of part) {
-        fault ??= unfit(left, task, [...this.#launched, ...launches]);
+        fault ??= unfit(left, task, this.#named);
         if (fault !== undefined) break;
         launches.push(task);
+        this.#named.add(task.task);
         left = subtract(left, task.resources);
       }
       if (fault === undefined) this.#rest = left;
       else {
-        launches.length = before;
+        for (const { task } of launches.splice(before)) this.#named.delete(task);
         for (const task of part) this.#refused.push({ task, fault });
       }
     }
-    this.#launched.push(...launches);
     if (launches.length > 0) this.#steps.push({ kind: 'launch', tasks: launches });
   }
 
@@ -153,7 +154,7 @@ class Placement {
   }
 }
 
-function unfit(rest: Resources, task: TaskInfo, launches: readonly TaskInfo[]): Fault | undefined {
+function unfit(rest: Resources, task: TaskInfo, named: ReadonlySet<string>): Fault | undefined {
   if (task.executor === undefined && task.argv.length === 0)
     return new Fault('BAD_SHAPE', `task ${task.task} has neither a program nor an executor`);
   if (task.executor !== undefined && task.restart !== 'never')
@@ -167,7 +168,6 @@ function unfit(rest: Resources, task: TaskInfo, launches: readonly TaskInfo[]): 
   }
   const wrong = contradiction(task);
   if (wrong !== undefined) return new Fault('BAD_SHAPE', `task ${task.task}: ${wrong}`);
-  if (launches.some((other) => other.task === task.task))
-    return new Fault('EXISTS', `task ${task.task} is named twice`);
+  if (named.has(task.task)) return new Fault('EXISTS', `task ${task.task} is named twice`);
   return undefined;
 }

@@ -35,6 +35,8 @@ const Update = v.object({
   reason: v.optional(v.picklist(REASONS)),
   message: v.optional(v.pipe(v.string(), v.maxLength(LIMITS.messageLength))),
   exitCode: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255))),
+  /** Handed on to the scheduler as it is. */
+  data: v.optional(Data),
 });
 
 /**

@@ -276,6 +276,8 @@ export const TaskStatus = v.object({
   /** What its health check last said; absent before the first that counts, and without one. */
   healthy: v.optional(v.boolean()),
   checkStatus: v.optional(CheckStatus),
+  /** Whatever its executor attached, for its scheduler (Mesos: TaskStatus.data). */
+  data: v.optional(Data),
   at: v.optional(AgentTime),
 });
 export type TaskStatus = v.InferOutput<typeof TaskStatus>;

@@ -21,6 +21,8 @@ export interface ExecutorUpdate {
   /** At most 500 characters. */
   readonly message?: string;
   readonly exitCode?: number;
+  /** For the scheduler, as `data` of the status: at most 8,192 characters. */
+  readonly data?: string;
 }
 
 export interface ExecutorDriverOptions {
@@ -134,7 +136,7 @@ export class ExecutorDriver {
   /** Says it until the agent has written it down: the framework will hear of it, in order, once for each call. */
   sendStatusUpdate(update: ExecutorUpdate): ExecutorDriverStatus {
     if (this.#status !== 'DRIVER_RUNNING') return this.#status;
-    const { task, state, message, exitCode } = update;
+    const { task, state, message, exitCode, data } = update;
     const attempt = update.attempt ?? [...this.#tasks.values()].findLast((known) => known.task === task)?.attempt ?? 0;
     const uuid = randomWord(this.#options.random, 16);
     const line: Outgoing<typeof EXECUTOR_UP> = {
@@ -145,6 +147,7 @@ export class ExecutorDriver {
       state,
       ...(message === undefined ? {} : { message }),
       ...(exitCode === undefined ? {} : { exitCode }),
+      ...(data === undefined ? {} : { data }),
     };
     this.#unacknowledged.push({ uuid, task, attempt, line, ends: isTerminal(state) });
     if (this.#subscribed) this.#send(line);

@@ -194,7 +194,9 @@ function reported(run: Run, status: TaskStatus): Run {
     state === 'TASK_RUNNING' && at !== undefined && run.began?.restart !== restart
       ? { restart, at: { boot: at.boot, monotonicMs: at.monotonicMs } }
       : run.began;
-  return { ...run, sequence: status.sequence, latest: status, began, unacknowledged: [...kept, status] };
+  // What an executor attached is for its scheduler, and of no more use once that has it.
+  const { data: _, ...latest } = status;
+  return { ...run, sequence: status.sequence, latest, began, unacknowledged: [...kept, status] };
 }
 
 /** The state that a journal's records amount to; any prefix of them gives the state of that moment. */

@@ -314,8 +314,11 @@ export class RunningExecutor {
     }
     task.delivered = true;
     if (said.state === 'TASK_RUNNING') task.startedMs ??= this.#now();
-    const code = update.exitCode === undefined ? {} : { exitCode: update.exitCode };
-    void this.#report(task, { ...said, ...code }, update.uuid).then((durable) => {
+    const more = {
+      ...(update.exitCode === undefined ? {} : { exitCode: update.exitCode }),
+      ...(update.data === undefined ? {} : { data: update.data }),
+    };
+    void this.#report(task, { ...said, ...more }, update.uuid).then((durable) => {
       if (durable) acknowledge();
     });
     return this.#advance();

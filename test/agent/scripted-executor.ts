@@ -21,6 +21,8 @@ export interface ExecutorPlace {
 export interface ScriptedTask {
   /** Virtual milliseconds until it says TASK_FINISHED; absent: it goes on until it is killed. */
   readonly runMs?: number;
+  /** Attached to its end. */
+  readonly data?: string;
   /** It says nothing when it is killed. */
   readonly deaf?: boolean;
 }
@@ -64,10 +66,16 @@ export class ScriptedExecutor implements Executor {
   launchTask(driver: ExecutorDriver, task: LaunchedTask): void {
     this.launched.push(task);
     driver.sendStatusUpdate({ task: task.task, state: 'TASK_RUNNING' });
-    const { runMs } = scripted(task);
+    const { runMs, data } = scripted(task);
     if (runMs === undefined) return;
     this.#place.clock.after(runMs, () => {
-      if (this.alive) driver.sendStatusUpdate({ task: task.task, state: 'TASK_FINISHED', exitCode: 0 });
+      if (this.alive)
+        driver.sendStatusUpdate({
+          task: task.task,
+          state: 'TASK_FINISHED',
+          exitCode: 0,
+          ...(data === undefined ? {} : { data }),
+        });
     });
   }
 

@@ -1,5 +1,6 @@
 import test from 'ava';
 import type { TaskInfo } from '../../protocol/task.ts';
+import { executorTask, scriptedExecutors } from '../agent/scripted-executor.ts';
 import { resourcesOf } from '../resources-of.ts';
 import { greeting, MasterWorld, ScriptedAgent, ScriptedFramework, SimulatedAgent, task } from './world.ts';
 
@@ -125,4 +126,35 @@ test('what an executor is to run is checked: a program or an executor, and no re
   ]);
   t.deepEqual(framework.states('neither'), ['TASK_ERROR']);
   t.deepEqual(framework.states('restarts'), ['TASK_ERROR']);
+});
+
+test('what an executor attaches to a status reaches its scheduler, also across a crash of the agent and the master', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const agent = new SimulatedAgent(world, 'pi');
+  scriptedExecutors({
+    clock: world.clock,
+    random: world.random,
+    machine: agent.machine,
+    socket: agent.socket,
+    made: agent.made,
+  });
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  const data = 'loss 0.03';
+  await framework.launch([task('a', {}, executorTask('e', { runMs: 2_000, data }))]);
+  agent.unplug();
+  await world.clock.advance(5_000);
+  agent.kill();
+  world.killMaster();
+  world.network.heal();
+  await world.start();
+  await agent.start();
+  await framework.subscribe();
+  await world.until(() => framework.states('a').includes('TASK_FINISHED'));
+  const ends = framework
+    .of('UPDATE')
+    .flatMap(({ updates }) => updates.filter(({ state }) => state === 'TASK_FINISHED'));
+  t.is(ends[0]?.data, data);
 });

@@ -1,0 +1,107 @@
+import type { Timer } from '../io/clock.ts';
+import { chooseLeader, type Leadership } from '../protocol/leader-choice.ts';
+import { readLeader } from './leader-document.ts';
+import type { SchedulerDriverOptions } from './scheduler-driver-options.ts';
+
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 10_000;
+
+/** What a {@link Subscription} asks of whoever has it. */
+export interface SubscriptionListener {
+  /** Send SUBSCRIBE. */
+  readonly subscribe: () => void;
+  /** Nothing of the session holds any more; `stood`: it had been answered. */
+  readonly over: (stood: boolean) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/**
+ * Keeps a framework subscribed: follows the leader, subscribes with every connection and every newer term, and goes on
+ * asking until it is answered.
+ */
+export class Subscription {
+  readonly #options: SchedulerDriverOptions;
+  readonly #listener: SubscriptionListener;
+  #stands = false;
+  #leader: Leadership = { generation: 0, term: 0, leader: null };
+  #retry: Timer | undefined;
+  #retryMs = FIRST_RETRY_MS;
+
+  constructor(options: SchedulerDriverOptions, listener: SubscriptionListener) {
+    this.#options = options;
+    this.#listener = listener;
+  }
+
+  /** True between SUBSCRIBED and the loss of the session. */
+  get stands(): boolean {
+    return this.#stands;
+  }
+
+  /** Begins anew: connected, or not known to the leader. */
+  renew(): void {
+    this.lost();
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#ask();
+  }
+
+  lost(): void {
+    const stood = this.#stands;
+    this.end();
+    this.#listener.over(stood);
+  }
+
+  end(): void {
+    this.#retry?.cancel();
+    this.#stands = false;
+  }
+
+  /** SUBSCRIBED has come: false for a leader of an older term that has not heard yet, or the second answer. */
+  taken(term: number): boolean {
+    if (term < this.#leader.term || this.#stands) return false;
+    this.#leader = { ...this.#leader, term };
+    this.#stands = true;
+    this.#retry?.cancel();
+    return true;
+  }
+
+  /** The retained document about who leads. */
+  leaderSaid(payload: Uint8Array): void {
+    const document = readLeader(payload);
+    if (document === undefined) return;
+    const { bus, urls = [] } = this.#options;
+    if ('moveTo' in bus) {
+      const choice = chooseLeader(this.#leader, document, bus.url, urls);
+      if (choice.kind === 'move') return this.#move(() => bus.moveTo(choice.url), choice.url);
+    }
+    const { generation, term, leader } = document;
+    const known = this.#leader;
+    if (generation < known.generation || (generation === known.generation && term < known.term)) return;
+    const newer = generation > known.generation || term > known.term;
+    this.#leader = { generation, term, leader };
+    if (newer && this.#stands) this.renew();
+    // Somebody leads again: no need to sit out a long back-off. A call that was just sent is left to be answered.
+    else if (!this.#stands && leader !== null && this.#retryMs > 2 * FIRST_RETRY_MS) this.renew();
+  }
+
+  #move(move: () => void, url: string): void {
+    const { log, name } = this.#options;
+    log?.info('scheduler-moves', { framework: name, url });
+    try {
+      move();
+    } catch (error) {
+      this.#listener.failed(error);
+    }
+  }
+
+  #ask(): void {
+    const { bus, clock, random } = this.#options;
+    this.#retry?.cancel();
+    if (!bus.connected) return;
+    this.#listener.subscribe();
+    const waitMs = Math.round(this.#retryMs * (0.5 + random.next() / 2));
+    this.#retryMs = Math.min(LAST_RETRY_MS, this.#retryMs * 2);
+    this.#retry = clock.after(waitMs, () => {
+      if (!this.#stands) this.#ask();
+    });
+  }
+}

@@ -277,7 +277,11 @@ class RunningAgent implements Agent {
     for (const run of this.#durable.state.runs.values()) {
       const afterMs = run.info.disconnect?.stopOnClientAfterMs;
       if (afterMs === undefined || hasEnded(run) || run.kill !== undefined) continue;
-      yield { afterMs, stop: () => this.#end(run, run.info.killGraceMs) };
+      const because: Because = {
+        reason: 'AGENT_DISCONNECTED',
+        message: `no master was in reach for ${Math.round(afterMs / 1_000)} s`,
+      };
+      yield { afterMs, stop: () => this.#end(run, run.info.killGraceMs, because) };
     }
   }
 

@@ -9,11 +9,14 @@ import type { AgentRecord } from './registry/registry.ts';
  */
 export class Drains {
   readonly #leader: Leader;
+  readonly #tells: () => readonly string[];
   /** Agent → what is due there. */
   readonly #timers = new Map<string, Timer[]>();
 
-  constructor(leader: Leader) {
+  /** `tells`: frameworks that hear TASK_KILLING, at this moment. */
+  constructor(leader: Leader, tells: () => readonly string[]) {
     this.#leader = leader;
+    this.#tells = tells;
     for (const agent of leader.registry.agents.values()) this.watch(agent);
   }
 
@@ -25,7 +28,9 @@ export class Drains {
     this.forget(agent);
     if (state === 'gone') return;
     if (drain !== undefined)
-      this.#at(agent, drain.deadlineMs, () => this.#leader.propose({ kind: 'EVICT_AGENT', agent }));
+      this.#at(agent, drain.deadlineMs, () =>
+        this.#leader.propose({ kind: 'EVICT_AGENT', agent, tell: this.#tells() }),
+      );
     if (window === undefined) return;
     const { startMs, durationMs, graceMs } = window;
     const about = `window-${agent}-${startMs}`;

@@ -79,6 +79,13 @@ export class FrameworkSessions {
     return this.#sessions.get(framework);
   }
 
+  /** Frameworks that declared it, and are connected. */
+  withCapability(capability: SessionTerms['capabilities'][number]): string[] {
+    return [...this.#sessions]
+      .filter(([, { active, terms }]) => active && terms.capabilities.includes(capability))
+      .map(([framework]) => framework);
+  }
+
   active(framework: string): boolean {
     return this.#sessions.get(framework)?.active ?? false;
   }

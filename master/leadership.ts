@@ -67,7 +67,7 @@ export class Leadership {
     this.#dispatch = new Dispatch(leader, this.#agents);
     this.#streams = new OutputStreams(leader, this.#agents, clients);
     this.#lost = new LostTasks(leader);
-    this.#drains = new Drains(leader);
+    this.#drains = new Drains(leader, () => this.#frameworks.withCapability('TASK_KILLING_STATE'));
     this.#operations = new Operations(leader, this.#frameworks, this.#offering);
     const inverse = new InverseOffers(leader, this.#frameworks, (agent) => this.#reactions.answered(agent));
     for (const agent of leader.registry.agents.values()) if (agent.state !== 'gone') inverse.announce(agent);

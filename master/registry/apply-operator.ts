@@ -180,13 +180,14 @@ export function applyResume(registry: Registry, { agent: asked, request }: Of<'R
 }
 
 /** The deadline of a drain has come: what still lives there is to end. Unless it was resumed in between. */
-export function applyEvict(registry: Registry, { agent }: Of<'EVICT_AGENT'>): RegistryEvent[] {
+export function applyEvict(registry: Registry, { agent, tell = [] }: Of<'EVICT_AGENT'>): RegistryEvent[] {
   const known = registry.agents.get(agent);
   if (known?.drain === undefined) return [];
   const events: RegistryEvent[] = [];
   for (const task of tasksOfAgent(registry, agent)) {
     if (isTerminal(task.state) || task.kill !== undefined) continue;
-    const killed = { ...task, kill: { graceMs: undefined, reason: 'AGENT_DRAINING' as const } };
+    const told = tell.includes(task.framework) ? { tell: true } : {};
+    const killed = { ...task, kill: { graceMs: undefined, reason: 'AGENT_DRAINING' as const, ...told } };
     replaceTask(registry, killed);
     events.push({ kind: 'KILL_WANTED', task: killed });
   }

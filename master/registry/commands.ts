@@ -26,7 +26,8 @@ export type Command =
   | { kind: 'DRAIN_AGENT'; agent: string; deadlineMs: number; request: string }
   | { kind: 'SCHEDULE_DRAIN'; agent: string; window: MaintenanceWindow; request: string }
   | { kind: 'RESUME_AGENT'; agent: string; request: string }
-  | { kind: 'EVICT_AGENT'; agent: string }
+  /** `tell`: frameworks that hear TASK_KILLING. */
+  | { kind: 'EVICT_AGENT'; agent: string; tell?: readonly string[] }
   | { kind: 'RESERVE'; agent: string; resources: Resources; request: string }
   | { kind: 'UNRESERVE'; agent: string; resources: Resources; request: string }
   /** `request`: of the leader's choice, to tell one from another. */

@@ -27,7 +27,12 @@ test('a task that asked for it ends when its agent has been alone for so long, a
   await world.clock.advance(90_000 + 125_000);
   world.network.heal();
   await world.clock.advance(60_000);
-  t.is(framework.states('leaves').at(-1), 'TASK_KILLED');
+  const end = framework.of('UPDATE').flatMap(({ updates }) => updates.filter(({ task }) => task === 'leaves'));
+  t.like(
+    end.at(-1),
+    { state: 'TASK_KILLED', reason: 'AGENT_DISCONNECTED' },
+    'not as if its framework had asked for it',
+  );
   t.is(framework.states('keeps').at(-1), 'TASK_RUNNING');
 });
 

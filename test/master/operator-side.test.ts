@@ -49,6 +49,15 @@ test('a drained agent gets nothing, ends what it has at the deadline, and says w
   t.like(await operator.ask('r6', 'drain', { agent: 'nobody' }), { fault: { code: 'NOT_FOUND' } });
 });
 
+test('a drain tells TASK_KILLING to whoever wants to hear it', async (t) => {
+  const { world, framework, operator } = await cluster('pi');
+  await framework.call({ type: 'UPDATE_FRAMEWORK', roles: ['ann'], capabilities: ['TASK_KILLING_STATE'] });
+  await framework.launch([task('t', { stays: true, ignoresTerm: true })], framework.offers());
+  await operator.ask('r1', 'drain', { agent: 'pi' });
+  await world.clock.advance(10_000);
+  t.deepEqual(framework.states('t').slice(-2), ['TASK_KILLING', 'TASK_KILLED']);
+});
+
 test('a drain, a quota, a weight and a reservation outlive the leader', async (t) => {
   const { world, framework, operator } = await cluster('pi');
   await framework.launch([task('t', { stays: true })]);

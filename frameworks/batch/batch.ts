@@ -14,7 +14,7 @@ import {
   type Timer,
 } from '../../sdk/index.ts';
 import { EndedJobs } from './ended-jobs.ts';
-import { applyStatus, type Effect, forgetDetails, isOfAgent, type Job, phaseOf } from './job.ts';
+import { applyStatus, type Effect, forgetDetails, isOfAgent, type Job, pauseOf, phaseOf } from './job.ts';
 import { JobRecord } from './job-record.ts';
 import { createLiveJob } from './live-job.ts';
 import { shapeOf } from './offer-shape.ts';
@@ -167,7 +167,12 @@ export class Batch implements Scheduler, BatchJobs {
     }
     record.live = live;
     this.#roles.jobBegan(job.owner);
-    for (const [index, task] of job.tasks) if (task.phase === 'waiting') live.pending.add(index);
+    for (const [index, task] of job.tasks) {
+      if (task.phase !== 'waiting') continue;
+      const delayMs = pauseOf(task);
+      if (delayMs === 0) live.pending.add(index);
+      else this.#effect(driver, record, { kind: 'waits', index, delayMs });
+    }
     this.#wake(driver, record);
   }
 

@@ -232,6 +232,11 @@ function backOff(times: number, firstMs: number): number {
   return Math.min(LAST_BACK_OFF_MS, firstMs * 2 ** Math.min(times, 16));
 }
 
+/** How long a task that waits pauses when it is read back: its pause begins anew, for nobody knows how much of it is over. */
+export function pauseOf({ retries }: Task): number {
+  return retries === 0 ? 0 : backOff(retries - 1, FIRST_BACK_OFF_MS);
+}
+
 function again(job: Job, index: number, task: Task, delayMs: number): readonly Effect[] {
   task.attempt++;
   task.restart = 0;

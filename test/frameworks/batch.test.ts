@@ -106,6 +106,26 @@ test('own failures are retried with back-off until the retries are used up', asy
   t.like(answer, { tasks: [{ state: 'TASK_FAILED', exitCode: 3, attempt: 3, agent: 'a1' }] });
 });
 
+test('a pause before a retry is not cut short by a failover', async (t) => {
+  const began: number[] = [];
+  const world = new BatchWorld(41, {
+    onLaunch: (task) => {
+      began.push(world.clock.monotonic());
+      task.update('TASK_FAILED', { reason: 'COMMAND_FAILED', exitCode: 3 });
+    },
+  });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:4' });
+  const client = world.client();
+  await world.settled(client.request('submit', spec({ job: 'j1', retries: 3 }), BATCH));
+  await world.clock.until(() => began.length === 3);
+  await world.clock.advance(1_000);
+  const restartedMs = world.clock.monotonic();
+  world.restartBatch();
+  await watchToEnd(world, client, 'j1');
+  t.is(began.length, 4);
+  t.true((began[3] ?? 0) >= restartedMs + 4_000, `${began} ${restartedMs}`);
+});
+
 test('attempts lost through no fault of the task cost no retry, three times', async (t) => {
   const world = new BatchWorld(5, { onLaunch: (task) => task.update('TASK_FAILED', { reason: 'AGENT_REBOOTED' }) });
   world.master.addAgent({ name: 'a1', resources: 'cpus:4' });

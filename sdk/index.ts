@@ -48,5 +48,7 @@ export type { StoreEntry } from './store-requests.ts';
 export { TestBroker, TestBus } from './test-bus.ts';
 export { TestClock } from './test-clock.ts';
 export { startTestCluster, type TestCluster, type TestClusterOptions } from './test-cluster.ts';
-export { type TestAgent, TestMaster, type TestMasterOptions, type TestTask } from './test-master.ts';
+export { TestMaster, type TestMasterOptions } from './test-master.ts';
+export type { TestAgent } from './test-offers.ts';
 export { TestRandom } from './test-random.ts';
+export type { TestTask } from './test-tasks.ts';

@@ -3,7 +3,8 @@ import { createSchedulerDriver, type SchedulerDriver } from './scheduler-driver.
 import type { SchedulerDriverOptions } from './scheduler-driver-options.ts';
 import { TestBroker, type TestBus } from './test-bus.ts';
 import { TestClock } from './test-clock.ts';
-import { type TestAgent, TestMaster, type TestMasterOptions } from './test-master.ts';
+import { TestMaster, type TestMasterOptions } from './test-master.ts';
+import type { TestAgent } from './test-offers.ts';
 import { TestRandom } from './test-random.ts';
 
 export type TestClusterOptions = Omit<TestMasterOptions, 'bus' | 'clock' | 'random'> & {

@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { TestTask } from '../../sdk/test-master.ts';
+import type { TestTask } from '../../sdk/test-tasks.ts';
 import { BatchWorld } from '../frameworks/batch-world.ts';
 import { ScriptedShell } from './scripted-terminal.ts';
 

@@ -3,7 +3,7 @@ import { Fault } from '../../protocol/faults.ts';
 import type { JobView } from '../../protocol/job.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import type { Client } from '../../sdk/client.ts';
-import type { TestTask } from '../../sdk/test-master.ts';
+import type { TestTask } from '../../sdk/test-tasks.ts';
 import { BatchWorld, spec } from './batch-world.ts';
 
 const BATCH = { framework: 'batch' } as const;

@@ -1,6 +1,6 @@
 import type { Timer } from '../io/clock.ts';
 import { cut, type Encoding, type MessageOf, type Outgoing, write } from '../protocol/envelope.ts';
-import type { Fault } from '../protocol/faults.ts';
+import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { type CALLS, EVENTS, type Need, type StatusEvent } from '../protocol/scheduler.ts';
 import { topicOf } from '../protocol/topics.ts';
@@ -33,7 +33,8 @@ export class FrameworkSessions {
   readonly #leader: Leader;
   readonly #sessions = new Map<string, Session>();
   readonly #changed = new Set<Session>();
-  readonly #leaving = new Set<string>();
+  /** In which encoding its TEARDOWN came. */
+  readonly #leaving = new Map<string, Encoding>();
   #retry: Timer | undefined;
 
   constructor(leader: Leader) {
@@ -49,19 +50,26 @@ export class FrameworkSessions {
   }
 
   /** Its removal is on its way to the log: who subscribes under the name from now on is committed behind it. */
-  leave(framework: string): void {
+  leave(framework: string, encoding: Encoding): void {
     this.#sessions.delete(framework);
-    this.#leaving.add(framework);
+    this.#leaving.set(framework, encoding);
   }
 
   leaving(framework: string): boolean {
     return this.#leaving.has(framework);
   }
 
-  /** The removal is committed. A session that has begun since waits for its own commit, and stays. */
+  /**
+   * The removal is committed: NOT_REGISTERED answers the TEARDOWN. A session that has begun since waits for its own
+   * commit, and stays.
+   */
   left(framework: string): void {
+    const encoding = this.#leaving.get(framework);
     this.#leaving.delete(framework);
-    if (this.#sessions.get(framework)?.active !== false) this.#sessions.delete(framework);
+    if (this.#sessions.get(framework)?.active === false) return;
+    this.#sessions.delete(framework);
+    const fault = new Fault('NOT_REGISTERED', `framework ${framework} was removed`);
+    if (encoding !== undefined) this.refuse(framework, fault, encoding);
   }
 
   /** Its session goes on, on other terms. */

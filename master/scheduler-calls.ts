@@ -38,7 +38,7 @@ export interface SchedulerDesk {
 
 /** Answers one call of a framework; who it is comes from the topic. */
 export function handleCall(desk: SchedulerDesk, framework: string, call: Call, encoding: Encoding): void {
-  if (call.type !== 'SUBSCRIBE' && !desk.frameworks.active(framework)) {
+  if (!maySay(desk, framework, call)) {
     const fault = new Fault('NOT_REGISTERED', `framework ${framework} is not subscribed`);
     desk.frameworks.refuse(framework, fault, encoding);
     return;
@@ -46,6 +46,12 @@ export function handleCall(desk: SchedulerDesk, framework: string, call: Call, e
   dispatch(desk, framework, call, encoding);
   desk.frameworks.flush();
   desk.offering.flush();
+}
+
+/** A TEARDOWN is said until it is answered, also to a leader that has no session: what it removes is enough. */
+function maySay({ leader, frameworks }: SchedulerDesk, framework: string, { type }: Call): boolean {
+  if (type === 'SUBSCRIBE' || frameworks.active(framework)) return true;
+  return type === 'TEARDOWN' && (leader.registry.frameworks.has(framework) || frameworks.get(framework) !== undefined);
 }
 
 function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: Encoding): void {
@@ -111,7 +117,7 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
     case 'SHUTDOWN':
       return desk.executors.shutDown(framework, call.agent, call.executor);
     case 'TEARDOWN':
-      desk.frameworks.leave(framework);
+      desk.frameworks.leave(framework, encoding);
       offering.allocator.setActive(framework, false);
       offering.rescindFrom(framework, false);
       return leader.propose({ kind: 'REMOVE_FRAMEWORK', framework, nowMs: leader.wallMs() });

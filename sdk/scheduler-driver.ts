@@ -49,15 +49,15 @@ export class SchedulerDriver {
 
   /**
    * Stops. The framework's tasks go on and it may come back under its name, unless `failover` is false: then the
-   * master removes it and kills them (where none hears it, nothing is removed). Mesos's `stop()` removes it unless
-   * told otherwise.
+   * master removes it and kills them, asked until it says that it has, for 30 s at most (log `teardown-unanswered`).
+   * No callback is called any more; {@link join} resolves when all is done. Mesos's `stop()` removes it unless told
+   * otherwise.
    */
   stop(failover = true): DriverStatus {
     if (!this.#session.running) return this.status;
     this.#session.offers.flush();
     this.#session.acknowledgements.flush();
-    if (!failover) this.#call({ type: 'TEARDOWN' });
-    this.#session.finish('DRIVER_STOPPED');
+    this.#session.finish('DRIVER_STOPPED', !failover);
     return this.status;
   }
 
@@ -70,7 +70,7 @@ export class SchedulerDriver {
     return this.status;
   }
 
-  /** Resolves once the driver has stopped or was aborted, and its last calls have left; at once if it never started. */
+  /** Resolves once the driver has stopped or was aborted, and its last calls have left or were answered; at once if it never started. */
   join(): Promise<DriverStatus> {
     return this.status === 'DRIVER_NOT_STARTED' ? Promise.resolve(this.status) : this.#session.join();
   }

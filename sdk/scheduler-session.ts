@@ -22,6 +22,7 @@ import type {
 } from './scheduler-driver-options.ts';
 import { StoreRequests } from './store-requests.ts';
 import { Subscription } from './subscription.ts';
+import { Teardown } from './teardown.ts';
 
 type Event = MessageOf<typeof EVENTS>;
 type Requests = Extract<Call, { type: 'REQUEST' }>['requests'];
@@ -42,6 +43,8 @@ export class SchedulerSession {
   /** What the framework says that waits: for people. */
   #requests: Requests = [];
   #unsubscribe: (() => void)[] = [];
+  /** Under way after the end, until it is answered. */
+  #teardown: Teardown | undefined;
   #ended: (status: DriverStatus) => void = () => {};
   readonly #end: Promise<DriverStatus>;
 
@@ -90,24 +93,31 @@ export class SchedulerSession {
     this.#listen('event', (payload) => this.#received(payload));
     this.#listen('offers', (payload) => this.#received(payload));
     this.#listen('leader', (payload) => this.#subscription.leaderSaid(payload));
-    bus.onConnected(() => this.running && this.#subscription.renew());
-    bus.onDisconnected(() => this.running && this.#subscription.lost());
+    bus.onConnected(() => {
+      this.#subscription.renew();
+      this.#teardown?.connected();
+    });
+    bus.onDisconnected(() => this.#subscription.disconnected());
   }
 
-  /** Ends it; {@link join} resolves once the last calls have left. */
-  finish(status: 'DRIVER_STOPPED' | 'DRIVER_ABORTED'): void {
+  /** Ends it; {@link join} resolves once the last calls have left, and the TEARDOWN is answered where `remove` asks for one. */
+  finish(status: 'DRIVER_STOPPED' | 'DRIVER_ABORTED', remove = false): void {
     this.#status = status;
     this.#subscription.end();
     this.offers.clear();
     this.acknowledgements.clear();
     this.interest.stop();
     this.store.stop();
-    for (const remove of this.#unsubscribe) remove();
-    this.#unsubscribe = [];
-    this.#sender
-      .left()
+    const { clock, bus, log } = this.#options;
+    if (remove) this.#teardown = new Teardown(clock, () => bus.connected && this.#sender.send({ type: 'TEARDOWN' }));
+    Promise.resolve(this.#teardown?.answered)
+      .then((answered) => {
+        if (answered === false) log?.error('teardown-unanswered', { framework: this.#driver.name });
+        this.#deafen();
+        return this.#sender.left();
+      })
       .then(() => this.#options.onEnded?.())
-      .catch((error: unknown) => this.#options.log?.error('driver-end-failed', { message: String(error) }))
+      .catch((error: unknown) => log?.error('driver-end-failed', { message: String(error) }))
       .then(() => this.#ended(status), rethrow);
   }
 
@@ -163,14 +173,24 @@ export class SchedulerSession {
     return randomWord(this.#options.random, 16);
   }
 
+  get #listens(): boolean {
+    return this.running || this.#teardown !== undefined;
+  }
+
+  #deafen(): void {
+    for (const stop of this.#unsubscribe) stop();
+    this.#unsubscribe = [];
+    this.#teardown = undefined;
+  }
+
   #listen(kind: 'event' | 'offers' | 'leader', handler: (payload: Uint8Array) => void): void {
     const { bus, name, prefix = 'mesq' } = this.#options;
     const topic = topicOf(prefix, kind === 'leader' ? { kind } : { kind, name });
     bus
-      .subscribe(topic, 1, ({ payload }: BusMessage) => this.running && handler(payload))
+      .subscribe(topic, 1, ({ payload }: BusMessage) => this.#listens && handler(payload))
       .then(
         (remove) => {
-          if (this.running) this.#unsubscribe.push(remove);
+          if (this.#listens) this.#unsubscribe.push(remove);
           else remove();
         },
         (error: unknown) => this.#busFailed(error),
@@ -220,8 +240,11 @@ export class SchedulerSession {
       this.#options.log?.warn('event-unreadable', { framework: this.#driver.name, code, message });
       return;
     }
-    this.#event(received.message);
-    this.#driver.workChanged();
+    const { message } = received;
+    if (this.running) {
+      this.#event(message);
+      this.#driver.workChanged();
+    } else if (message.type === 'ERROR' && message.fault.code === 'NOT_REGISTERED') this.#teardown?.answer();
   }
 
   #event(event: Event): void {

@@ -23,6 +23,7 @@ export class Subscription {
   readonly #options: SchedulerDriverOptions;
   readonly #listener: SubscriptionListener;
   #stands = false;
+  #ended = false;
   #leader: Leadership = { generation: 0, term: 0, leader: null };
   #retry: Timer | undefined;
   #retryMs = FIRST_RETRY_MS;
@@ -39,6 +40,7 @@ export class Subscription {
 
   /** Begins anew: connected, or not known to the leader. */
   renew(): void {
+    if (this.#ended) return;
     this.lost();
     this.#retryMs = FIRST_RETRY_MS;
     this.#ask();
@@ -46,13 +48,22 @@ export class Subscription {
 
   lost(): void {
     const stood = this.#stands;
-    this.end();
+    this.#retry?.cancel();
+    this.#stands = false;
     this.#listener.over(stood);
   }
 
+  /** The connection broke. The next may be to another broker, which says of the same leader that it is elsewhere. */
+  disconnected(): void {
+    this.#leader = { ...this.#leader, leader: null };
+    if (!this.#ended) this.lost();
+  }
+
+  /** Subscribes no more, and follows the leader only. */
   end(): void {
     this.#retry?.cancel();
     this.#stands = false;
+    this.#ended = true;
   }
 
   /** SUBSCRIBED has come: false for a leader of an older term that has not heard yet, or the second answer. */

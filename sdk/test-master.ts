@@ -230,7 +230,11 @@ export class TestMaster {
       this.#subscribe(framework, call.roles, call.suppressed);
       return;
     }
-    if (session?.connected !== true) {
+    if (call.type === 'TEARDOWN') {
+      for (const task of this.#tasks.live(framework)) killed(task);
+      this.#sessions.delete(framework);
+    }
+    if (session?.connected !== true || call.type === 'TEARDOWN') {
       this.#event(framework, { type: 'ERROR', fault: new Fault('NOT_REGISTERED') });
       return;
     }
@@ -323,10 +327,6 @@ export class TestMaster {
         );
         break;
       }
-      case 'TEARDOWN':
-        for (const task of this.#tasks.live(framework)) killed(task);
-        this.#sessions.delete(framework);
-        break;
     }
   }
 

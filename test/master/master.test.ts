@@ -64,6 +64,27 @@ test('a framework that is torn down and subscribes again at once is taken in as 
   t.deepEqual(framework.states('new'), ['TASK_RUNNING']);
 });
 
+test('a TEARDOWN needs no session, and is answered once the framework is removed', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const agent = new SimulatedAgent(world, 'pi');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw', 'json');
+  await framework.subscribe();
+  await framework.launch([task('t', { stays: true })]);
+  framework.bus.kill();
+  await world.clock.advance(30_000);
+  const next = new ScriptedFramework(world, 'fw', 'json');
+  for (const answers of [1, 2]) {
+    await next.call({ type: 'TEARDOWN' }, 5_000);
+    t.deepEqual(
+      next.of('ERROR').map(({ fault }) => fault.code),
+      Array.from({ length: answers }, () => 'NOT_REGISTERED'),
+    );
+    t.is(agent.machine.processes('fw/t.0/0'), 0);
+  }
+});
+
 test('a launch that is on its way to the log is not unknown to a reconcile', async (t) => {
   const world = new MasterWorld();
   await world.start();

@@ -293,6 +293,42 @@ test('an aborted driver calls nothing back; both ends are told to whoever joins'
   }
 });
 
+test('stop(false) asks until the framework is removed, through a break and by another leader', async (t) => {
+  const ends: string[] = [];
+  const { driver, master, clock, network, offers, statuses } = world(14, {
+    onEnded: () => void ends.push('bus closed'),
+  });
+  void master.start();
+  master.addAgent({ name: 'a1', resources: 'cpus:1' });
+  void driver.run().then((status) => ends.push(status));
+  await clock.until(() => offers.length === 1);
+  network.cut('fw');
+  master.failOver();
+  t.is(driver.stop(false), 'DRIVER_STOPPED');
+  await clock.advance(0);
+  t.deepEqual(ends, [], 'nobody has heard of it yet');
+  await clock.until(() => ends.length === 2);
+  t.deepEqual(ends, ['bus closed', 'DRIVER_STOPPED']);
+  t.deepEqual(master.rolesOf('fw').roles, []);
+  await clock.advance(60_000);
+  t.deepEqual(master.rolesOf('fw').roles, [], 'it does not subscribe again');
+  t.deepEqual(statuses, []);
+});
+
+test('stop(false) gives up aloud where nobody answers', async (t) => {
+  const errors: string[] = [];
+  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: (event: string) => errors.push(event) };
+  const { driver, clock } = world(15, { log });
+  let end = '';
+  void driver.run().then((status) => {
+    end = status;
+  });
+  await clock.advance(1_000);
+  driver.stop(false);
+  await clock.until(() => end === 'DRIVER_STOPPED');
+  t.deepEqual(errors, ['teardown-unanswered']);
+});
+
 test('the loss of an agent is told, beside the statuses of its tasks', async (t) => {
   for (const [state, told] of [
     ['unreachable', 'TASK_UNREACHABLE'],
@@ -448,7 +484,7 @@ test('it follows the leader to another broker, among those it was given', async 
     clock,
     random,
   });
-  const bus = connectSimulatedBus(network, { clientId: 'fw', urls: ['mqtt://one'] });
+  const bus = connectSimulatedBus(network, { clientId: 'fw', urls });
   const driver = createSchedulerDriver({ bus, urls, name: 'fw', roles: ['r'], scheduler, clock, random });
   void first.start();
   driver.start();
@@ -459,6 +495,14 @@ test('it follows the leader to another broker, among those it was given', async 
   first.leads('m2', 2, ['mqtt://elsewhere', 'mqtt://two']);
   await clock.until(() => heard.length === 2);
   t.deepEqual(heard, ['registered', 'reregistered']);
+  t.is(bus.url, 'mqtt://two');
+  // Of the leader that the driver knows already, a follower says where it is.
+  second.leads('m2', 2, ['mqtt://two']);
+  await clock.advance(1_000);
+  network.broker('mqtt://two').stop();
+  await clock.until(() => bus.url === 'mqtt://one' && bus.connected);
+  network.broker('mqtt://two').start();
+  await clock.until(() => heard.length === 3);
   t.is(bus.url, 'mqtt://two');
   driver.stop();
 });

@@ -31,6 +31,12 @@ export const KnownTask = v.object({
 });
 export type KnownTask = v.InferOutput<typeof KnownTask>;
 
+/** What a machine has: volumes are made of it by the cluster. */
+const Reported = v.pipe(
+  ResourcesSchema,
+  v.check((resources) => resources.every(({ volume }) => volume === undefined), 'an agent reports no volumes'),
+);
+
 const KnownTasks = v.pipe(v.array(KnownTask), v.maxLength(LIMITS.tasksPerAgent));
 
 /** A sequence of parts: `part` counts from 0, the one with `last` ends it. */
@@ -52,7 +58,7 @@ const Register = v.object({
   versions: Versions,
   hostname: Word,
   boot: Word,
-  resources: ResourcesSchema,
+  resources: Reported,
   attributes: AttributesSchema,
   metered: v.optional(v.boolean(), false),
   /** The cluster it belongs to; absent when it never joined one. */
@@ -71,7 +77,7 @@ const Resume = v.object({
   incarnation: Id,
   cluster: v.object({ uuid: Id, generation: Count }),
   boot: Word,
-  resources: ResourcesSchema,
+  resources: Reported,
   attributes: AttributesSchema,
   /** {@link taskDigest} of the tasks it has whose end the master has not acknowledged. */
   digest: Word,
@@ -82,7 +88,7 @@ const Report = v.object({
   ...V.entries,
   type: v.literal('REPORT'),
   epoch: Count,
-  resources: ResourcesSchema,
+  resources: Reported,
   attributes: AttributesSchema,
 });
 

@@ -27,7 +27,10 @@ export const JobSpec = v.object({
   environment: v.optional(Environment, {}),
   count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LIMITS.jobCount)), 1),
   /** Of each task: scalars only. */
-  resources: ResourcesSchema,
+  resources: v.pipe(
+    ResourcesSchema,
+    v.check((resources) => resources.every(({ volume }) => volume === undefined), 'a job has no volumes'),
+  ),
   /** Of each task: how many ports, given as MESQ_PORT, MESQ_PORT0, MESQ_PORT1, … */
   ports: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000)), 0),
   constraints: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(LIMITS.constraints)), []),

@@ -23,7 +23,7 @@ export const LIMITS = {
   /** Operations on resources whose end their frameworks have not acknowledged. */
   operationsKept: 10_000,
   /** Persistent volumes of one agent. */
-  volumesPerAgent: 500,
+  volumesPerAgent: 50,
   /** Tasks in one agent message. */
   tasksPerMessage: 100,
   /** Tasks in one LAUNCH_GROUP. */

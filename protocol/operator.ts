@@ -105,6 +105,14 @@ const ReservedSchema = v.object({
   ),
 });
 
+const PlainSchema = v.pipe(
+  ReservedSchema.entries.resources,
+  v.check(
+    (resources) => resources.every(({ volume }) => volume === undefined),
+    'frameworks make volumes (CREATE); reserve the disk for their role',
+  ),
+);
+
 /** A role that somebody subscribes to, holds something under, or that has a weight, a quota or a reservation. */
 export const RoleView = v.object({
   role: v.string(),
@@ -228,7 +236,11 @@ export const OPERATIONS = {
   },
   'quota-remove': { role: 'operator', body: v.object({ role: RoleSchema }), part: v.object({ role: v.string() }) },
   /** `resources`, each entry with a role: out of what is free there and nobody's. */
-  reserve: { role: 'operator', body: ReservedSchema, part: v.object({ agent: Id }) },
+  reserve: {
+    role: 'operator',
+    body: v.object({ ...ReservedSchema.entries, resources: PlainSchema }),
+    part: v.object({ agent: Id }),
+  },
   unreserve: { role: 'operator', body: ReservedSchema, part: v.object({ agent: Id }) },
   /**
    * No more tasks; those that run end by themselves until the deadline, and are killed then (default: at once).

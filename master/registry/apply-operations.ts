@@ -24,6 +24,8 @@ export function operated(
   const doomed = operation.type === 'CREATE' ? isDoomed(agent, operation) : undefined;
   if (doomed !== undefined)
     return new Fault('EXISTS', `resources: what was in volume ${doomed.volume} is still being removed`);
+  if (converted(agent, conversion).resources.length > LIMITS.resources)
+    return new Fault('LIMIT', `resources: agent ${agent.name} would have more than ${LIMITS.resources} different ones`);
   const free = freeOf(registry, agent);
   if (contains(free, conversion.from)) return conversion;
   return new Fault(

@@ -384,3 +384,16 @@ test('a window outlives the master, and is off once the agent is resumed', async
   const view = await operator.ask('q3', 'agents');
   t.false(/"state":"drain|"window"/.test(JSON.stringify(view?.body)));
 });
+
+test("what an agent is cut into has a limit, and what is no operator's to make is refused in words", async (t) => {
+  const { framework, operator } = await cluster('cpus:4;mem:1024;disk:1000');
+  const roles = Array.from({ length: 110 }, (_, at) => `r${at}`);
+  for (const [at, role] of roles.entries())
+    await operator.ask(`s${at}`, 'reserve', { agent: 'a', resources: `cpus(${role}):0.01` });
+  const last = await operator.ask('last', 'reserve', { agent: 'a', resources: 'cpus(more):0.01' });
+  t.is(last?.fault?.code, 'LIMIT', last?.fault?.message);
+  await framework.call({ type: 'REVIVE' });
+  t.true(framework.offers().length > 0, 'it is still offered');
+  const volume = await operator.ask('v', 'reserve', { agent: 'a', resources: 'disk(db)[data]:10' });
+  t.regex(volume?.fault?.message ?? '', /frameworks make volumes/);
+});

@@ -1,6 +1,9 @@
 import test from 'ava';
-import { add } from '../../protocol/resource-arithmetic.ts';
+import fc from 'fast-check';
+import type { Outgoing } from '../../protocol/envelope.ts';
+import { add, contains, equals, toUnreserved } from '../../protocol/resource-arithmetic.ts';
 import { formatResources, type Resources } from '../../protocol/resources.ts';
+import type { CALLS } from '../../protocol/scheduler.ts';
 import { resourcesOf } from '../resources-of.ts';
 import { MasterWorld, ScriptedClient, ScriptedFramework, SimulatedAgent, task } from './world.ts';
 
@@ -396,4 +399,119 @@ test("what an agent is cut into has a limit, and what is no operator's to make i
   t.true(framework.offers().length > 0, 'it is still offered');
   const volume = await operator.ask('v', 'reserve', { agent: 'a', resources: 'disk(db)[data]:10' });
   t.regex(volume?.fault?.message ?? '', /frameworks make volumes/);
+});
+
+const happenings = fc.array(
+  fc.constantFrom(
+    ...(['reserve', 'create', 'launch', 'destroy', 'unreserve', 'grow', 'shrink', 'reserve', 'create'] as const),
+    ...(['cut', 'unplug', 'heal', 'restart', 'master', 'wait', 'drain', 'resume'] as const),
+  ),
+  { maxLength: 30 },
+);
+type AcceptOperation = Extract<Outgoing<typeof CALLS>, { type: 'ACCEPT' }>['operations'][number];
+type Happening = typeof happenings extends fc.Arbitrary<readonly (infer One)[]> ? One : never;
+
+/** The operation that this happening stands for, on what is offered; undefined where there is nothing to do it with. */
+function operationOf(happening: Happening, open: Resources, minted: number): AcceptOperation | undefined {
+  const [volume] = open.filter((one) => one.volume !== undefined);
+  const disk = open.find(({ name, role, volume }) => name === 'disk' && role === 'ann' && volume === undefined);
+  const small = resourcesOf('cpus(ann):0.5;disk(ann):100');
+  switch (happening) {
+    case 'reserve':
+      return { type: 'RESERVE', id: `o${minted}`, resources: small };
+    case 'unreserve':
+      return { type: 'UNRESERVE', id: `o${minted}`, resources: small };
+    case 'create':
+      return disk && { type: 'CREATE', id: `o${minted}`, resources: resourcesOf(`disk(ann)[v${minted % 3}]:50`) };
+    case 'destroy':
+      return volume && { type: 'DESTROY', id: `o${minted}`, resources: [volume] };
+    case 'grow':
+      return volume && { type: 'GROW_VOLUME', id: `o${minted}`, resources: [volume], by: 10_000 };
+    case 'shrink':
+      return volume && { type: 'SHRINK_VOLUME', id: `o${minted}`, resources: [volume], by: 10_000 };
+    default:
+      return undefined;
+  }
+}
+
+test('whatever happens to operations, an agent has what it reports, cut in ways that add up, and all can be given back', async (t) => {
+  let done = 0;
+  await fc.assert(
+    fc.asyncProperty(happenings, fc.integer({ min: 1, max: 1_000 }), async (list, seed) => {
+      const world = new MasterWorld({ seed, duplicates: 0.2 });
+      await world.start();
+      const agent = new SimulatedAgent(world, 'a');
+      agent.resources = 'cpus:4;mem:1024;disk:1000';
+      await agent.start();
+      const framework = new ScriptedFramework(world, 'fw');
+      await framework.subscribe();
+      const operator = new ScriptedClient(world, 'op');
+      let minted = 0;
+      let asked = 0;
+      const look = async (): Promise<Resources> => {
+        const view = (await operator.ask(`look${++asked}`, 'agents'))?.body as
+          | { agents: { resources: Record<'total' | 'allocated' | 'offered', string> }[] }
+          | undefined;
+        const { total, allocated, offered } = view?.agents[0]?.resources ?? { total: '', allocated: '', offered: '' };
+        const held = resourcesOf([allocated, offered].filter((text) => text !== '').join(';'));
+        if (!contains(resourcesOf(total), held)) throw new Error(`${total} has not ${allocated} and ${offered}`);
+        const plain = toUnreserved(resourcesOf(total)).reduce<Resources>(
+          (sum, { volume: _, ...rest }) => add(sum, [rest as Resources[number]]),
+          [],
+        );
+        if (!equals(plain, resourcesOf(agent.resources))) throw new Error(`${total} is not ${agent.resources}`);
+        return resourcesOf(total);
+      };
+      for (const happening of list) {
+        const open = framework.offers();
+        const offers = framework
+          .of('OFFERS')
+          .flatMap((event) => event.offers.filter(({ offer }) => open.includes(offer)));
+        const available = offers.reduce<Resources>((sum, { resources }) => add(sum, resources), []);
+        const operation = operationOf(happening, available, ++minted);
+        if (operation !== undefined && open.length > 0) await framework.operate(operation);
+        const volume = available.find((one) => one.volume !== undefined);
+        if (happening === 'launch' && volume !== undefined)
+          await framework.operate({
+            type: 'LAUNCH',
+            tasks: [task(`t${minted}`, { runMs: 20_000 }, { resources: [...resourcesOf('cpus:0.1'), volume] })],
+          });
+        if (happening === 'cut') agent.cut();
+        if (happening === 'unplug') agent.unplug();
+        if (happening === 'heal') world.network.heal();
+        if (happening === 'wait') await world.clock.advance(40_000);
+        if (happening === 'drain')
+          await operator.ask(`drain${minted}`, 'drain', { agent: 'a', inMs: 20_000, forMs: 30_000 });
+        if (happening === 'resume') await operator.ask(`resume${minted}`, 'resume', { agent: 'a' });
+        if (happening === 'restart') {
+          world.network.heal();
+          agent.kill();
+          await world.clock.advance(10);
+          await agent.start();
+        }
+        if (happening === 'master') {
+          world.killMaster();
+          await world.start();
+          await world.clock.advance(40_000);
+          await framework.subscribe();
+        }
+        if (framework.offers().length === 0) await framework.call({ type: 'REVIVE' });
+        await look();
+      }
+      world.network.heal();
+      await operator.ask('resume', 'resume', { agent: 'a' });
+      await world.clock.advance(1_000_000);
+      done += told(framework).filter(([, state]) => state === 'OPERATION_FINISHED').length;
+      const reserved = (await look()).filter(({ role }) => role !== undefined);
+      if (reserved.length > 0) {
+        const answer = await operator.ask('back', 'unreserve', { agent: 'a', resources: reserved });
+        if (answer?.fault !== undefined) throw new Error(answer.fault.message);
+      }
+      await world.clock.advance(120_000);
+      if (!equals(await look(), resourcesOf(agent.resources))) throw new Error('something stays reserved');
+      if (agent.volumes.folders.size > 0) throw new Error('something stays on the disk');
+    }),
+    { numRuns: 25 },
+  );
+  t.true(done > 25, `${done} operations were done`);
 });

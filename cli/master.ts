@@ -1,11 +1,12 @@
 import { Fault } from '../protocol/faults.ts';
+import { type AllocationOptions, addAllocationOptions, allocationOf } from './allocation-options.ts';
 import { notice, printLine } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
 import type { Verb } from './verb.ts';
 
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
-interface MasterOptions {
+interface MasterOptions extends AllocationOptions {
   readonly id: string;
   readonly data: string;
   readonly listen?: readonly string[];
@@ -33,6 +34,7 @@ export const master: Verb = {
       .option('--tls-cert <file>', 'PEM, for mqtts://')
       .option('--tls-key <file>', 'PEM, for mqtts://')
       .option('--log <level>', LEVELS.join(', '), 'info');
+    addAllocationOptions(command);
   },
   run: async (context, command) => {
     const written = command.opts<MasterOptions>();
@@ -43,6 +45,8 @@ export const master: Verb = {
     const bad = listen.find((url) => !/^(mqtts?|wss?):\/\/./.test(url) || !URL.canParse(url));
     if (bad !== undefined)
       return new Fault('BAD_USAGE', `--listen: ${bad} is no URL of a broker`, 'Write it like mqtt://127.0.0.1:1883.');
+    const allocation = allocationOf(written);
+    if (allocation instanceof Fault) return allocation;
     const stopped = stopSignal(context.terminal);
     const { startMaster } = await import('./start-master.ts');
     const running = await startMaster({
@@ -52,6 +56,7 @@ export const master: Verb = {
       prefix: context.options.prefix,
       version: context.terminal.version,
       logLevel,
+      allocation,
       ...(advertise === undefined ? {} : { advertise }),
       ...(http === undefined ? {} : { http }),
       ...(tlsCert === undefined ? {} : { tlsCert }),

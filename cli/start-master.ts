@@ -16,6 +16,7 @@ import { parseId } from '../protocol/ids.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
 import { rights } from '../protocol/topics.ts';
 import { createSchedulerDriver } from '../sdk/scheduler-driver.ts';
+import type { Allocation } from './allocation-options.ts';
 import { takeDataFolder } from './start-data-folder.ts';
 
 export interface StartMasterOptions {
@@ -35,6 +36,7 @@ export interface StartMasterOptions {
   readonly version: string;
   readonly logLevel?: LogLevel;
   /** From disconnected to unreachable, and how long offers live: for tests and small clusters. */
+  readonly allocation?: Allocation;
   readonly times?: { readonly unreachableMs?: number; readonly lostAfterMs?: number; readonly offerMs?: number };
 }
 
@@ -111,6 +113,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     lastPacketMs: (name) => broker.lastPacketMs(name),
     disconnect: (name) => broker.disconnect(name),
     ...(options.times === undefined ? {} : { times: options.times }),
+    ...(options.allocation === undefined ? {} : { allocation: options.allocation }),
     onLeading: () => {
       const batch = createBatch({ clock, log });
       const driver = createSchedulerDriver({

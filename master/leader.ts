@@ -3,6 +3,7 @@ import type { Clock } from '../io/clock.ts';
 import type { Digest } from '../io/digest.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
+import type { AllocatorOptions } from './allocator/allocator.ts';
 import type { Counters } from './counters.ts';
 import type { Command } from './registry/commands.ts';
 import type { Registry } from './registry/registry.ts';
@@ -26,6 +27,7 @@ export interface World {
   /** Cuts every connection of a name (its token was revoked, its agent is gone). */
   readonly disconnect: (name: string) => void;
   readonly times: Times;
+  readonly allocation: AllocatorOptions;
 }
 
 /** What a framework shows to people under `state/`. */

@@ -9,6 +9,7 @@ import { assert, Fault } from '../protocol/faults.ts';
 import { TIMES } from '../protocol/limits.ts';
 import type { CredentialRole } from '../protocol/operator.ts';
 import { parseTopic, TOPICS, topicOf } from '../protocol/topics.ts';
+import type { AllocatorOptions } from './allocator/allocator.ts';
 import { Counters } from './counters.ts';
 import type { Times, World } from './leader.ts';
 import { Leadership } from './leadership.ts';
@@ -39,6 +40,8 @@ export interface MasterOptions {
   readonly disconnect?: (name: string) => void;
   /** Default: protocol/limits.ts TIMES. */
   readonly times?: Partial<Times>;
+  /** What the allocator counts, and what is worth an offer. The same for every master of a cluster. */
+  readonly allocation?: AllocatorOptions;
   /** Called with each term won: the built-in frameworks start. Returns what stops them. */
   readonly onLeading?: (term: number) => () => void;
   /** The disk failed: the process must end; it recovers from what is durable. */
@@ -80,6 +83,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     lastPacketMs: options.lastPacketMs ?? (() => undefined),
     disconnect: options.disconnect ?? (() => undefined),
     times: { ...TIMES, ...options.times },
+    allocation: options.allocation ?? {},
   };
   let registry: Registry = emptyRegistry();
   let leadership: Leadership | undefined;

@@ -15,7 +15,7 @@ import { type AgentRecord, type RoleRecord, type TaskRecord, taskKey, tasksOfAge
  * commands; declined resources wait for the batch, which is armed only while it could change something.
  */
 export class Offering {
-  readonly allocator = new Allocator();
+  readonly allocator: Allocator;
   readonly book = new OfferBook((offer) => this.onOffer(offer));
   /** Told of every offer that is made or taken out. */
   onOffer: (offer: string) => void = () => undefined;
@@ -38,6 +38,7 @@ export class Offering {
   readonly #converting = new Map<string, { readonly holdings: Holdings; readonly requests: Set<string> }>();
 
   constructor(leader: Leader, frameworks: FrameworkSessions) {
+    this.allocator = new Allocator(leader.world.allocation);
     this.#leader = leader;
     this.#frameworks = frameworks;
     for (const role of leader.registry.roles.values()) this.#know(role);

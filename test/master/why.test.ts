@@ -79,3 +79,20 @@ test('what a framework says it needs is kept until it says something else, or le
   t.deepEqual((after?.body as { needs: object[] } | undefined)?.needs, []);
   t.is((await operator.ask('n3', 'needs', { framework: 'nobody' }))?.fault?.code, 'NOT_FOUND');
 });
+
+test("what is worth an offer, and what makes no share, is the operator's to say", async (t) => {
+  const world = new MasterWorld({
+    allocation: { minimum: [[{ name: 'cpus', amount: 1_000 }]], fairnessExcluded: ['gpus'] },
+  });
+  await world.start();
+  const agent = new SimulatedAgent(world, 'a');
+  agent.resources = 'cpus:2;mem:512;gpus:1';
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.call({ type: 'SUBSCRIBE', roles: ['ann'], capabilities: ['GPU_RESOURCES'] });
+  await framework.launch([task('t', { stays: true }, { resources: resourcesOf('cpus:1.5;gpus:1') })]);
+  await world.clock.advance(10_000);
+  t.deepEqual(framework.offers(), [], 'half a cpu is worth none');
+  const roles = await new ScriptedClient(world, 'op').ask('r', 'roles');
+  t.like((roles?.body as { roles: object[] } | undefined)?.roles[0], { role: 'ann', share: 0.75 });
+});

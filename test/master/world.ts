@@ -3,6 +3,7 @@ import type { TaskStart } from '../../io/launcher.ts';
 import { systemDigest } from '../../io/node/digest.ts';
 import type { OutputFile } from '../../io/output-file.ts';
 import { randomWord } from '../../io/random.ts';
+import type { AllocatorOptions } from '../../master/allocator/allocator.ts';
 import type { Times } from '../../master/leader.ts';
 import { type Master, startMaster } from '../../master/master.ts';
 import { AGENT_DOWN, AGENT_UP } from '../../protocol/agent-link.ts';
@@ -48,17 +49,20 @@ export class MasterWorld {
   /** What made the master's process end. */
   readonly fatal: Error[] = [];
   readonly #times: Partial<Times>;
+  readonly #allocation: AllocatorOptions;
   master: Master | undefined;
   #bus: SimulatedBus | undefined;
 
   constructor({
     seed = 1,
     times = {},
+    allocation = {},
     ...network
-  }: { seed?: number; times?: Partial<Times> } & Partial<NetworkOptions> = {}) {
+  }: { seed?: number; times?: Partial<Times>; allocation?: AllocatorOptions } & Partial<NetworkOptions> = {}) {
     this.random = new MintingRandom(seed);
     this.network = new SimulatedNetwork({ clock: this.clock, random: this.random, ...network });
     this.#times = times;
+    this.#allocation = allocation;
     this.network.onGone = (clientId) => {
       const role = /^(agent|framework):/.exec(clientId)?.[1];
       const [name = ''] = clientId.replace(/^\w+:/, '').split('~');
@@ -89,6 +93,7 @@ export class MasterWorld {
       digest: systemDigest,
       log: SILENT,
       times: this.#times,
+      allocation: this.#allocation,
       onFatal: (error) => this.fatal.push(error),
     }).then(
       (result) => {

@@ -3,7 +3,7 @@ import { askBatch, BATCH } from './ask.ts';
 import { notice } from './output.ts';
 import { StreamCopy } from './stream-copy.ts';
 import { type Tail, tailOf } from './tail.ts';
-import { readTaskName } from './task-name.ts';
+import { type AnyTask, readAnyTask } from './task-name.ts';
 import type { Context, Verb } from './verb.ts';
 
 interface LogsOptions {
@@ -19,17 +19,18 @@ export const logs: Verb = {
     'mesq logs k3v9x2ab.4 --stderr',
     'mesq logs -f --tail 20 k3v9x2ab.4',
     'mesq logs k3v9x2ab.4.0           # its first attempt',
+    'mesq logs spark/stage-7          # a task of another framework',
   ],
   configure: (command) => {
     command
-      .argument('<task>', 'job, job.index or job.index.attempt')
+      .argument('<task>', 'job, job.index, job.index.attempt, or framework/task')
       .option('-f, --follow', 'go on as the task writes')
       .option('--stderr', 'standard error instead of standard output')
       .option('--tail <lines>', 'only the last lines there are');
   },
   run: async (context, command) => {
     const { follow = false, stderr = false, tail } = command.opts<LogsOptions>();
-    const name = readTaskName(command.args[0] ?? '');
+    const name = readAnyTask(command.args[0] ?? '');
     if (name instanceof Fault) return name;
     if (tail !== undefined && !/^\d{1,9}$/.test(tail))
       return new Fault(
@@ -42,8 +43,8 @@ export const logs: Verb = {
     const { client } = connection;
     const { out } = context.terminal;
     const source = {
-      framework: BATCH,
-      task: `${name.job}.${name.index}`,
+      framework: name.framework,
+      task: name.task,
       stream: stderr ? ('stderr' as const) : ('stdout' as const),
       ...(name.attempt === undefined ? {} : { attempt: name.attempt }),
     };
@@ -51,7 +52,7 @@ export const logs: Verb = {
     let start: Tail = { from: 0, bytes: new Uint8Array() };
     if (tail !== undefined) {
       const found = await tailOf(client, source, Number(tail));
-      if (found instanceof Fault) return found.code === 'NOT_FOUND' ? missing(name.job, context) : found;
+      if (found instanceof Fault) return found.code === 'NOT_FOUND' ? missing(name, found, context) : found;
       start = found;
       if (start.bytes.length > 0) await out.write(start.bytes);
       if (!follow) return 0;
@@ -60,12 +61,14 @@ export const logs: Verb = {
     context.terminal.onSignal('SIGINT', () => copy.stop());
     const end = await copy.ended;
     if (!(end instanceof Fault)) return 0;
-    return end.code === 'NOT_FOUND' ? missing(name.job, context) : end;
+    return end.code === 'NOT_FOUND' ? missing(name, end, context) : end;
   },
 };
 
 /** Nothing to read: either there is no such job, or the task waits still. */
-async function missing(job: string, context: Context): Promise<Fault> {
+async function missing({ framework, task }: AnyTask, fault: Fault, context: Context): Promise<Fault> {
+  if (framework !== BATCH) return fault;
+  const job = task.slice(0, task.lastIndexOf('.'));
   const known = await askBatch(context, 'job', { job });
   if (known instanceof Fault) return known;
   return new Fault(

@@ -1,4 +1,5 @@
 import type { TaskView } from '../protocol/job.ts';
+import { BATCH } from './ask.ts';
 import { ago, isoTime } from './output.ts';
 import { stateColour } from './state-colour.ts';
 import type { Column } from './table.ts';
@@ -31,7 +32,7 @@ export function jsonOfTask(task: TaskView): object {
 
 export function taskColumns(now: number): Column<TaskView>[] {
   return [
-    { title: 'TASK', value: ({ id }) => id },
+    { title: 'TASK', value: ({ framework, id }) => (framework === BATCH ? id : `${framework}/${id}`) },
     { title: 'ATTEMPT', value: ({ attempt }) => attempt, align: 'right' },
     {
       title: 'STATE',

@@ -138,9 +138,17 @@ export class Executors {
     this.#tellIdle();
   }
 
-  /** Where the output of a run is: its executor's. Undefined where that has ended, and another may run by now. */
+  /** Where the output of a run is: its executor's, also once that has ended. Undefined where several have, and nobody knows which it was. */
   folderOf(run: Run): string | undefined {
-    return run.info.executor === undefined ? undefined : this.#of(run.framework, run.info.executor.executor)?.folder;
+    const executor = run.info.executor?.executor;
+    if (executor === undefined) return undefined;
+    const running = this.#of(run.framework, executor)?.folder;
+    if (running !== undefined) return running;
+    const ended = [...this.#world.durable.state.executors.values()].filter(
+      ({ framework, info }) => framework === run.framework && info.executor === executor,
+    );
+    const [only] = ended;
+    return only === undefined || ended.length > 1 ? undefined : folderOf(only);
   }
 
   /** Lets go of everything; what runs goes on. */
@@ -183,9 +191,9 @@ export class Executors {
   }
 
   #make(record: ExecutorStart): RunningExecutor {
-    const { framework, info, start } = record;
+    const { framework, info } = record;
     const { agentName, durable, pathOf, lines } = this.#world;
-    const folder = `${framework}/executors/${info.executor}/${start}`;
+    const folder = folderOf(record);
     const sandbox = `${pathOf(folder)}/work`;
     const agent = durable.state.agent ?? '';
     const key = `${framework}/${info.executor}`;
@@ -275,7 +283,7 @@ export class Executors {
     const ended = [...durable.state.executors.values()].filter((record) => record.ended);
     for (const { framework, info, start } of ended.slice(0, Math.max(0, ended.length - LIMITS.executorsKept))) {
       launcher
-        .remove(`${framework}/executors/${info.executor}/${start}`)
+        .remove(folderOf({ framework, info, start }))
         .catch((error: unknown) => log.warn('folder not removed', { error: String(error) }));
       durable.later([{ kind: 'EXECUTOR_FORGOTTEN', framework, executor: info.executor, start }]);
     }
@@ -294,6 +302,10 @@ export class Executors {
   #lookAfterAll(): void {
     for (const running of this.#running.values()) void running.look();
   }
+}
+
+function folderOf({ framework, info, start }: Pick<ExecutorStart, 'framework' | 'info' | 'start'>): string {
+  return `${framework}/executors/${info.executor}/${start}`;
 }
 
 function sameInfo(left: ExecutorInfo, right: ExecutorInfo): boolean {

@@ -77,6 +77,10 @@ test("Mesos's test executor runs five tasks in one process, and answers its sche
   // Idle, it waits; its framework ends it.
   scheduler.driver.shutdownExecutor('default', agent);
   t.deepEqual(await eventually(() => scheduler.executorsLost[0]), { executor: 'default', status: 0 });
+  const logs = await cluster.mesq('logs', 'fw/3');
+  t.true(logs.stdout.includes('Running task 3\n'), `what it wrote is there after its end: ${logs.stderr}`);
+  t.is((await cluster.mesq('logs', 'fw/nothing')).code, 3);
+  t.is((await cluster.mesq('logs', 'fw/3/0/1')).code, 2);
   t.deepEqual(scheduler.faults, []);
 });
 

@@ -59,7 +59,7 @@ function placeOn(
   for (const { job } of jobs) {
     const live = liveJob(job.spec.job);
     if (live === undefined || available.length === 0) continue;
-    if (tooBig.has(live.needs) || !live.spread.admits(candidate)) continue;
+    if (tooBig.has(live.needs) || !live.spread.admits(candidate) || isTooShort(offer, job, now)) continue;
     for (let index = live.pending.peek(); index !== undefined; index = live.pending.peek()) {
       more = tasks.length >= LIMITS.tasksPerMessage || (tasks.length > 0 && bytes + live.bytes > ACCEPT_BYTES);
       if (more) break;
@@ -82,6 +82,11 @@ function placeOn(
     if (more) break;
   }
   return tasks.length === 0 ? undefined : { offer, tasks, placed, more };
+}
+
+/** The agent will be drained before a task that takes all of its time could end. One without a limit may be anywhere. */
+function isTooShort({ unavailability }: Offer, { spec }: Job, now: number): boolean {
+  return unavailability !== undefined && spec.timeMs !== undefined && unavailability.startMs < now + spec.timeMs;
 }
 
 /** The share of an offer that is gone, by the scalar resource of which most is. */

@@ -297,6 +297,24 @@ test('a placement never exceeds its offer, and follows the order of submission',
   );
 });
 
+test('a task with a time limit goes nowhere that will be drained before it could end', (t) => {
+  const placedOn = (timeMs: number | undefined, startMs: number | undefined): boolean => {
+    const limit = timeMs === undefined ? {} : { timeMs };
+    const live = createLiveJob(createJob(spec({ job: 'j', ...limit }), 'ann', 0), new Map());
+    if (live instanceof Fault) throw new Error(live.message);
+    const pending = new PendingJobs();
+    pending.add(live.pending);
+    const unavailability = startMs === undefined ? {} : { unavailability: { startMs } };
+    const resources = parseResources('cpus:8;mem:1024') as Resources;
+    const about = { offer: 'o', framework: 'batch', role: 'ann', agent: 'a', name: 'a', hostname: 'a', attributes: [] };
+    return placeTasks([{ ...about, resources, ...unavailability }], pending, () => live, 1_000).placements.length > 0;
+  };
+  t.true(placedOn(600_000, undefined));
+  t.true(placedOn(600_000, 601_000));
+  t.false(placedOn(600_000, 600_999));
+  t.true(placedOn(undefined, 2_000));
+});
+
 test('pending tasks are those that wait, first the ones that come again', (t) => {
   const job = createJob(spec({ job: 'j', count: 3 }), 'ann', 1);
   const pending = new PendingTasks(job);

@@ -2,33 +2,23 @@ import type { Clock, Timer } from '../../io/clock.ts';
 import type { Launcher } from '../../io/launcher.ts';
 import type { LineConnection } from '../../io/line-socket.ts';
 import type { Log } from '../../io/log.ts';
-import type { MessageOf, Outgoing } from '../../protocol/envelope.ts';
-import { EXECUTOR_DOWN, EXECUTOR_UP, readLine, writeLine } from '../../protocol/executor.ts';
+import type { MessageOf } from '../../protocol/envelope.ts';
+import { EXECUTOR_UP, readLine } from '../../protocol/executor.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS, TIMES } from '../../protocol/limits.ts';
-import { isTerminal } from '../../protocol/task.ts';
-import { type ExecutorStart, type Run, runName } from '../checkpoint/state.ts';
+import type { ExecutorStart, Run } from '../checkpoint/state.ts';
 import { type DurableState, isFull } from '../durable-state.ts';
-import type { Said, StatusReports } from '../status-reports.ts';
-import {
-  type Ending,
-  type ExecutorFacts,
-  type ExecutorStep,
-  type ExecutorTask,
-  executorPlan,
-  heardOf,
-} from '../tasks/executor-plan.ts';
+import type { StatusReports } from '../status-reports.ts';
+import { type Ending, type ExecutorFacts, type ExecutorStep, executorPlan, heardOf } from '../tasks/executor-plan.ts';
 import type { Because } from '../tasks/plan.ts';
+import { ExecutorTasks } from './executor-tasks.ts';
+import { ExecutorWords } from './executor-words.ts';
 
 type Up = MessageOf<typeof EXECUTOR_UP>;
 type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
-/** A beginning may wait this long to be written with others. */
-const GATHER_MS = 20;
 /** How often a process that nobody watches is looked at. */
 const UNSUPERVISED_MS = 1_000;
-/** Words of one executor for its scheduler, in one second. */
-const MESSAGES_PER_S = 100;
 
 export interface RunningExecutorWorld {
   readonly clock: Clock;
@@ -53,23 +43,18 @@ export interface RunningExecutorListener {
   readonly ended: (status: number | undefined) => void;
 }
 
-interface Task extends Writable<Omit<ExecutorTask, 'reported'>> {}
-
 /** One start of an executor: its process, its connection and its tasks. What to do is decided by `executorPlan`, and done here. */
 export class RunningExecutor {
   readonly record: ExecutorStart;
   readonly #world: RunningExecutorWorld;
   readonly #listener: RunningExecutorListener;
-  readonly #tasks = new Map<string, Task>();
+  readonly #tasks: ExecutorTasks;
+  readonly #words: ExecutorWords;
   #actual: ExecutorFacts['actual'] = { kind: 'launched' };
-  #connection: LineConnection | undefined;
-  /** Words for it that came before it subscribed. */
-  #waiting: string[] = [];
   #subscribeByMs: number;
   #again = false;
   #rebooted = false;
   #shutdown: Writable<NonNullable<ExecutorFacts['shutdown']>> | undefined;
-  #spoken = { sinceMs: 0, count: 0 };
   #launching = false;
   #timer: Timer | undefined;
   #looking: Timer | undefined;
@@ -82,6 +67,8 @@ export class RunningExecutor {
     this.record = record;
     this.#world = world;
     this.#listener = listener;
+    this.#tasks = new ExecutorTasks(record, world, listener.taskEnded);
+    this.#words = new ExecutorWords(world.clock);
     this.#subscribeByMs = this.#now() + TIMES.executorRegisterMs;
   }
 
@@ -143,7 +130,7 @@ export class RunningExecutor {
       case 'unclaimed':
         return launcher.resend(folder);
       case 'running':
-        this.#again = [...this.#tasks.keys()].some((run) => this.#run(run)?.latest !== undefined);
+        this.#again = this.#tasks.facts().some(({ reported }) => reported !== undefined);
         this.#subscribeByMs = this.#now() + (this.#again ? TIMES.executorReregisterMs : TIMES.executorRegisterMs);
         this.noticed({ kind: 'running' });
         if (!found.supervised) this.#lookSoon();
@@ -157,48 +144,19 @@ export class RunningExecutor {
 
   /** A task for it, accepted durably. `delivered`: it may have it, from an agent before this one. */
   add(run: Run, delivered = false): void {
-    const { boot } = this.#world;
-    const { latest, kill, info } = run;
-    const ran = latest?.state === 'TASK_RUNNING' && boot !== '' && latest.at?.boot === boot ? latest.at : undefined;
-    this.#tasks.set(run.run, {
-      run: run.run,
-      group: info.group === undefined ? undefined : `${info.group} ${info.attempt}`,
-      delivered,
-      startedMs: ran === undefined ? undefined : Math.min(ran.monotonicMs, this.#now()),
-      maxCompletionMs: info.maxCompletionMs,
-      timeUp: false,
-      kill: kill === undefined ? undefined : { ...kill, sinceMs: this.#now(), told: 'nothing' },
-    });
+    this.#tasks.add(run, delivered);
     // Those that come together are told together.
     queueMicrotask(() => this.#advance());
   }
 
   /** Ends a task; a later request can only shorten the grace. */
   kill(run: Run, graceMs: number, because: Because | undefined): void {
-    const task = this.#tasks.get(run.run);
-    if (task === undefined) return;
-    const before = task.kill;
-    const left = before === undefined ? graceMs : Math.min(before.sinceMs + before.graceMs - this.#now(), graceMs);
-    if (run.kill === undefined || graceMs < run.kill.graceMs) {
-      this.#world.durable
-        .commit([{ kind: 'KILL', run: run.run, graceMs, because: run.kill === undefined ? because : run.kill.because }])
-        .catch(() => undefined);
-    }
-    // A shorter grace is worth another word.
-    const shorter = before?.told === 'kill' && left < before.sinceMs + before.graceMs - this.#now();
-    task.kill = {
-      sinceMs: this.#now(),
-      graceMs: Math.max(0, left),
-      told: before === undefined || shorter ? 'nothing' : before.told,
-      because: before === undefined ? because : before.because,
-    };
-    this.#advance();
+    if (this.#tasks.kill(run, graceMs, because)) this.#advance();
   }
 
   /** A word of its scheduler; the oldest are kept for one that has not subscribed. */
   tell(data: string): void {
-    if (this.#connection !== undefined) this.#send({ type: 'MESSAGE', data });
-    else if (this.#waiting.length < LIMITS.executorMessages) this.#waiting.push(data);
+    this.#words.tell(data);
   }
 
   shutDown(why: Ending): void {
@@ -209,21 +167,20 @@ export class RunningExecutor {
   /** It has shown its secret on this connection. `has`: the tasks that it has. */
   subscribed(connection: LineConnection, has: Extract<Up, { type: 'SUBSCRIBE' }>['tasks']): void {
     const { framework, info } = this.record;
-    this.#connection?.close();
-    this.#connection = connection;
+    this.#words.connect(connection);
     connection.onClosed(() => this.#disconnected(connection));
     this.#again = true;
     if (this.#actual.kind === 'launched') this.#actual = { kind: 'running' };
     const { agent, agentName } = this.#world;
-    this.#send({ type: 'SUBSCRIBED', framework, executor: info.executor, agent, agentName });
-    for (const data of this.#waiting.splice(0)) this.#send({ type: 'MESSAGE', data });
-    const listed = new Set(has.map(({ task, attempt }) => this.#find(task, attempt)));
+    this.#words.send({ type: 'SUBSCRIBED', framework, executor: info.executor, agent, agentName });
+    this.#words.tellKept();
+    const listed = new Set(has.map(({ task, attempt }) => this.#tasks.find(task, attempt)));
     for (const task of this.#tasks.values()) {
       task.delivered = listed.has(task.run);
       if (task.kill !== undefined) task.kill = { ...task.kill, told: 'nothing' };
       // It was told, it said something of it, and has lost it.
-      if (!task.delivered && this.#run(task.run)?.latest !== undefined)
-        void this.#report(task, {
+      if (!task.delivered && this.#tasks.run(task.run)?.latest !== undefined)
+        void this.#tasks.report(task, {
           state: 'TASK_FAILED',
           reason: 'EXECUTOR_TERMINATED',
           message: 'its executor subscribed again, and had lost it',
@@ -236,16 +193,16 @@ export class RunningExecutor {
   /** A line of its connection. */
   heard(line: string): void {
     const message = readLine(EXECUTOR_UP, line);
-    if (message instanceof Fault) return this.#refuse(message);
+    if (message instanceof Fault) return this.#words.refuse(message);
     switch (message.type) {
       case 'SUBSCRIBE':
-        return this.#refuse(new Fault('EXISTS', 'this connection has subscribed'));
+        return this.#words.refuse(new Fault('EXISTS', 'this connection has subscribed'));
       case 'UPDATE':
         return this.#updated(message);
       case 'MESSAGE':
         return this.#spoke(message.data);
       case 'HEARTBEAT':
-        this.#send({ type: 'HEARTBEAT' });
+        this.#words.send({ type: 'HEARTBEAT' });
         return undefined;
     }
   }
@@ -281,12 +238,11 @@ export class RunningExecutor {
     this.#over = true;
     this.#timer?.cancel();
     this.#looking?.cancel();
-    this.#connection?.close();
+    this.#words.close();
   }
 
   #disconnected(connection: LineConnection): void {
-    if (this.#over || this.#connection !== connection) return;
-    this.#connection = undefined;
+    if (this.#over || !this.#words.lost(connection)) return;
     this.#subscribeByMs = this.#now() + TIMES.executorReregisterMs;
     // Nearly always its process has ended.
     void this.look();
@@ -294,22 +250,22 @@ export class RunningExecutor {
   }
 
   #updated(update: Extract<Up, { type: 'UPDATE' }>): void {
-    const name = this.#find(update.task, update.attempt);
-    const run = name === undefined ? undefined : this.#run(name);
+    const name = this.#tasks.find(update.task, update.attempt);
+    const run = name === undefined ? undefined : this.#tasks.run(name);
     const task = name === undefined ? undefined : this.#tasks.get(name);
     const acknowledge = (): void => {
       const { task: about, attempt, uuid } = update;
       if (uuid !== undefined)
-        this.#send({ type: 'ACKNOWLEDGED', task: about, uuid, ...(attempt === undefined ? {} : { attempt }) });
+        this.#words.send({ type: 'ACKNOWLEDGED', task: about, uuid, ...(attempt === undefined ? {} : { attempt }) });
     };
     if (update.uuid !== undefined && run?.said.includes(update.uuid) === true) return acknowledge();
     if (run === undefined || task === undefined) {
-      this.#refuse(new Fault('NOT_FOUND', `this executor has no live task ${update.task}`));
+      this.#words.refuse(new Fault('NOT_FOUND', `this executor has no live task ${update.task}`));
       return acknowledge();
     }
     const said = heardOf({ ...task, reported: run.latest?.state }, update);
     if (said === 'unlikely') {
-      this.#refuse(new Fault('BAD_SHAPE', `task ${update.task} cannot become ${update.state} any more`));
+      this.#words.refuse(new Fault('BAD_SHAPE', `task ${update.task} cannot become ${update.state} any more`));
       return acknowledge();
     }
     task.delivered = true;
@@ -318,54 +274,16 @@ export class RunningExecutor {
       ...(update.exitCode === undefined ? {} : { exitCode: update.exitCode }),
       ...(update.data === undefined ? {} : { data: update.data }),
     };
-    void this.#report(task, { ...said, ...more }, update.uuid).then((durable) => {
+    void this.#tasks.report(task, { ...said, ...more }, update.uuid).then((durable) => {
       if (durable) acknowledge();
     });
     return this.#advance();
   }
 
   #spoke(data: string): void {
-    const nowMs = this.#now();
-    if (nowMs - this.#spoken.sinceMs >= 1_000) this.#spoken = { sinceMs: nowMs, count: 0 };
-    if (++this.#spoken.count > MESSAGES_PER_S)
-      return this.#refuse(new Fault('LIMIT', `${MESSAGES_PER_S} messages a second`));
+    const fault = this.#words.speaks();
+    if (fault !== undefined) return this.#words.refuse(fault);
     return this.#listener.message(data);
-  }
-
-  /** The run of that task that is meant: of several attempts, the live one. */
-  #find(task: string, attempt: number | undefined): string | undefined {
-    const { framework, info } = this.record;
-    if (attempt !== undefined) {
-      const run = this.#run(runName(framework, task, attempt));
-      return run?.info.executor?.executor === info.executor ? run.run : undefined;
-    }
-    return [...this.#tasks.keys()].find((run) => this.#run(run)?.info.task === task);
-  }
-
-  #run(run: string): Run | undefined {
-    return this.#world.durable.state.runs.get(run);
-  }
-
-  #report(task: Task, said: Said, uuid?: string): Promise<boolean> {
-    const run = this.#run(task.run);
-    if (run === undefined) return Promise.resolve(false);
-    const ended = isTerminal(said.state);
-    if (ended) this.#tasks.delete(task.run);
-    const durable = this.#world.reports.report(run, said, ended ? 0 : GATHER_MS, uuid);
-    if (ended) this.#listener.taskEnded(task.run);
-    return durable;
-  }
-
-  #refuse(fault: Fault): void {
-    const { code, message, hint } = fault;
-    this.#send({ type: 'ERROR', fault: { code, message, hint } });
-  }
-
-  #send(message: Outgoing<typeof EXECUTOR_DOWN>): boolean {
-    const line = writeLine(EXECUTOR_DOWN, message);
-    if (line === undefined) return false;
-    this.#connection?.send(line);
-    return true;
   }
 
   #now(): number {
@@ -381,12 +299,12 @@ export class RunningExecutor {
     return {
       actual: this.#actual,
       rebooted: this.#rebooted,
-      subscribed: this.#connection !== undefined,
+      subscribed: this.#words.connected,
       subscribeByMs: this.#subscribeByMs,
       again: this.#again,
       shutdownGraceMs: this.record.info.shutdownGraceMs,
       shutdown: this.#shutdown,
-      tasks: [...this.#tasks.values()].map((task) => ({ ...task, reported: this.#run(task.run)?.latest?.state })),
+      tasks: this.#tasks.facts(),
     };
   }
 
@@ -430,10 +348,10 @@ export class RunningExecutor {
     launch: ({ runs, group }) => this.#handOver(runs, group),
     killTask: ({ run, graceMs, told }) => {
       const task = this.#tasks.get(run);
-      const info = this.#run(run)?.info;
+      const info = this.#tasks.run(run)?.info;
       if (task?.kill === undefined || info === undefined) return;
       task.kill = { ...task.kill, told };
-      this.#send({ type: 'KILL', task: info.task, attempt: info.attempt, graceMs });
+      this.#words.send({ type: 'KILL', task: info.task, attempt: info.attempt, graceMs });
     },
     timeOut: ({ run }) => {
       const task = this.#tasks.get(run);
@@ -444,7 +362,7 @@ export class RunningExecutor {
     },
     report: ({ kind: _kind, run, ...said }) => {
       const task = this.#tasks.get(run);
-      if (task !== undefined) void this.#report(task, said);
+      if (task !== undefined) void this.#tasks.report(task, said);
     },
     shutDown: ({ why }) => {
       this.#world.log.warn('executor ended', { folder: this.folder, why });
@@ -452,7 +370,7 @@ export class RunningExecutor {
     },
     tellShutdown: ({ graceMs }) => {
       if (this.#shutdown !== undefined) this.#shutdown.told = true;
-      this.#send({ type: 'SHUTDOWN', graceMs });
+      this.#words.send({ type: 'SHUTDOWN', graceMs });
     },
     terminate: () => this.#signal('SIGTERM'),
     kill: () => this.#signal('SIGKILL'),
@@ -471,7 +389,7 @@ export class RunningExecutor {
 
   #handOver(runs: readonly string[], group: string | undefined): void {
     const infos = runs.flatMap((run) => {
-      const info = this.#run(run)?.info;
+      const info = this.#tasks.run(run)?.info;
       if (info === undefined) return [];
       const { executor: _executor, group: _group, restart: _restart, ...task } = info;
       return [task];
@@ -479,7 +397,7 @@ export class RunningExecutor {
     const [first] = infos;
     if (first === undefined) return;
     const [id = ''] = group?.split(' ') ?? [];
-    const sent = this.#send(
+    const sent = this.#words.send(
       group === undefined ? { type: 'LAUNCH', ...first } : { type: 'LAUNCH_GROUP', group: id, tasks: infos },
     );
     for (const run of runs) {
@@ -487,7 +405,7 @@ export class RunningExecutor {
       if (task === undefined) continue;
       if (sent) task.delivered = true;
       else
-        void this.#report(task, {
+        void this.#tasks.report(task, {
           state: 'TASK_ERROR',
           reason: 'TASK_INVALID',
           message: `it takes more than the ${LIMITS.lineBytes} bytes of a line to its executor`,

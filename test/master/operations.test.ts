@@ -515,3 +515,17 @@ test('whatever happens to operations, an agent has what it reports, cut in ways 
   );
   t.true(done > 25, `${done} operations were done`);
 });
+
+test('a limit bounds what a role can put aside', async (t) => {
+  const { framework, operator, world } = await cluster();
+  await operator.ask('q1', 'quota-set', { role: 'ann', guarantees: '', limits: 'cpus:1' });
+  await world.clock.advance(2_000);
+  await framework.operate({ type: 'RESERVE', id: 'r1', resources: resourcesOf('cpus(ann):2') });
+  t.deepEqual(told(framework).at(-1), ['r1', 'OPERATION_ERROR'], 'it was offered but one');
+  await world.clock.advance(2_000);
+  await framework.operate({ type: 'RESERVE', id: 'r2', resources: resourcesOf('cpus(ann):1') });
+  t.deepEqual(told(framework).at(-1), ['r2', 'OPERATION_FINISHED']);
+  await world.clock.advance(10_000);
+  t.is(offered(framework).includes('cpus:'), false, 'what is reserved is all that it may have');
+  t.true(offered(framework).includes('cpus(ann):1'), offered(framework));
+});

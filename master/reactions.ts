@@ -221,6 +221,7 @@ export class Reactions {
     const { agents, offering, leader } = this.#desk;
     offering.agentLeft(agent.agent);
     this.#desk.inverse.withdraw(agent.agent);
+    this.#drains.forget(agent.agent);
     agents.forget(agent.agent);
     agents.command(agent, { type: 'SHUTDOWN', fault: goneFault(agent) });
     this.#feed.tell('agent-gone', agent.name, `agent ${agent.name} was declared gone`);

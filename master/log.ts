@@ -1,11 +1,17 @@
+import type { Clock, Timer } from '../io/clock.ts';
 import { type Journal, openJournal } from '../io/journal.ts';
 import type { Log } from '../io/log.ts';
+import type { Random } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
-import { createRaft, type Raft, type Ready } from './raft/raft.ts';
-import { type Entry, encodeEntry, encodeHardState, encodeSnapshotMeta } from './raft/records.ts';
+import type { Membership } from '../protocol/raft.ts';
+import type { MembershipChange } from './raft/membership.ts';
+import { createRaft, type InstalledSnapshot, type Raft, type Ready } from './raft/raft.ts';
+import { type Entry, encodeEntry, encodeFounders, encodeHardState, encodeSnapshotMeta } from './raft/records.ts';
 import { type LogStart, type Remembered, recover } from './raft/recover.ts';
+import type { RaftMessage, Role } from './raft/state.ts';
+import { piecesOf } from './snapshot-pieces.ts';
 
 export interface LogOptions {
   readonly storage: Storage;
@@ -14,6 +20,25 @@ export interface LogOptions {
   /** This master's id. */
   readonly id: string;
   readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Who founds the cluster, this master among them, where the log does not tell. Default: this master alone. */
+  readonly founders?: Membership;
+  /** Default {@link TICK_MS}: heartbeats every 2, elections after 10 to 20 ticks without a leader. */
+  readonly tickMs?: number;
+  /** Carries a message to another master; any may be lost. */
+  send(message: RaftMessage): void;
+  /** Who belongs to the cluster now; called at the start, and after every change. */
+  onMembership(membership: Membership): void;
+  /** A leader's state takes the place of the registry. */
+  onRestored(snapshot: Snapshot): void;
+  /**
+   * The registry as of the last entry handed to `onCommitted`, in slices of 1 byte to 1 MiB, for a follower that lags
+   * too far behind; undefined where there is none at this moment.
+   */
+  slices(): Iterable<Uint8Array> | undefined;
+  /** Once: all that was here when the log was opened, and committed before, has been through `onCommitted`. */
+  onInformed(): void;
   /**
    * Committed entries, each exactly once a run, in order, without gaps from the snapshot on; what was committed in one
    * go comes as one batch. After a restart all entries after the snapshot come again. A `noop` says nothing.
@@ -31,7 +56,7 @@ export interface LogOptions {
 
 /** The registry's state as of the entry `index`. */
 export interface Snapshot extends LogStart {
-  readonly slices: Uint8Array[];
+  readonly slices: readonly Uint8Array[];
 }
 
 export interface OpenedLog {
@@ -46,6 +71,15 @@ export interface ReplicatedLog {
   readonly appliedIndex: number;
   /** Bytes written since the last snapshot was begun: for deciding when to take the next. */
   readonly bytes: number;
+  readonly standing: RaftStanding;
+  /** A message from an authenticated master. */
+  receive(message: RaftMessage): void;
+  /** Changes who belongs to the cluster. Faults: see raft/membership.ts. */
+  change(change: MembershipChange): { readonly term: number; readonly index: number } | Fault;
+  /** Hands leadership to another master: `onFollowing` tells when. Fault `NO_LEADER` where `to` cannot lead. */
+  transfer(to: string): undefined | Fault;
+  /** Calls `then` once it is sure that this master led when it was asked, and all committed by then is applied (§6.4); never, where it does not. */
+  read(then: () => void): void;
   /** Lets Raft run; from now on the callbacks are called. Once. */
   start(): void;
   /**
@@ -66,7 +100,25 @@ export interface ReplicatedLog {
   close(): Promise<void>;
 }
 
+/** How Raft stands at this master. */
+export interface RaftStanding {
+  readonly role: Role;
+  readonly term: number;
+  readonly leader: string | undefined;
+  readonly commitIndex: number;
+  readonly lastIndex: number;
+  readonly membership: Membership;
+  /** Of a leader: what the others hold. */
+  readonly followers: ReadonlyMap<string, { readonly match: number; readonly active: boolean }>;
+}
+
 const SEGMENT_BYTES = 4 * 1_048_576;
+/** Ten of them without a leader, and as many more by chance, end in an election: 500 ms to 1 s. */
+export const TICK_MS = 50;
+const HEARTBEAT_TICKS = 2;
+const ELECTION_TICKS = 10;
+/** Entries that are kept in memory behind a snapshot, for followers that lag a little. */
+const KEPT_ENTRIES = 1_000;
 
 /**
  * Opens the log in `folder`, a new one where there is none. Faults: `CORRUPT`, `UNSUPPORTED` (a later version wrote it);
@@ -96,7 +148,7 @@ export async function openLog(options: LogOptions): Promise<OpenedLog | Fault> {
   };
 }
 
-/** The shell around {@link Raft}: persists, then applies. */
+/** The shell around {@link Raft}: persists, then sends and applies. */
 class JournaledLog implements ReplicatedLog {
   readonly #options: LogOptions;
   readonly #journal: Journal;
@@ -105,18 +157,39 @@ class JournaledLog implements ReplicatedLog {
   #runs: { index: number; ordinal: number }[] = [];
   #applied: LogStart;
   #snapshotIndex: number;
+  #compacting: Promise<void> = Promise.resolve();
   #leading = false;
   #following: string | undefined;
+  #membership: Membership | undefined;
+  #informedAt: number;
+  #informed = false;
   #pumping = false;
+  /** A leader's state is being put in place of the log: everything waits for it. */
+  #installing = false;
+  #reads = new Map<number, () => void>();
+  #readCount = 0;
+  /** Confirmed reads that wait until all up to their index is applied. */
+  #readable: { index: number; then: () => void }[] = [];
+  #timer: Timer | undefined;
+  #tickedMs = 0;
   #stopped = false;
   #failed = false;
 
   constructor(options: LogOptions, journal: Journal, remembered: Remembered) {
+    const { id, random, founders } = options;
     this.#options = options;
     this.#journal = journal;
-    this.#raft = createRaft({ id: options.id, remembered });
+    this.#raft = createRaft({
+      id,
+      remembered,
+      heartbeatTicks: HEARTBEAT_TICKS,
+      electionTicks: ELECTION_TICKS,
+      chance: (bound) => Math.floor(random.next() * bound),
+      ...(founders === undefined ? {} : { founders }),
+    });
     this.#applied = remembered.start;
     this.#snapshotIndex = remembered.start.index;
+    this.#informedAt = remembered.start.index + remembered.entries.length;
     for (const [place, ordinal] of remembered.ordinals.entries()) {
       this.#remember(remembered.start.index + 1 + place, ordinal);
     }
@@ -130,8 +203,43 @@ class JournaledLog implements ReplicatedLog {
     return this.#journal.bytes;
   }
 
+  get standing(): RaftStanding {
+    return this.#raft;
+  }
+
   start(): void {
-    this.#raft.tick();
+    this.#showMembership();
+    this.#tick();
+  }
+
+  receive(message: RaftMessage): void {
+    if (this.#stopped) return;
+    try {
+      this.#raft.step(message);
+      this.#pumpSoon();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  change(change: MembershipChange): { term: number; index: number } | Fault {
+    if (!this.#leading || this.#stopped) return new Fault('NO_LEADER');
+    const place = this.#raft.change(change);
+    this.#pumpSoon();
+    return place;
+  }
+
+  transfer(to: string): undefined | Fault {
+    if (!this.#leading || this.#stopped || !this.#raft.transfer(to)) return new Fault('NO_LEADER');
+    this.#pumpSoon();
+    return undefined;
+  }
+
+  read(then: () => void): void {
+    if (this.#stopped || !this.#leading) return;
+    const context = ++this.#readCount;
+    if (!this.#raft.read(context)) return;
+    this.#reads.set(context, then);
     this.#pumpSoon();
   }
 
@@ -146,24 +254,49 @@ class JournaledLog implements ReplicatedLog {
     return place;
   }
 
-  async snapshot(
+  snapshot(
     makeSlices: (index: number, term: number) => Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   ): Promise<void> {
     const { index, term } = this.#applied;
-    if (index === this.#snapshotIndex) return;
+    if (index === this.#snapshotIndex || this.#installing) return Promise.resolve();
     const upTo = this.#ordinalOf(index) + 1;
-    const meta = encodeSnapshotMeta({ index, term, hardState: this.#raft.hardState });
+    const { hardState } = this.#raft;
+    const meta = encodeSnapshotMeta({ index, term, hardState, membership: this.#raft.membershipAt(index) });
     const bytes = this.bytes;
-    await this.#journal.compact(withMeta(meta, makeSlices(index, term)), upTo);
-    this.#snapshotIndex = index;
-    const kept = this.#runs.findLastIndex((run) => run.index <= index);
-    this.#runs.splice(0, kept);
-    this.#options.log.info('snapshot taken', { index, term, bytes });
+    const compacted = this.#journal.compact(withMeta(meta, makeSlices(index, term)), upTo).then(() => {
+      this.#snapshotIndex = index;
+      const kept = this.#runs.findLastIndex((run) => run.index <= index);
+      this.#runs.splice(0, kept);
+      this.#raft.forget(Math.max(0, index - KEPT_ENTRIES));
+      this.#options.log.info('snapshot taken', { index, term, bytes });
+    });
+    this.#compacting = compacted.catch(() => undefined);
+    return compacted;
   }
 
   async close(): Promise<void> {
     this.#stopped = true;
+    this.#timer?.cancel();
     await this.#journal.close();
+  }
+
+  /**
+   * One tick at most a wake-up, and never before what has arrived meanwhile was heard: after a pause of the process an
+   * election would be held although a heartbeat lies in the socket.
+   */
+  #tick(): void {
+    if (this.#stopped) return;
+    const { clock, tickMs = TICK_MS } = this.#options;
+    const nowMs = clock.monotonic();
+    const late = this.#tickedMs > 0 && nowMs - this.#tickedMs >= 2 * tickMs;
+    this.#tickedMs = nowMs;
+    if (!late && !this.#installing) {
+      this.#raft.tick();
+      this.#pumpSoon();
+    }
+    // Who leads alone has nobody to hear of.
+    const alone = this.#leading && this.#raft.followers.size === 0;
+    this.#timer = alone ? undefined : clock.after(late ? 1 : tickMs, () => this.#tick());
   }
 
   /** At the end of this turn: what it proposes becomes one write. */
@@ -178,20 +311,68 @@ class JournaledLog implements ReplicatedLog {
 
   #pump(): void {
     try {
-      while (!this.#stopped) {
+      while (!this.#stopped && !this.#installing) {
         const ready = this.#raft.ready();
         if (ready === undefined) return;
-        if (ready.write !== undefined) this.#persist(ready, ready.write);
-        this.#deliver(ready);
+        if (ready.snapshot === undefined) this.#act(ready);
+        else this.#installThen(ready, ready.snapshot);
       }
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  #persist({ hardState, entries }: Ready, write: number): void {
+  #act(ready: Ready): void {
+    if (ready.write !== undefined) this.#persist(ready, ready.write);
+    for (const message of ready.messages) this.#options.send(message);
+    this.#deliver(ready);
+    for (const peer of ready.wantSnapshot) this.#ship(peer);
+  }
+
+  /** What follows the state in the log must not be written before the state is. */
+  #installThen(ready: Ready, snapshot: InstalledSnapshot): void {
+    this.#installing = true;
+    this.#install(snapshot).then(
+      () => {
+        this.#installing = false;
+        if (this.#stopped) return;
+        try {
+          this.#options.onRestored(snapshot);
+          this.#act(ready);
+        } catch (error) {
+          return this.#fail(error);
+        }
+        this.#pumpSoon();
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  async #install({ index, term, membership, slices }: InstalledSnapshot): Promise<void> {
+    const { hardState } = this.#raft;
+    await this.#compacting;
+    await this.#journal.append([]).durable;
+    const meta = encodeSnapshotMeta({ index, term, hardState, membership });
+    await this.#journal.compact(withMeta(meta, slices), this.#journal.next);
+    this.#applied = { index, term };
+    this.#snapshotIndex = index;
+    this.#runs = [];
+    this.#options.log.info('took the leader’s state', { index, term });
+  }
+
+  #ship(peer: string): void {
+    const slices = this.#options.slices();
+    if (slices === undefined) return;
+    const { index, term } = this.#applied;
+    this.#options.log.info('sending the state to a master that lags behind', { master: peer, index });
+    this.#raft.ship(peer, index, term, piecesOf(slices));
+    this.#pumpSoon();
+  }
+
+  #persist({ foundation, hardState, entries }: Ready, write: number): void {
     const records = entries.map(encodeEntry);
     if (hardState !== undefined) records.unshift(encodeHardState(hardState));
+    if (foundation !== undefined) records.unshift(encodeFounders(foundation));
     const { ordinal, durable } = this.#journal.append(records);
     const [first] = entries;
     if (first !== undefined) this.#remember(first.index, ordinal + records.length - entries.length);
@@ -204,21 +385,54 @@ class JournaledLog implements ReplicatedLog {
       .catch((error: unknown) => this.#fail(error));
   }
 
-  #deliver({ committed, role, term, leader }: Ready): void {
+  #deliver({ committed, reads, role, term, leader }: Ready): void {
     const last = committed.at(-1);
     if (last !== undefined) {
       this.#applied = { index: last.index, term: last.term };
       this.#options.onCommitted(committed);
+    }
+    this.#showMembership();
+    if (
+      !this.#informed &&
+      leader !== undefined &&
+      this.#applied.term === term &&
+      this.#applied.index >= this.#informedAt
+    ) {
+      this.#informed = true;
+      this.#options.onInformed();
     }
     if (role === 'leader' && !this.#leading && this.#applied.term === term) {
       this.#leading = true;
       this.#options.onLeading(term);
     }
     if (role !== 'leader' && (this.#leading || leader !== this.#following)) {
+      const led = this.#leading;
       this.#leading = false;
       this.#following = leader;
+      this.#reads.clear();
+      this.#readable = [];
       this.#options.onFollowing(leader);
+      if (led && this.#timer === undefined) this.#tick();
     }
+    for (const { context, index } of reads) this.#confirmed(context, index);
+    const readable = this.#readable;
+    this.#readable = readable.filter(({ index }) => index > this.#applied.index);
+    for (const { index, then } of readable) if (index <= this.#applied.index) then();
+  }
+
+  #confirmed(context: number, index: number): void {
+    const then = this.#reads.get(context);
+    this.#reads.delete(context);
+    if (then !== undefined) this.#readable.push({ index, then });
+  }
+
+  #showMembership(): void {
+    const { membership } = this.#raft;
+    if (membership === this.#membership) return;
+    this.#membership = membership;
+    this.#options.onMembership(membership);
+    // Who led alone, and does no longer, begins to listen.
+    if (this.#timer === undefined && this.#tickedMs > 0) this.#tick();
   }
 
   #fail(error: unknown): void {

@@ -8,12 +8,15 @@ import type { Storage } from '../io/storage.ts';
 import { assert, Fault } from '../protocol/faults.ts';
 import { TIMES } from '../protocol/limits.ts';
 import type { CredentialRole } from '../protocol/operator.ts';
+import type { Member } from '../protocol/raft.ts';
 import { parseTopic, TOPICS, topicOf } from '../protocol/topics.ts';
 import type { AllocatorOptions } from './allocator/allocator.ts';
 import { Counters } from './counters.ts';
 import type { Times, World } from './leader.ts';
+import { announceLeader } from './leader-announcement.ts';
 import { Leadership } from './leadership.ts';
 import { openLog } from './log.ts';
+import { type PeerTraffic, RaftLink } from './raft-link.ts';
 import { apply } from './registry/apply.ts';
 import { type Command, CommandReader, encodeCommand } from './registry/commands.ts';
 import type { RegistryEvent } from './registry/events.ts';
@@ -29,6 +32,10 @@ export interface MasterOptions {
   readonly prefix: string;
   /** Where peers reach this master, one URL a scheme or network. */
   readonly urls: readonly string[];
+  /** The other masters that found the cluster with this one; where the log knows better, only their URLs count. */
+  readonly peers?: readonly Member[];
+  /** A connection to the broker of another master, authenticated as this one. Without, there can be no other. */
+  readonly connectPeer?: (peer: Member, traffic: PeerTraffic) => Bus;
   readonly version: string;
   readonly bus: Bus;
   readonly storage: Storage;
@@ -52,7 +59,7 @@ export interface MasterOptions {
 export interface Master {
   /** Whose secret it is, by name: its role, or undefined. Used by the broker at CONNECT. */
   roleOf(name: string, secret: string): CredentialRole | undefined;
-  /** True where a name has a token: it may not connect without. */
+  /** True where a name has a token, or it is not known yet: it may not connect without. */
   hasToken(name: string): boolean;
   /** The broker saw a connection of that principal end. */
   connectionLost(role: 'agent' | 'framework' | 'local', name: string): void;
@@ -93,8 +100,14 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   const informed = new Promise<void>((resolve) => {
     knows = resolve;
   });
+  let isInformed = false;
   let snapshotting = false;
-  const reader = new CommandReader();
+  let reader = new CommandReader();
+  const { peers = [], connectPeer } = options;
+  const self: Member = { id: options.id, urls: [...options.urls] };
+  /** What was said at the start of a master's URLs is newer than what the log says. */
+  const known = new Map([self, ...peers].map((member) => [member.id, member]));
+  const located = (member: Member): Member => known.get(member.id) ?? member;
 
   const follow = (): void => {
     stopFrameworks?.();
@@ -116,18 +129,50 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   const lead = (term: number): void => {
     follow();
     leadership = new Leadership(world, registry, term, propose);
-    announce(world, registry, term);
+    announceLeader(world, registry, { term, leader: self });
     log.info('leading', { term, index: registry.index });
     firstToken(options, registry, propose);
     stopFrameworks = options.onLeading?.(term);
-    knows();
   };
+  const announceStanding = (): void => {
+    const { term, leader, membership } = durable.standing;
+    const { voters, learners } = membership;
+    const member = [...voters, ...learners].find(({ id }) => id === leader);
+    announceLeader(world, registry, { term, leader: member === undefined ? undefined : located(member) });
+  };
+  const link = new RaftLink({
+    id: options.id,
+    prefix,
+    bus,
+    counters,
+    connect: (peer, traffic) => {
+      assert(connectPeer !== undefined, 'a master with others can connect to them');
+      return connectPeer(located(peer), traffic);
+    },
+    onMessage: (message) => durable.receive(message),
+  });
 
   const opened = await openLog({
     storage: options.storage,
     folder: 'log',
     id: options.id,
     log,
+    clock,
+    random: options.random,
+    founders: { voters: [self, ...peers].sort((a, b) => (a.id < b.id ? -1 : 1)), learners: [] },
+    send: (message) => link.send(message),
+    onMembership: (membership) => {
+      if (connectPeer !== undefined) link.connectTo(membership);
+    },
+    onRestored: ({ slices }) => {
+      registry = registryOf(slices);
+      reader = new CommandReader();
+    },
+    slices: () => (reader.idle ? snapshotSlices(registry) : undefined),
+    onInformed: () => {
+      isInformed = true;
+      knows();
+    },
     onCommitted: (entries) => {
       const events: RegistryEvent[] = [];
       for (const { kind, index, term, payload } of entries) {
@@ -139,7 +184,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
         }
       }
       leadership?.applied(events);
-      if (events.some(({ kind }) => kind === 'CLUSTER_CREATED')) announce(world, registry, registry.term);
+      if (events.some(({ kind }) => kind === 'CLUSTER_CREATED')) announceStanding();
       maybeSnapshot();
     },
     onLeading: (term) => {
@@ -153,9 +198,10 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       }
       lead(term);
     },
-    onFollowing: () => {
+    onFollowing: (leader) => {
       follow();
-      knows();
+      announceStanding();
+      log.info(leader === undefined ? 'no leader known' : 'following', { leader, term: durable.standing.term });
     },
     onFatal: (error) => {
       options.onFatal(error instanceof Error ? error : new Error(String(error)));
@@ -184,15 +230,17 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       const address = parseTopic(prefix, topic);
       if (address === undefined || retained) counters.count('message on an unknown topic');
       else if (leadership === undefined) counters.count('message while not leading');
+      else if (address.kind === 'request') durable.read(() => leadership?.message(address, payload));
       else leadership.message(address, payload);
     });
   }
   // Somebody may clear what is retained (MQTT Explorer offers it): who leads is said again.
   await bus.subscribe(topicOf(prefix, { kind: 'leader' }), 1, ({ payload }) => {
-    if (payload.length === 0 && leadership !== undefined) announce(world, registry, registry.term);
+    if (payload.length === 0) announceStanding();
   });
+  await link.listen();
   durable.start();
-  await informed;
+  if (durable.standing.membership.voters.length === 1) await informed;
 
   return {
     counters,
@@ -201,11 +249,12 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       for (const token of registry.tokens.values()) if (token.name === name && token.hash === hash) return token.role;
       return undefined;
     },
-    hasToken: (name) => [...registry.tokens.values()].some((token) => token.name === name),
+    hasToken: (name) => !isInformed || [...registry.tokens.values()].some((token) => token.name === name),
     connectionLost: (role, name) => leadership?.connectionLost(role, name),
     stop: async () => {
       follow();
       await durable.close();
+      await link.close();
     },
   };
 }
@@ -236,16 +285,4 @@ function firstToken(
       }),
     (error: unknown) => onFatal(error instanceof Error ? error : new Error(String(error))),
   );
-}
-
-/** Writes the retained `mesq/leader` (docs/protocol.md, Finding the leader), once there is a cluster to speak for. */
-function announce({ bus, prefix, id, urls, counters }: World, registry: Registry, term: number): void {
-  if (registry.cluster === undefined) return;
-  const { uuid, generation } = registry.cluster;
-  const document = { v: 1, cluster: uuid, generation, term, leader: id, urls, spreadMs: 0 };
-  const payload = new TextEncoder().encode(JSON.stringify(document));
-  bus
-    .publish(topicOf(prefix, { kind: 'leader' }), payload, { qos: 1, retain: true })
-    .catch(() => counters.count('leader not announced'));
-  assert(term > 0, 'a leader has a term');
 }

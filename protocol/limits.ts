@@ -8,6 +8,10 @@ export const LIMITS = {
   partBytes: 49_152,
   /** Bytes of one entry of the log: a registry command, or a part of one. */
   commandBytes: 49_152,
+  /** Masters of a cluster, learners apart. */
+  masters: 9,
+  /** Entries in one message between masters. */
+  entriesPerAppend: 256,
   /** Bytes of a registry command that is cut into parts: the list of tasks of a large agent. */
   longCommandBytes: 8_388_608,
   /** Bytes of one slice of a snapshot. */

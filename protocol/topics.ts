@@ -4,8 +4,8 @@ import type { MessageTable } from './envelope.ts';
 import { REPLIES, REQUESTS } from './operator.ts';
 import { CALLS, EVENTS } from './scheduler.ts';
 
-/** Who may publish or subscribe: a credential's role, `local` (anonymous on a loopback listener), or the master itself. */
-export type TopicRole = 'agent' | 'framework' | 'user' | 'operator' | 'viewer' | 'local' | 'master';
+/** Who may publish or subscribe: a credential's role, `local` (anonymous on a loopback listener), another master of the cluster (`peer`), or the master itself. */
+export type TopicRole = 'agent' | 'framework' | 'user' | 'operator' | 'viewer' | 'local' | 'peer' | 'master';
 
 interface TopicEntry {
   /** Below the prefix. `{name}` is the speaker's own name, `{session}` any one level, `#` the rest. */
@@ -35,10 +35,10 @@ export const TOPICS = {
     means: 'who leads',
   },
   raft: {
-    pattern: 'masters/{name}/raft/{session}',
+    pattern: 'masters/{session}/raft/{name}',
     qos: 0,
     retain: false,
-    publish: ['master'],
+    publish: ['peer'],
     subscribe: ['master'],
     carries: 'raft',
     means: 'Raft messages between masters',

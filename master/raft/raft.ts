@@ -1,29 +1,76 @@
-import { assert } from '../../protocol/faults.ts';
+import { assert, type Fault } from '../../protocol/faults.ts';
+import type { Membership } from '../../protocol/raft.ts';
+import { campaign, leaderLives, onVoteReply, onVoteRequest, ownVoteDurable } from './election.ts';
+import { onAppend, onHeartbeat } from './following.ts';
+import { leaderHeard, onProbe, onProbeReply, probePeers } from './founding.ts';
+import { broadcastHeartbeat } from './heartbeat.ts';
+import { changeMembership, leaveWhenRemoved, type MembershipChange } from './membership.ts';
+import type { Piece } from './progress.ts';
+import { RaftLog } from './raft-log.ts';
+import { askToRead, onRound } from './reads.ts';
 import type { Entry, HardState } from './records.ts';
-import type { Remembered } from './recover.ts';
-
-type Role = 'follower' | 'candidate' | 'leader';
+import type { LogStart, Remembered } from './recover.ts';
+import {
+  broadcastAppend,
+  commitReached,
+  onAppendReply,
+  onHeartbeatReply,
+  sendAppend,
+  tickShipments,
+} from './replication.ts';
+import { onSnapshot, onSnapshotReply, ship } from './snapshots.ts';
+import {
+  appendOwn,
+  becomeFollower,
+  isVoter,
+  peersOf,
+  type RaftMessage,
+  type RaftSettings,
+  type RaftState,
+  type Role,
+  send,
+  votersOf,
+} from './state.ts';
+import { handOver, transfer } from './transfer.ts';
 
 /**
- * What the shell has to do next, in this order: append `hardState` and `entries` to the disk as one write, without
- * waiting; hand `committed` to the registry; once the write is durable, say `persisted(write)`.
+ * What the shell has to do next, in this order: put `snapshot` in place of all that the disk has, and wait for it;
+ * append `foundation`, `hardState` and `entries` to the disk as one write, without waiting; send `messages`; hand
+ * `committed` to the registry; once the write is durable, say `persisted(write)`.
  */
 export interface Ready {
   /** Number of the write; undefined where there is nothing to write. Writes become durable in order. */
   readonly write: number | undefined;
+  /** The leader's state, which takes the place of log and registry. */
+  readonly snapshot: InstalledSnapshot | undefined;
+  /** Who founds the cluster: before any entry. */
+  readonly foundation: Membership | undefined;
   readonly hardState: HardState | undefined;
   readonly entries: readonly Entry[];
-  /** Newly committed, in order; each entry exactly once a run. */
+  /** None of them promises what is not durable yet. */
+  readonly messages: readonly RaftMessage[];
+  /** Newly committed and durable here, in order; each entry exactly once a run. */
   readonly committed: readonly Entry[];
+  /** Contexts of reads that may be answered once all up to `index` is applied. */
+  readonly reads: readonly { readonly context: number; readonly index: number }[];
+  /** Followers that need the state: see {@link Raft.ship}. */
+  readonly wantSnapshot: readonly string[];
   readonly role: Role;
   readonly term: number;
   /** Who leads `term`, as far as known. */
   readonly leader: string | undefined;
 }
 
-export interface RaftOptions {
+export interface InstalledSnapshot extends LogStart {
+  readonly membership: Membership;
+  readonly slices: readonly Uint8Array[];
+}
+
+export interface RaftOptions extends Partial<RaftSettings> {
   readonly id: string;
   readonly remembered: Remembered;
+  /** Who founds the cluster, where `remembered` does not tell. Default: this master alone. */
+  readonly founders?: Membership;
 }
 
 /** Raft as a plain machine: verbs in, {@link Ready} out. No clock, no chance, no waiting. */
@@ -34,10 +81,27 @@ export interface Raft {
   readonly leader: string | undefined;
   readonly lastIndex: number;
   readonly commitIndex: number;
+  readonly membership: Membership;
+  /** The membership as of an index that the log still reaches, or of its start. */
+  membershipAt(index: number): Membership;
+  /** Of a leader: the highest entry that each other master holds, and whether it was heard of lately. */
+  readonly followers: ReadonlyMap<string, { readonly match: number; readonly active: boolean }>;
   /** Time has passed. Who hears of no leader stands for election (§5.2); a sole voter has nobody to wait for. */
   tick(): void;
-  /** A leader appends the command and tells its place; undefined where this master does not lead. */
+  /** A message of an authenticated peer. Any may come twice, late, and out of order. */
+  step(message: RaftMessage): void;
+  /** A leader appends the command and tells its place; undefined where this master does not lead, or hands over. */
   propose(payload: Uint8Array): { readonly term: number; readonly index: number } | undefined;
+  /** Faults: see {@link changeMembership}. */
+  change(change: MembershipChange): { readonly term: number; readonly index: number } | Fault;
+  /** Hands leadership over; false where this one does not lead, or `to` cannot. */
+  transfer(to: string): boolean;
+  /** `context` comes back in `Ready.reads` once it is sure that this master led when it was asked; false where it does not. */
+  read(context: number): boolean;
+  /** The state as of the applied entry (`index`, `term`), for a follower of `Ready.wantSnapshot`. */
+  ship(peer: string, index: number, term: number, pieces: readonly Piece[]): void;
+  /** Entries up to `index` are applied, and a snapshot stands for them: memory may let go of them. */
+  forget(index: number): void;
   /** Write `write` of a {@link Ready}, and all before it, is durable. */
   persisted(write: number): void;
   /** What is to be done since the last call; undefined where nothing is. */
@@ -47,135 +111,342 @@ export interface Raft {
 /** A write that is under way: what will count as durable with it. */
 interface Write {
   readonly write: number;
-  readonly term: number;
   readonly lastIndex: number;
+  /** Term of the entry `lastIndex`: another entry may have taken its place by the time it is durable. */
+  readonly lastTerm: number;
+  readonly hardState: HardState;
+  /** May leave with it. */
+  readonly messages: readonly RaftMessage[];
 }
 
-/** Raft with one voter: the majority is its own disk. */
-export function createRaft({ id, remembered }: RaftOptions): Raft {
-  return new SoleVoter(id, remembered);
+const SETTINGS = { electionTicks: 10, heartbeatTicks: 1, preVote: true, checkQuorum: true, chance: () => 0 } as const;
+
+export function createRaft(options: RaftOptions): Raft {
+  return new Voter(createState(options));
 }
 
-class SoleVoter implements Raft {
-  readonly #id: string;
-  #role: Role = 'follower';
-  #hardState: HardState;
-  #leader: string | undefined;
-  /** All after the last entry handed out as committed. */
-  #tail: Entry[];
-  #lastIndex: number;
-  #commitIndex: number;
-  /** Last index known to be durable here: this voter's match index. */
-  #durableIndex: number;
+/** The same over a state that the caller keeps. */
+export function raftOf(state: RaftState): Raft {
+  return new Voter(state);
+}
 
-  /** What `ready` has not handed out yet. */
-  #newHardState: HardState | undefined;
-  #newEntries: Entry[] = [];
+export function createState({ id, remembered, founders, ...settings }: RaftOptions): RaftState {
+  const { hardState, start, entries, membership } = remembered;
+  const used = hardState.term > 0 || start.index > 0 || entries.length > 0 || hardState.rejoining === true;
+  const alone: Membership = { voters: [{ id, urls: [] }], learners: [] };
+  // A log of the time before memberships were written down is of one master alone.
+  const members = membership ?? (used ? alone : (founders ?? alone));
+  const log = new RaftLog(start, entries, members);
+  const sole = members.voters.length === 1 && members.voters[0]?.id === id && members.learners.length === 0;
+  const state: RaftState = {
+    id,
+    settings: { ...SETTINGS, ...settings },
+    log,
+    role: 'follower',
+    hardState,
+    leader: undefined,
+    // A snapshot holds only what is committed; of the entries after it nothing is known until a leader commits (§5.4.2).
+    commitIndex: start.index,
+    durableIndex: log.lastIndex,
+    electionElapsed: 0,
+    heartbeatElapsed: 0,
+    electionTimeout: 0,
+    votes: new Map(),
+    progress: new Map(),
+    transferee: undefined,
+    round: 0,
+    answered: new Map(),
+    reads: [],
+    postponed: [],
+    arrival: undefined,
+    standing: used ? 'member' : membership === undefined ? 'blank' : 'founding',
+    standings: new Map(),
+    out: {
+      messages: [],
+      afterWrite: [],
+      hardState: false,
+      foundation: false,
+      unwritten: log.lastIndex + 1,
+      restored: undefined,
+      wantsSnapshot: new Set(),
+      readsConfirmed: [],
+    },
+  };
+  const { electionTicks, chance } = state.settings;
+  // Who is alone waits for nobody.
+  state.electionTimeout = sole ? 1 : electionTicks + chance(electionTicks);
+  return state;
+}
+
+class Voter implements Raft {
+  readonly #state: RaftState;
+  #applied: number;
   #handedOut: Pick<Ready, 'role' | 'term' | 'leader'>;
   #writes: Write[] = [];
   #writeCount = 0;
 
-  constructor(id: string, { hardState, start, entries }: Remembered) {
-    this.#id = id;
-    this.#hardState = hardState;
-    this.#tail = [...entries];
-    this.#lastIndex = start.index + entries.length;
-    this.#durableIndex = this.#lastIndex;
-    // A snapshot holds only what is committed; of the entries after it nothing is known until a leader commits (§5.4.2).
-    this.#commitIndex = start.index;
-    this.#handedOut = { role: this.#role, term: hardState.term, leader: undefined };
+  constructor(state: RaftState) {
+    this.#state = state;
+    this.#applied = state.log.start.index;
+    this.#handedOut = { role: state.role, term: state.hardState.term, leader: undefined };
   }
 
   get role(): Role {
-    return this.#role;
+    return this.#state.role;
   }
 
   get term(): number {
-    return this.#hardState.term;
+    return this.#state.hardState.term;
   }
 
   get hardState(): HardState {
-    return this.#hardState;
+    return this.#state.hardState;
   }
 
   get leader(): string | undefined {
-    return this.#leader;
+    return this.#state.leader;
   }
 
   get lastIndex(): number {
-    return this.#lastIndex;
+    return this.#state.log.lastIndex;
   }
 
   get commitIndex(): number {
-    return this.#commitIndex;
+    return this.#state.commitIndex;
+  }
+
+  get membership(): Membership {
+    return this.#state.log.membership;
+  }
+
+  membershipAt(index: number): Membership {
+    return this.#state.log.membershipAt(index);
+  }
+
+  get followers(): ReadonlyMap<string, { match: number; active: boolean }> {
+    return this.#state.progress;
   }
 
   tick(): void {
-    if (this.#role === 'follower') this.#campaign();
+    const state = this.#state;
+    probePeers(state);
+    state.electionElapsed++;
+    if (state.role === 'leader') return tickLeader(state);
+    if (state.electionElapsed < state.electionTimeout || this.#awaitsItself()) return;
+    state.electionElapsed = 0;
+    campaign(state);
+  }
+
+  step(message: RaftMessage): void {
+    const state = this.#state;
+    if (message.to !== state.id || message.from === state.id) return;
+    if (message.type === 'PROBE') return onProbe(state, message);
+    if (message.type === 'PROBE_REPLY') return onProbeReply(state, message);
+    if (termSettled(state, message)) act(state, message);
+    leaveWhenRemoved(state);
   }
 
   propose(payload: Uint8Array): { term: number; index: number } | undefined {
-    if (this.#role !== 'leader') return undefined;
-    return this.#append('command', payload);
+    const state = this.#state;
+    if (state.role !== 'leader' || state.transferee !== undefined) return undefined;
+    const place = appendOwn(state, 'command', payload);
+    return place;
+  }
+
+  change(change: MembershipChange): { term: number; index: number } | Fault {
+    return changeMembership(this.#state, change);
+  }
+
+  transfer(to: string): boolean {
+    return transfer(this.#state, to);
+  }
+
+  read(context: number): boolean {
+    return askToRead(this.#state, context);
+  }
+
+  ship(peer: string, index: number, term: number, pieces: readonly Piece[]): void {
+    ship(this.#state, peer, index, term, pieces);
+  }
+
+  forget(index: number): void {
+    assert(index <= this.#applied, `entry ${index} is applied`);
+    this.#state.log.forget(index);
   }
 
   persisted(write: number): void {
+    const state = this.#state;
     let done: Write | undefined;
-    while (this.#writes[0] !== undefined && this.#writes[0].write <= write) done = this.#writes.shift();
+    while (this.#writes[0] !== undefined && this.#writes[0].write <= write) {
+      done = this.#writes.shift();
+      state.out.messages.push(...(done?.messages ?? []));
+    }
     assert(done?.write === write, `write ${write} is under way`);
-    assert(done.term === this.term, 'a sole voter has no term but its own');
-    this.#durableIndex = done.lastIndex;
-    if (this.#role === 'candidate') this.#lead();
-    else this.#commit();
+    // Only if these entries are still the log's: a later leader may have put others in their place.
+    if (state.log.termAt(done.lastIndex) === done.lastTerm)
+      state.durableIndex = Math.max(state.durableIndex, done.lastIndex);
+    if (done.hardState === state.hardState && state.hardState.vote === state.id) ownVoteDurable(state);
+    if (commitReached(state)) broadcastAppend(state);
+    leaveWhenRemoved(state);
   }
 
   ready(): Ready | undefined {
-    const { role, term, leader } = this;
+    const state = this.#state;
+    const { role, leader, out, log, hardState } = state;
+    const { term } = hardState;
+    if (role === 'leader') for (const peer of state.progress.keys()) while (sendAppend(state, peer, false));
     const moved = role !== this.#handedOut.role || term !== this.#handedOut.term || leader !== this.#handedOut.leader;
-    const writes = this.#newHardState !== undefined || this.#newEntries.length > 0;
-    const first = this.#tail[0]?.index ?? this.#lastIndex + 1;
-    if (!moved && !writes && this.#commitIndex < first) return undefined;
+    const writes = out.hardState || out.foundation || out.unwritten <= log.lastIndex || out.restored !== undefined;
+    if (out.restored !== undefined) this.#applied = out.restored.index;
+    const commit = Math.min(state.commitIndex, state.durableIndex);
+    const waiting = out.afterWrite.length > 0;
+    const tells = out.messages.length + out.wantsSnapshot.size + out.readsConfirmed.length > 0;
+    if (!moved && !writes && !waiting && !tells && commit <= this.#applied) return undefined;
 
-    if (writes) this.#writes.push({ write: ++this.#writeCount, term, lastIndex: this.#lastIndex });
+    const entries = log.entries(out.unwritten, log.lastIndex);
+    if (writes) {
+      const { lastIndex, lastTerm } = log;
+      this.#writes.push({ write: ++this.#writeCount, lastIndex, lastTerm, hardState, messages: out.afterWrite });
+    } else this.#sendBehindWrites(out.afterWrite);
+    const { restored } = out;
     const ready: Ready = {
       write: writes ? this.#writeCount : undefined,
-      hardState: this.#newHardState,
-      entries: this.#newEntries,
-      committed: this.#tail.splice(0, this.#commitIndex - first + 1),
+      snapshot: restored,
+      foundation: out.foundation ? log.membership : undefined,
+      hardState: out.hardState ? hardState : undefined,
+      entries,
+      messages: out.messages,
+      committed: commit > this.#applied ? log.entries(this.#applied + 1, commit) : [],
+      reads: out.readsConfirmed,
+      wantSnapshot: [...out.wantsSnapshot],
       role,
       term,
       leader,
     };
-    this.#newHardState = undefined;
-    this.#newEntries = [];
+    this.#applied = Math.max(this.#applied, commit);
+    out.messages = [];
+    out.afterWrite = [];
+    out.hardState = false;
+    out.foundation = false;
+    out.unwritten = log.lastIndex + 1;
+    out.restored = undefined;
+    out.wantsSnapshot.clear();
+    out.readsConfirmed = [];
     this.#handedOut = { role, term, leader };
+    // Nobody will ask who is alone for what it has applied.
+    if (peersOf(state).length === 0) log.forget(this.#applied);
     return ready;
   }
 
-  /** §5.2: a new term, and its own vote, which counts once it is durable. */
-  #campaign(): void {
-    this.#role = 'candidate';
-    this.#leader = undefined;
-    this.#hardState = { term: this.#hardState.term + 1, vote: this.#id };
-    this.#newHardState = this.#hardState;
+  /** What promises something durable leaves with the last write under way, or now where there is none. */
+  #sendBehindWrites(messages: readonly RaftMessage[]): void {
+    const last = this.#writes.pop();
+    if (last === undefined) this.#state.out.messages.push(...messages);
+    else this.#writes.push({ ...last, messages: [...last.messages, ...messages] });
   }
 
-  #lead(): void {
-    this.#role = 'leader';
-    this.#leader = this.#id;
-    this.#append('noop', new Uint8Array());
+  /** A sole voter's candidacy ends when its vote is durable: it need not stand again. */
+  #awaitsItself(): boolean {
+    return this.#state.role === 'candidate' && votersOf(this.#state).length === 1;
   }
+}
 
-  #append(kind: Entry['kind'], payload: Uint8Array): { term: number; index: number } {
-    const entry: Entry = { kind, term: this.term, index: ++this.#lastIndex, payload };
-    this.#tail.push(entry);
-    this.#newEntries.push(entry);
-    return { term: entry.term, index: entry.index };
+function tickLeader(state: RaftState): void {
+  const { electionTicks, heartbeatTicks, checkQuorum } = state.settings;
+  if (state.electionElapsed >= electionTicks) {
+    state.electionElapsed = 0;
+    // A hand-over that takes an election time-out has failed (thesis §3.10).
+    state.transferee = undefined;
+    if (checkQuorum && !quorumActive(state)) return becomeFollower(state, state.hardState.term, undefined);
   }
+  tickShipments(state);
+  if (++state.heartbeatElapsed < heartbeatTicks) return;
+  state.heartbeatElapsed = 0;
+  broadcastHeartbeat(state);
+}
 
-  /** §5.3, §5.4.2: committed is what a majority holds durably, up to an entry of the own term; here one disk is the majority. */
-  #commit(): void {
-    const entry = this.#tail[this.#durableIndex - (this.#tail[0]?.index ?? 0)];
-    if (entry?.term === this.term) this.#commitIndex = this.#durableIndex;
+/** §6.2 of the thesis: a leader that cannot reach a majority must not keep clients waiting, nor answer them. */
+function quorumActive(state: RaftState): boolean {
+  const voters = votersOf(state);
+  const heard = voters.filter((voter) => voter === state.id || state.progress.get(voter)?.active === true).length;
+  for (const progress of state.progress.values()) progress.active = false;
+  return heard * 2 > voters.length;
+}
+
+/** §5.1: brings terms into line. False where the message is not to be acted on. */
+function termSettled(state: RaftState, message: RaftMessage): boolean {
+  const { term } = state.hardState;
+  const { from } = message;
+  if (message.term > term) {
+    if (message.type === 'VOTE' || message.type === 'PRE_VOTE') {
+      const force = message.type === 'VOTE' && message.force === true;
+      if (!force && leaderLives(state)) return false;
+    }
+    // Asking for a pre-vote moves nobody's term, and neither does its granting (thesis §9.6).
+    if (message.type === 'PRE_VOTE' || (message.type === 'PRE_VOTE_REPLY' && !message.reject)) return true;
+    becomeFollower(state, message.term, isOfLeader(message) ? from : undefined);
+    return true;
   }
+  if (message.term === term) return true;
+  const { checkQuorum, preVote } = state.settings;
+  if (isOfLeader(message) && (checkQuorum || preVote)) {
+    // A leader of an earlier term learns of this one; with pre-votes and leases it would otherwise never.
+    send(state, { type: 'APPEND_REPLY', to: from, index: 0, reject: false, hint: 0, hintTerm: 0, blank: false });
+  } else if (message.type === 'PRE_VOTE') {
+    send(state, { type: 'PRE_VOTE_REPLY', to: from, reject: true });
+  }
+  return false;
+}
+
+function isOfLeader({ type }: RaftMessage): boolean {
+  return type === 'APPEND' || type === 'HEARTBEAT' || type === 'SNAPSHOT';
+}
+
+function act(state: RaftState, message: RaftMessage): void {
+  switch (message.type) {
+    case 'VOTE':
+    case 'PRE_VOTE':
+      return onVoteRequest(state, message);
+    case 'VOTE_REPLY':
+    case 'PRE_VOTE_REPLY':
+      return onVoteReply(state, message);
+    case 'APPEND':
+    case 'HEARTBEAT':
+    case 'SNAPSHOT':
+      return fromLeader(state, message);
+    case 'APPEND_REPLY':
+      if (state.role !== 'leader') return;
+      onAppendReply(state, message);
+      handOver(state, message.from);
+      return;
+    case 'HEARTBEAT_REPLY':
+      if (state.role !== 'leader') return;
+      onHeartbeatReply(state, message.from);
+      return onRound(state, message);
+    case 'SNAPSHOT_REPLY':
+      return onSnapshotReply(state, message);
+    case 'TIMEOUT_NOW':
+      if (state.role === 'follower' && isVoter(state)) campaign(state, true);
+      return;
+    case 'PROBE':
+    case 'PROBE_REPLY':
+      return;
+    default:
+      message satisfies never;
+  }
+}
+
+/** §5.2: there is one leader a term; who hears of it follows. */
+function fromLeader(
+  state: RaftState,
+  message: Extract<RaftMessage, { type: 'APPEND' | 'HEARTBEAT' | 'SNAPSHOT' }>,
+): void {
+  assert(state.role !== 'leader', `${message.from} and ${state.id} both lead term ${state.hardState.term}`);
+  if (state.role !== 'follower') becomeFollower(state, state.hardState.term, message.from);
+  state.electionElapsed = 0;
+  state.leader = message.from;
+  leaderHeard(state, message.from);
+  if (message.type === 'APPEND') onAppend(state, message);
+  else if (message.type === 'HEARTBEAT') onHeartbeat(state, message);
+  else onSnapshot(state, message);
 }

@@ -1,4 +1,5 @@
 import { Fault } from '../../protocol/faults.ts';
+import type { Membership } from '../../protocol/raft.ts';
 import { decodeRecord, decodeSnapshotMeta, type Entry, type HardState } from './records.ts';
 
 /** Where the log begins: the last entry that the snapshot stands for; 0 and 0 without one. */
@@ -11,6 +12,8 @@ export interface LogStart {
 export interface Remembered {
   readonly hardState: HardState;
   readonly start: LogStart;
+  /** Who belonged to the cluster as of `start`; undefined where nothing says so. */
+  readonly membership: Membership | undefined;
   /** All after `start`, without gaps. */
   readonly entries: Entry[];
   /** For each of `entries`: the ordinal of its record in the stream. */
@@ -27,11 +30,13 @@ export function recover(
 ): Remembered | Fault {
   let start: LogStart = { index: 0, term: 0 };
   let hardState: HardState = { term: 0, vote: undefined };
+  let membership: Membership | undefined;
   if (meta !== undefined) {
     const decoded = decodeSnapshotMeta(meta);
     if (decoded instanceof Fault) return decoded;
     start = { index: decoded.index, term: decoded.term };
     hardState = decoded.hardState;
+    membership = decoded.membership;
   }
   const entries: Entry[] = [];
   const ordinals: number[] = [];
@@ -41,6 +46,10 @@ export function recover(
     if ('hardState' in record) {
       // The snapshot may know a newer one than the records that follow it.
       if (record.hardState.term >= hardState.term) hardState = record.hardState;
+      continue;
+    }
+    if ('founders' in record) {
+      if (start.index === 0) membership = record.founders;
       continue;
     }
     const { entry } = record;
@@ -56,7 +65,7 @@ export function recover(
   }
   const lastTerm = entries.at(-1)?.term ?? start.term;
   if (lastTerm > hardState.term) return broken(`its last term is ${lastTerm}, the hard state's ${hardState.term}`);
-  return { hardState, start, entries, ordinals };
+  return { hardState, start, membership, entries, ordinals };
 }
 
 function broken(what: string): Fault {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
 import type { Log } from '../../io/log.ts';
+import { systemClock } from '../../io/node/clock.ts';
 import { fileStorage } from '../../io/node/storage.ts';
 import { type Storage, StorageError } from '../../io/storage.ts';
 import { type OpenedLog, openLog, type ReplicatedLog } from '../../master/log.ts';
@@ -19,14 +20,30 @@ import {
 import { type Remembered, recover } from '../../master/raft/recover.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
+import type { Membership } from '../../protocol/raft.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { SimulatedDisk } from '../sim/storage.ts';
 
 const bytes = (content: string): Uint8Array => new TextEncoder().encode(content);
 const text = (content: Uint8Array): string => new TextDecoder().decode(content);
+const THREE: Membership = {
+  voters: ['a', 'b', 'c'].map((id) => ({ id, urls: [`mqtt://${id}`] })),
+  learners: [],
+};
+/** What a log of one master never asks for. */
+const ALONE = {
+  clock: systemClock,
+  random: new SeededRandom(1),
+  send: () => {},
+  onMembership: () => {},
+  onRestored: () => {},
+  slices: () => undefined,
+  onInformed: () => {},
+};
 const FRESH: Remembered = {
   hardState: { term: 0, vote: undefined },
   start: { index: 0, term: 0 },
+  membership: undefined,
   entries: [],
   ordinals: [],
 };
@@ -154,6 +171,7 @@ test('§5.3 indexes go on without gaps after the snapshot, which is not committe
     remembered: {
       hardState: { term: 5, vote: 'a' },
       start: { index: 40, term: 5 },
+      membership: undefined,
       entries: [entry(5, 41)],
       ordinals: [],
     },
@@ -189,7 +207,12 @@ test('records come back as they were', (t) => {
         for (const vote of [undefined, id]) {
           const hardState = { term, vote };
           t.deepEqual(decodeRecord(encodeHardState(hardState)), { hardState });
-          t.deepEqual(decodeSnapshotMeta(encodeSnapshotMeta({ index, term, hardState })), { index, term, hardState });
+          for (const membership of [undefined, THREE]) {
+            const meta = { index, term, hardState, membership };
+            t.deepEqual(decodeSnapshotMeta(encodeSnapshotMeta(meta)), meta);
+          }
+          const rejoining = { ...hardState, rejoining: true };
+          t.deepEqual(decodeRecord(encodeHardState(rejoining)), { hardState: rejoining });
         }
         for (const kind of ['noop', 'command'] as const) {
           t.deepEqual(decodeRecord(encodeEntry({ kind, term, index, payload })), {
@@ -240,7 +263,7 @@ test('a log with a gap, a falling term, or a term beyond the hard state’s is r
     const result = recover(undefined, records);
     t.true(result instanceof Fault && result.code === 'CORRUPT');
   }
-  const meta = encodeSnapshotMeta({ index: 9, term: 2, hardState: { term: 2, vote: 'a' } });
+  const meta = encodeSnapshotMeta({ index: 9, term: 2, hardState: { term: 2, vote: 'a' }, membership: undefined });
   t.true(recover(meta, stream(encodeEntry(entry(1, 10)))) instanceof Fault);
   t.like(recover(meta, stream(encodeEntry(entry(2, 10)))), { start: { index: 9, term: 2 }, entries: [entry(2, 10)] });
 });
@@ -255,6 +278,7 @@ test('§5.3 an entry in the place of another replaces it and all after it', (t) 
   t.deepEqual(recover(undefined, records), {
     hardState: { term: 2, vote: undefined },
     start: { index: 0, term: 0 },
+    membership: undefined,
     entries: [entry(1, 1), entry(2, 2)],
     ordinals: [1, 5],
   });
@@ -285,6 +309,7 @@ class Collector {
       id: 'a',
       log: SILENT,
       segmentBytes,
+      ...ALONE,
       onCommitted: (entries) => {
         this.batches.push(entries);
         for (const { kind, payload } of entries) if (kind === 'command') this.commands.push(text(payload));
@@ -486,6 +511,7 @@ test('a callback that throws is fatal', async (t) => {
       folder: 'log',
       id: 'a',
       log: SILENT,
+      ...ALONE,
       onCommitted: () => {
         throw failure;
       },

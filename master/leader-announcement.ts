@@ -1,0 +1,29 @@
+import type { Member } from '../protocol/raft.ts';
+import { topicOf } from '../protocol/topics.ts';
+import type { World } from './leader.ts';
+import type { Registry } from './registry/registry.ts';
+
+/**
+ * Writes the retained `mesq/leader` on the own broker (docs/protocol.md, Finding the leader): who leads `term`, or that
+ * nobody is known to. Says nothing before there is a cluster to speak for.
+ */
+export function announceLeader(
+  { bus, prefix, counters }: World,
+  registry: Registry,
+  { term, leader }: { readonly term: number; readonly leader: Member | undefined },
+): void {
+  if (registry.cluster === undefined) return;
+  const { uuid, generation } = registry.cluster;
+  const who = leader === undefined ? { leader: null, urls: [] } : { leader: leader.id, urls: leader.urls };
+  const connections = registry.agents.size + registry.frameworks.size;
+  const document = { v: 1, cluster: uuid, generation, term, ...who, spreadMs: spreadMs(connections) };
+  const payload = new TextEncoder().encode(JSON.stringify(document));
+  bus
+    .publish(topicOf(prefix, { kind: 'leader' }), payload, { qos: 1, retain: true })
+    .catch(() => counters.count('leader not announced'));
+}
+
+/** A few dozen may come at once; a thousand take two seconds. */
+function spreadMs(connections: number): number {
+  return connections <= 50 ? 0 : Math.min(20_000, 2 * connections);
+}

@@ -1,0 +1,88 @@
+import type { Bus } from '../io/bus.ts';
+import { read, write } from '../protocol/envelope.ts';
+import { Fault } from '../protocol/faults.ts';
+import { type Member, type Membership, RAFT } from '../protocol/raft.ts';
+import { parseTopic, topicOf } from '../protocol/topics.ts';
+import type { Counters } from './counters.ts';
+import type { RaftMessage } from './raft/state.ts';
+
+/** What a connection to another master's broker is for: snapshots must not delay heartbeats. */
+export type PeerTraffic = 'raft' | 'snapshots';
+
+export interface RaftLinkOptions {
+  readonly id: string;
+  readonly prefix: string;
+  /** On the own broker. */
+  readonly bus: Bus;
+  readonly counters: Counters;
+  /** A connection to the broker of `peer`, authenticated as this master. */
+  connect(peer: Member, traffic: PeerTraffic): Bus;
+  onMessage(message: RaftMessage): void;
+}
+
+interface Peer {
+  readonly member: Member;
+  readonly raft: Bus;
+  snapshots: Bus | undefined;
+}
+
+/**
+ * Raft's way between masters: each is a client of each other's broker, QoS 0, nothing queued, nothing retained. Raft
+ * wants its messages lost rather than late. Who speaks is what the topic says.
+ */
+export class RaftLink {
+  readonly #options: RaftLinkOptions;
+  readonly #peers = new Map<string, Peer>();
+
+  constructor(options: RaftLinkOptions) {
+    this.#options = options;
+  }
+
+  async listen(): Promise<void> {
+    const { bus, prefix, id, counters, onMessage } = this.#options;
+    await bus.subscribe(topicOf(prefix, { kind: 'raft', session: id }), 0, ({ topic, payload, retained }) => {
+      const from = parseTopic(prefix, topic)?.name;
+      const message = read(RAFT, payload);
+      if (retained || from === undefined) counters.count('raft: message on an unknown topic');
+      else if (message instanceof Fault) counters.count(`raft: ${message.code}`);
+      else if (message.message.from !== from || message.message.to !== id) counters.count('raft: not who it says');
+      else onMessage(message.message);
+    });
+  }
+
+  /** Connects to whom the membership names anew, and leaves whom it does not name any more. */
+  connectTo({ voters, learners }: Membership): void {
+    const members = new Map([...voters, ...learners].map((member) => [member.id, member]));
+    members.delete(this.#options.id);
+    for (const [id, peer] of this.#peers) {
+      if (members.get(id)?.urls.join() === peer.member.urls.join()) continue;
+      this.#peers.delete(id);
+      void this.#leave(peer);
+    }
+    for (const [id, member] of members) {
+      if (this.#peers.has(id)) continue;
+      const raft = this.#options.connect(member, 'raft');
+      this.#peers.set(id, { member, raft, snapshots: undefined });
+    }
+  }
+
+  send(message: RaftMessage): void {
+    const { prefix, id } = this.#options;
+    const peer = this.#peers.get(message.to);
+    if (peer === undefined) return;
+    if (message.type === 'SNAPSHOT') peer.snapshots ??= this.#options.connect(peer.member, 'snapshots');
+    const bus = message.type === 'SNAPSHOT' ? peer.snapshots : peer.raft;
+    if (bus?.connected !== true) return;
+    const topic = topicOf(prefix, { kind: 'raft', session: message.to, name: id });
+    bus.publish(topic, write(RAFT, message), { qos: 0 }).catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#peers.values()].map((peer) => this.#leave(peer)));
+    this.#peers.clear();
+  }
+
+  async #leave({ raft, snapshots }: Peer): Promise<void> {
+    await Promise.all([raft.close(), snapshots?.close()]);
+  }
+}

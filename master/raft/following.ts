@@ -1,0 +1,54 @@
+import { assert } from '../../protocol/faults.ts';
+import { type RaftState, type Received, send, sendAfterWrite, setHardState } from './state.ts';
+
+/** §5.3: takes entries that follow what is here, drops what contradicts them, and never what is committed. */
+export function onAppend(state: RaftState, message: Received<'APPEND'>): void {
+  const { log } = state;
+  const { from: to, index, logTerm, commit } = message;
+  if (index < state.commitIndex) return accept(state, to, state.commitIndex);
+  if (log.termAt(index) !== logTerm) {
+    const { index: hint, term: hintTerm } = log.agreementBefore(index, logTerm);
+    const blank = state.hardState.rejoining === true;
+    // Nothing durable is promised by a refusal.
+    return send(state, { type: 'APPEND_REPLY', to, index, reject: true, hint, hintTerm, blank });
+  }
+  const entries = message.entries.map((entry, place) => ({ ...entry, index: index + 1 + place }));
+  const last = index + entries.length;
+  const conflict = log.conflict(entries);
+  if (conflict !== undefined) {
+    assert(conflict > state.commitIndex, `entry ${conflict} is committed, and contradicted by the leader`);
+    if (conflict <= log.lastIndex) {
+      log.truncate(conflict);
+      state.durableIndex = Math.min(state.durableIndex, conflict - 1);
+      state.out.unwritten = Math.min(state.out.unwritten, conflict);
+    }
+    log.append(entries.slice(conflict - index - 1));
+  }
+  // Beyond the last entry that came with the message, this log may still differ from the leader's.
+  commitTo(state, Math.min(commit, last));
+  caughtUp(state, last, commit);
+  accept(state, to, last);
+}
+
+function accept(state: RaftState, to: string, index: number): void {
+  sendAfterWrite(state, { type: 'APPEND_REPLY', to, index, reject: false, hint: 0, hintTerm: 0, blank: false });
+}
+
+export function onHeartbeat(state: RaftState, { from: to, commit, round }: Received<'HEARTBEAT'>): void {
+  const { lastIndex } = state.log;
+  if (state.hardState.rejoining !== true) commitTo(state, Math.min(commit, lastIndex));
+  // What the leader knows of this log, it knows of the one that was lost: it has to begin anew.
+  else if (commit > lastIndex)
+    send(state, { type: 'APPEND_REPLY', to, index: commit, reject: true, hint: lastIndex, hintTerm: 0, blank: true });
+  send(state, { type: 'HEARTBEAT_REPLY', to, round });
+}
+
+export function commitTo(state: RaftState, index: number): void {
+  if (index > state.commitIndex) state.commitIndex = index;
+}
+
+/** Who had lost its log has all again that it may have acknowledged: it may vote. */
+function caughtUp(state: RaftState, last: number, commit: number): void {
+  if (state.hardState.rejoining !== true || last < commit || last < state.log.lastIndex) return;
+  setHardState(state, { ...state.hardState, rejoining: false });
+}

@@ -1,0 +1,112 @@
+import * as v from 'valibot';
+import { Id } from './ids.ts';
+import { LIMITS } from './limits.ts';
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+const Bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes are expected');
+const Urls = v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(16));
+
+/** One master as the others know it: where its broker is reached, one URL a scheme or network. */
+export const Member = v.object({ id: Id, urls: v.optional(Urls, []) });
+export type Member = v.InferOutput<typeof Member>;
+
+/** Who belongs to the cluster. Voters make majorities; learners only receive the log (Raft thesis §4.2.1). */
+export const Membership = v.object({
+  voters: v.pipe(v.array(Member), v.minLength(1), v.maxLength(LIMITS.masters)),
+  learners: v.pipe(v.array(Member), v.maxLength(LIMITS.masters)),
+});
+export type Membership = v.InferOutput<typeof Membership>;
+
+/** An entry on its way: its index follows from the message's. */
+export const SentEntry = v.object({
+  kind: v.picklist(['noop', 'command', 'membership']),
+  term: Count,
+  payload: Bytes,
+});
+
+const Each = { v: v.number(), from: Id, to: Id, term: Count };
+
+/** Candidate to all (§5.2): the place of its last entry. `force`: the leader asked for it (§3.10 of the thesis). */
+const Vote = v.object({
+  ...Each,
+  type: v.literal('VOTE'),
+  index: Count,
+  logTerm: Count,
+  force: v.optional(v.boolean(), false),
+});
+const VoteReply = v.object({ ...Each, type: v.literal('VOTE_REPLY'), reject: v.boolean() });
+
+/** As VOTE, before anybody's term moves (thesis §9.6): `term` is the one the candidate would have. */
+const PreVote = v.object({ ...Each, type: v.literal('PRE_VOTE'), index: Count, logTerm: Count });
+/** `term` is the one asked for where granted, the voter's own where not. */
+const PreVoteReply = v.object({ ...Each, type: v.literal('PRE_VOTE_REPLY'), reject: v.boolean() });
+
+/** Leader to each (§5.3): entries after (`index`, `logTerm`). */
+const Append = v.object({
+  ...Each,
+  type: v.literal('APPEND'),
+  index: Count,
+  logTerm: Count,
+  entries: v.pipe(v.array(SentEntry), v.maxLength(LIMITS.entriesPerAppend)),
+  commit: Count,
+});
+/**
+ * Accepted: all up to `index` is durable there. Rejected: `index` is the one asked about, and the two logs can agree at
+ * `hint` (of term `hintTerm`) at the latest. `blank`: the answering log has lost what it may have acknowledged before.
+ */
+const AppendReply = v.object({
+  ...Each,
+  type: v.literal('APPEND_REPLY'),
+  index: Count,
+  reject: v.boolean(),
+  hint: Count,
+  hintTerm: Count,
+  blank: v.optional(v.boolean(), false),
+});
+
+/** `commit` is at most what the follower is known to hold. `round` numbers the heartbeats of a term (reads, §6.4). */
+const Heartbeat = v.object({ ...Each, type: v.literal('HEARTBEAT'), commit: Count, round: Count });
+const HeartbeatReply = v.object({ ...Each, type: v.literal('HEARTBEAT_REPLY'), round: Count });
+
+/** A piece of the leader's state as of (`index`, `logTerm`), numbered from 0; `ends` where a slice of it ends. */
+const Snapshot = v.object({
+  ...Each,
+  type: v.literal('SNAPSHOT'),
+  index: Count,
+  logTerm: Count,
+  membership: Membership,
+  part: Count,
+  last: v.boolean(),
+  ends: v.boolean(),
+  bytes: Bytes,
+});
+/** All pieces below `parts` have arrived. */
+const SnapshotReply = v.object({ ...Each, type: v.literal('SNAPSHOT_REPLY'), index: Count, parts: Count });
+
+/** The leader hands over: stand for election at once. */
+const TimeoutNow = v.object({ ...Each, type: v.literal('TIMEOUT_NOW') });
+
+/** A master with an empty log asks how far the others are: it may have had one itself, and lost it. */
+const Probe = v.object({ ...Each, type: v.literal('PROBE') });
+const ProbeReply = v.object({
+  ...Each,
+  type: v.literal('PROBE_REPLY'),
+  standing: v.picklist(['blank', 'founding', 'member']),
+});
+
+/** What masters say to each other. Any of it may be lost, doubled, late or out of order. */
+export const RAFT = {
+  VOTE: Vote,
+  VOTE_REPLY: VoteReply,
+  PRE_VOTE: PreVote,
+  PRE_VOTE_REPLY: PreVoteReply,
+  APPEND: Append,
+  APPEND_REPLY: AppendReply,
+  HEARTBEAT: Heartbeat,
+  HEARTBEAT_REPLY: HeartbeatReply,
+  SNAPSHOT: Snapshot,
+  SNAPSHOT_REPLY: SnapshotReply,
+  TIMEOUT_NOW: TimeoutNow,
+  PROBE: Probe,
+  PROBE_REPLY: ProbeReply,
+} as const;

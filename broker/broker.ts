@@ -52,8 +52,8 @@ export interface Credentials {
 
 export interface BrokerOptions {
   readonly listeners: readonly Listener[];
-  /** Who that is, or undefined: refused. */
-  readonly authenticate: (credentials: Credentials) => Speaker | undefined;
+  /** Who that is, or undefined: refused. `not yet` where that cannot be told at the moment: the client tries again. */
+  readonly authenticate: (credentials: Credentials) => Speaker | 'not yet' | undefined;
   readonly rights: readonly Right[];
   readonly version: string;
   readonly clock: Clock;
@@ -308,7 +308,7 @@ class CuredBroker implements Broker {
     password: Readonly<Uint8Array> | undefined,
     done: (error: (Error & { returnCode: number }) | null, ok: boolean | null) => void,
   ): void {
-    const refuse = (returnCode: 2 | 4 | 5, reason: string): void => {
+    const refuse = (returnCode: 2 | 3 | 4 | 5, reason: string): void => {
       this.#reject(reason);
       this.#options.log.debug('connection refused', { client: client.id, reason });
       done(Object.assign(new Error(reason), { returnCode }), null);
@@ -321,6 +321,7 @@ class CuredBroker implements Broker {
     const { loopback, secure } = connection;
     const speaker = this.#options.authenticate({ username, password: secret, clientId: client.id, loopback, secure });
     if (speaker === undefined) return refuse(4, 'bad credentials');
+    if (speaker === 'not yet') return refuse(3, 'not ready');
     const rivals = [...(this.#byName.get(speaker.name) ?? [])];
     const holder = this.#byClientId.get(client.id);
     if (holder !== undefined && !rivals.includes(holder)) rivals.push(holder);

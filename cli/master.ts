@@ -1,4 +1,7 @@
 import { Fault } from '../protocol/faults.ts';
+import { parseId } from '../protocol/ids.ts';
+import { LIMITS } from '../protocol/limits.ts';
+import type { Member } from '../protocol/raft.ts';
 import { type AllocationOptions, addAllocationOptions, allocationOf } from './allocation-options.ts';
 import { notice, printLine } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
@@ -14,6 +17,9 @@ interface MasterOptions extends AllocationOptions {
   readonly http?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly tlsCa?: string;
+  readonly peer?: readonly string[];
+  readonly clusterKey?: string;
   readonly log: string;
 }
 
@@ -21,6 +27,7 @@ interface MasterOptions extends AllocationOptions {
 export const master: Verb = {
   examples: [
     'mesq master --id m1 --data /var/lib/mesq/m1',
+    'mesq master --id m1 --data DIR --peer m2=mqtt://127.0.0.1:1884 --peer m3=mqtt://127.0.0.1:1885',
     'mesq master --id m1 --data DIR --listen mqtts://0.0.0.0:8883 --tls-cert m1.pem --tls-key m1.key',
   ],
   configure: (command) => {
@@ -30,21 +37,36 @@ export const master: Verb = {
       .requiredOption('--data <dir>', 'its data folder, of its own')
       .option('--listen <url>', 'mqtt:// or mqtts://; port 0 takes a free one (default mqtt://127.0.0.1:1883)', gather)
       .option('--advertise <url>', 'where others reach it (default: where it listens)', gather)
+      .option('--peer <id=url>', 'another master, and where its broker is; once for each', gather)
+      .option('--cluster-key <file>', 'the secret that the masters share (on one machine: made by itself)')
       .option('--http <host:port>', 'MQTT over WebSocket')
       .option('--tls-cert <file>', 'PEM, for mqtts://')
       .option('--tls-key <file>', 'PEM, for mqtts://')
+      .option('--tls-ca <file>', 'PEM, for mqtts:// of the other masters')
       .option('--log <level>', LEVELS.join(', '), 'info');
     addAllocationOptions(command);
   },
   run: async (context, command) => {
     const written = command.opts<MasterOptions>();
-    const { id, data, listen = ['mqtt://127.0.0.1:1883'], advertise, http, tlsCert, tlsKey } = written;
+    const {
+      id,
+      data,
+      listen = ['mqtt://127.0.0.1:1883'],
+      advertise,
+      http,
+      tlsCert,
+      tlsKey,
+      tlsCa,
+      clusterKey,
+    } = written;
     const logLevel = LEVELS.find((level) => level === written.log);
     if (logLevel === undefined)
       return new Fault('BAD_USAGE', `--log: there is no level ${written.log}`, `Take one of ${LEVELS.join(', ')}.`);
     const bad = listen.find((url) => !/^(mqtts?|wss?):\/\/./.test(url) || !URL.canParse(url));
     if (bad !== undefined)
       return new Fault('BAD_USAGE', `--listen: ${bad} is no URL of a broker`, 'Write it like mqtt://127.0.0.1:1883.');
+    const peers = peersOf(written.peer ?? [], id);
+    if (peers instanceof Fault) return peers;
     const allocation = allocationOf(written);
     if (allocation instanceof Fault) return allocation;
     const stopped = stopSignal(context.terminal);
@@ -57,10 +79,13 @@ export const master: Verb = {
       version: context.terminal.version,
       logLevel,
       allocation,
+      peers,
       ...(advertise === undefined ? {} : { advertise }),
       ...(http === undefined ? {} : { http }),
       ...(tlsCert === undefined ? {} : { tlsCert }),
       ...(tlsKey === undefined ? {} : { tlsKey }),
+      ...(tlsCa === undefined ? {} : { tlsCa }),
+      ...(clusterKey === undefined ? {} : { clusterKey }),
     });
     if (running instanceof Fault) return running;
     for (const url of running.urls) await printLine(context, `listening ${url}`);
@@ -71,3 +96,22 @@ export const master: Verb = {
     return 0;
   },
 };
+
+/** `m2=mqtt://host:1883`, several times for one that has several URLs. */
+function peersOf(written: readonly string[], self: string): Member[] | Fault {
+  const peers = new Map<string, Member>();
+  for (const text of written) {
+    const [, word = '', url = ''] = /^([^=]*)=(.*)$/.exec(text) ?? [];
+    const hint = 'Write it like --peer m2=mqtt://127.0.0.1:1884.';
+    const id = parseId(word, '--peer');
+    if (id instanceof Fault) return new Fault('BAD_USAGE', `--peer ${text}: ${id.message}`, hint);
+    if (!/^(mqtts?|wss?):\/\/./.test(url) || !URL.canParse(url))
+      return new Fault('BAD_USAGE', `--peer ${text}: ${url || 'nothing'} is no URL of a broker`, hint);
+    if (id === self) return new Fault('BAD_USAGE', `--peer ${text}: that is this master itself`, 'Leave it out.');
+    const peer = peers.get(id) ?? { id, urls: [] };
+    peers.set(id, { id, urls: [...peer.urls, url] });
+  }
+  if (peers.size >= LIMITS.masters)
+    return new Fault('BAD_USAGE', `a cluster has at most ${LIMITS.masters} masters, and 1, 3 or 5 are what one wants`);
+  return [...peers.values()];
+}

@@ -3,20 +3,26 @@ import { join } from 'node:path';
 import { peerRole } from '../broker/access/sessions.ts';
 import { startBroker } from '../broker/broker.ts';
 import { createBatch } from '../frameworks/batch/batch.ts';
+import type { Bus } from '../io/bus.ts';
 import type { Listener } from '../io/listener.ts';
+import type { Log } from '../io/log.ts';
 import { systemClock } from '../io/node/clock.ts';
 import { systemDigest } from '../io/node/digest.ts';
 import { isLoopback, ListenError, listen } from '../io/node/listener.ts';
 import { createLog, type LogLevel } from '../io/node/log.ts';
+import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { systemRandom } from '../io/node/random.ts';
 import { fileStorage } from '../io/node/storage.ts';
 import { type Master, startMaster as startMasterShell } from '../master/master.ts';
+import type { PeerTraffic } from '../master/raft-link.ts';
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
+import type { Member } from '../protocol/raft.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
 import { rights } from '../protocol/topics.ts';
 import { createSchedulerDriver } from '../sdk/scheduler-driver.ts';
 import type { Allocation } from './allocation-options.ts';
+import { ownClusterKey, peerPassword, readClusterKey } from './start-cluster-key.ts';
 import { takeDataFolder } from './start-data-folder.ts';
 
 export interface StartMasterOptions {
@@ -32,6 +38,12 @@ export interface StartMasterOptions {
   /** Files in PEM, for `mqtts://`. */
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  /** The other masters: each with the URLs of its broker. */
+  readonly peers?: readonly Member[];
+  /** The file with the secret that the masters share. Default, where all of them are on this machine: the user's own. */
+  readonly clusterKey?: string;
+  /** PEM of the authorities that vouch for the other masters' `mqtts://`. */
+  readonly tlsCa?: string;
   readonly prefix?: string;
   readonly version: string;
   readonly logLevel?: LogLevel;
@@ -61,6 +73,11 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
       'Listen on mqtts://… with --tls-cert and --tls-key, or on 127.0.0.1.',
     );
   }
+  const key = await clusterKeyOf(options);
+  if (key instanceof Fault) return key;
+  const ca =
+    options.tlsCa === undefined ? undefined : await readFile(options.tlsCa, 'utf8').catch((error: Error) => error);
+  if (ca instanceof Error) return new Fault('BAD_USAGE', `--tls-ca: ${ca.message}`);
   const lock = await takeDataFolder(options.data);
   if (lock instanceof Fault) return lock;
   const listeners = await openListeners(options);
@@ -86,23 +103,33 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     onRejected: (reason) => master?.counters.count(reason),
     authenticate: ({ username, password, clientId, loopback, secure }) => {
       const name = username === undefined || username === '' ? (clientId.split(/[~/]/)[0] ?? '') : username;
+      // A master that has just started may not have been told yet who has a token.
+      const pending = master?.informed() !== true ? 'not yet' : undefined;
+      if (password === undefined && loopback && !isBuiltIn(name) && pending !== undefined) return pending;
       if (password === undefined)
         // Nobody speaks for a framework that lives in this very process.
         return loopback && !isBuiltIn(name) && master?.hasToken(name) === false ? { role: 'local', name } : undefined;
       // Whoever sent a token in plain text beyond this machine has shown it to the network: it is not accepted.
       if (!loopback && !secure) return undefined;
+      if (key !== undefined && name !== id && password === peerPassword(systemDigest, key, name, id))
+        return { role: 'peer', name };
       const role = master?.roleOf(name, password);
-      return role === undefined ? undefined : { role, name };
+      return role === undefined ? pending : { role, name };
     },
   });
   const urls =
     options.advertise !== undefined && options.advertise.length > 0
       ? options.advertise
       : listeners.map(({ url }) => url);
+  const peers = options.peers ?? [];
+  // The others must get in before there is a leader: nobody else can, until it is known who may.
+  if (key !== undefined) broker.open();
   const started = await startMasterShell({
     id,
     prefix,
     urls,
+    peers,
+    ...(key === undefined ? {} : { connectPeer: peerConnector({ id, key, ca, log }) }),
     version: options.version,
     bus: broker.local,
     storage: fileStorage(options.data),
@@ -151,7 +178,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     const role = peerRole(speaker, clientId);
     if (role !== undefined) master?.connectionLost(role, speaker.name);
   });
-  broker.open();
+  if (key === undefined) broker.open();
   return {
     urls: listeners.map(({ url }) => url),
     failed,
@@ -161,6 +188,51 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
       await lock.release();
     },
   };
+}
+
+/** The others may be reached only with a key: they are on this machine, or it was given one. */
+function clusterKeyOf({ peers = [], clusterKey }: StartMasterOptions): Promise<string | Fault> | Fault | undefined {
+  if (clusterKey !== undefined) return readClusterKey(clusterKey);
+  if (peers.length === 0) return undefined;
+  const away = peers.flatMap(({ urls }) => urls).find((url) => !isLoopback(new URL(url).hostname));
+  if (away === undefined) return ownClusterKey(process.env, systemRandom);
+  return new Fault(
+    'BAD_USAGE',
+    `--peer ${away} is another machine, and there is no key that both could know`,
+    'Write a long random line to a file (mode 0600), the same for every master, and pass it with --cluster-key.',
+  );
+}
+
+/** Reconnects to another master after at most this long: every election waits for it. */
+const PEER_BACK_OFF_MS = 500;
+const PEER_KEEP_ALIVE_S = 5;
+
+function peerConnector({
+  id,
+  key,
+  ca,
+  log,
+}: {
+  readonly id: string;
+  readonly key: string;
+  readonly ca: string | undefined;
+  readonly log: Log;
+}): (peer: Member, traffic: PeerTraffic) => Bus {
+  return (peer, traffic) =>
+    connectMqttBus({
+      urls: peer.urls,
+      clientId: `${id}~${traffic}`,
+      username: id,
+      password: peerPassword(systemDigest, key, id, peer.id),
+      keepAliveS: PEER_KEEP_ALIVE_S,
+      connectTimeoutMs: 2_000,
+      backOffCapMs: PEER_BACK_OFF_MS,
+      onRefused: ({ message }) => log.warn('a master refuses this one', { master: peer.id, message }),
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      ...(ca === undefined ? {} : { ca }),
+    });
 }
 
 async function openListeners(options: StartMasterOptions): Promise<Listener[] | Fault> {

@@ -96,7 +96,7 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
       random: systemRandom,
       log: silent,
     });
-    const client = createClient({ bus, prefix, name, session, clock: systemClock, random: systemRandom });
+    const client = createClient({ bus, urls, prefix, name, session, clock: systemClock, random: systemRandom });
     const close = async (): Promise<void> => {
       client.close();
       await bus.close();

@@ -1,3 +1,4 @@
+import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { adapterNamed } from '../firmware-adapters/catalog.ts';
 import { deviceFiles } from '../io/node/device-files.ts';
@@ -9,13 +10,14 @@ import { Part } from './start-part.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface StartUpOptions {
-  /** How many. */
+  /** How many agents, and masters. */
   readonly agents: number;
-  /** Folder of everything: `m1`, `a1`, `a2`, …, `log`. */
+  readonly masters: number;
+  /** Folder of everything: `m1`, …, `a1`, `a2`, …, `log`. */
   readonly data: string;
-  /** Of the broker on 127.0.0.1; 0 takes a free one. */
+  /** Of the first master's broker on 127.0.0.1, the next one's is one higher; 0 takes free ones. */
   readonly port: number;
-  /** Of MQTT over WebSocket on 127.0.0.1; 0 takes a free one. */
+  /** The same of MQTT over WebSocket. */
   readonly http: number;
   readonly prefix: string;
   /** The script that is `mesq`. */
@@ -25,10 +27,10 @@ export interface StartUpOptions {
 }
 
 export interface RunningCluster {
-  /** Of the broker. */
-  readonly url: string;
+  /** Of each master's broker. */
+  readonly urls: readonly string[];
   /** Of MQTT over WebSocket. */
-  readonly webSocketUrl: string | undefined;
+  readonly webSocketUrls: readonly string[];
   /** By name: `m1`, `a1`, …; undefined while a part is down. */
   pids(): Readonly<Record<string, number | undefined>>;
   stop(): Promise<void>;
@@ -52,17 +54,21 @@ export async function startUp(options: StartUpOptions, terminal: Terminal): Prom
   const shares = shareResources((await adapter.probe()).resources, options.agents);
   const parts = new Map<string, Part>();
   const stop = async (): Promise<void> => {
-    const [master, ...agents] = parts.values();
-    await Promise.all(agents.map((part) => part.stop()));
-    await master?.stop();
+    const masters = [...parts].filter(([name]) => name.startsWith('m')).map(([, part]) => part);
+    await Promise.all([...parts.values()].filter((part) => !masters.includes(part)).map((part) => part.stop()));
+    await Promise.all(masters.map((part) => part.stop()));
   };
-  const master = await startMasterPart(options, data, parts);
-  if (master instanceof Fault) return master;
-  const { url, webSocketUrl } = master;
+  const masters = await startMasterParts(options, data, parts);
+  if (masters instanceof Fault) {
+    await stop();
+    return masters;
+  }
+  const urls = masters.map(({ url }) => url);
+  const webSocketUrls = masters.flatMap(({ webSocketUrl }) => webSocketUrl ?? []);
   for (const [at, share] of shares.entries()) {
     const name = `a${at + 1}`;
     const folder = join(data, name);
-    const argv = [options.script, 'agent', '--master', url, '--data', folder, '--name', name];
+    const argv = [options.script, 'agent', '--master', urls.join(','), '--data', folder, '--name', name];
     const more = ['--resources', formatResources(share), '--prefix', options.prefix];
     parts.set(
       name,
@@ -75,7 +81,7 @@ export async function startUp(options: StartUpOptions, terminal: Terminal): Prom
     );
   }
   const deaths = [...parts.values()].map((part) => part.diedAtStart);
-  const problem = await Promise.race([joined(terminal, url, options), ...deaths]);
+  const problem = await Promise.race([joined(terminal, urls, options), ...deaths]);
   if (problem instanceof Fault && problem.code !== 'TIMED_OUT') {
     await stop();
     return problem;
@@ -84,40 +90,58 @@ export async function startUp(options: StartUpOptions, terminal: Terminal): Prom
   for (const part of parts.values()) part.ready();
   const pids = (): Record<string, number | undefined> =>
     Object.fromEntries([...parts].map(([name, { pid }]) => [name, pid]));
-  return { url, webSocketUrl, pids, stop };
+  return { urls, webSocketUrls, pids, stop };
 }
 
-/** The first start finds the ports; every later one takes the same. */
-async function startMasterPart(
-  { port, http, prefix, script, onNote }: StartUpOptions,
+interface MasterPart {
+  readonly url: string;
+  readonly webSocketUrl: string | undefined;
+}
+
+/** Masters must know each other's ports before they start: where there are several, free ones are looked for first. */
+async function startMasterParts(
+  options: StartUpOptions,
   data: string,
   parts: Map<string, Part>,
-): Promise<{ url: string; webSocketUrl: string | undefined } | Fault> {
-  let url = `mqtt://127.0.0.1:${port}`;
+): Promise<MasterPart[] | Fault> {
+  const { masters, port } = options;
+  const wanted = Array.from({ length: masters }, (_, at) => (port === 0 ? 0 : port + at));
+  const ports = masters > 1 && port === 0 ? await freePorts(masters) : wanted;
+  const urls = new Map(ports.map((one, at) => [`m${at + 1}`, `mqtt://127.0.0.1:${one}`]));
+  const started = await Promise.all(
+    [...urls.keys()].map((name, at) => startMasterPart(options, data, parts, name, urls, at)),
+  );
+  const found: MasterPart[] = [];
+  for (const one of started) {
+    if (one instanceof Fault) return one;
+    found.push(one);
+  }
+  return found;
+}
+
+/** The first start finds the ports that were left open; every later one takes the same. */
+async function startMasterPart(
+  { http, prefix, script, onNote }: StartUpOptions,
+  data: string,
+  parts: Map<string, Part>,
+  name: string,
+  urls: ReadonlyMap<string, string>,
+  place: number,
+): Promise<MasterPart | Fault> {
+  let url = urls.get(name) ?? '';
   let webSocketUrl: string | undefined;
   let listening: () => void = () => {};
   const ready = new Promise<undefined>((done) => {
     listening = () => done(undefined);
   });
+  const peers = [...urls].filter(([peer]) => peer !== name).flatMap(([peer, at]) => ['--peer', `${peer}=${at}`]);
   const part = new Part({
-    name: 'm1',
-    logFile: join(data, 'log', 'm1.log'),
+    name,
+    logFile: join(data, 'log', `${name}.log`),
     argv: () => {
-      const at = webSocketUrl === undefined ? `127.0.0.1:${http}` : new URL(webSocketUrl).host;
-      return [
-        script,
-        'master',
-        '--id',
-        'm1',
-        '--data',
-        join(data, 'm1'),
-        '--listen',
-        url,
-        '--http',
-        at,
-        '--prefix',
-        prefix,
-      ];
+      const at = webSocketUrl === undefined ? `127.0.0.1:${http === 0 ? 0 : http + place}` : new URL(webSocketUrl).host;
+      const argv = ['--id', name, '--data', join(data, name), '--listen', url, '--http', at, '--prefix', prefix];
+      return [script, 'master', ...argv, ...peers];
     },
     onLine: (line) => {
       const found = /^listening (\S+)$/.exec(line)?.[1];
@@ -127,15 +151,38 @@ async function startMasterPart(
     },
     onDeath: onNote,
   });
-  parts.set('m1', part);
+  parts.set(name, part);
   const fault = await Promise.race([ready, part.diedAtStart]);
   return fault ?? { url, webSocketUrl };
 }
 
-async function joined(terminal: Terminal, url: string, { agents, prefix }: StartUpOptions): Promise<Fault | undefined> {
+/** Ports that nobody listens on at this moment. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((resolve, reject) => {
+          server.once('error', reject);
+          server.listen(0, '127.0.0.1', () => {
+            const address = server.address();
+            resolve(typeof address === 'object' && address !== null ? address.port : 0);
+          });
+        }),
+    ),
+  );
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  return ports;
+}
+
+async function joined(
+  terminal: Terminal,
+  urls: readonly string[],
+  { agents, prefix }: StartUpOptions,
+): Promise<Fault | undefined> {
   const { clock } = terminal;
   const until = clock.monotonic() + JOIN_MS;
-  const connection = await terminal.connect({ urls: [url], prefix, name: 'up', timeoutMs: JOIN_MS });
+  const connection = await terminal.connect({ urls, prefix, name: 'up', timeoutMs: JOIN_MS });
   if (connection instanceof Fault) return connection;
   try {
     while (clock.monotonic() < until) {

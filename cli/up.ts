@@ -18,13 +18,18 @@ interface UpOptions {
 
 /** `mesq up`: a whole cluster on this machine, until Ctrl-C. */
 export const up: Verb = {
-  examples: ['mesq up', 'mesq up --agents 4 --data /srv/mesq', 'mesq up --port 0 --http 0      # any free ports'],
+  examples: [
+    'mesq up',
+    'mesq up --agents 4 --data /srv/mesq',
+    'mesq up --masters 3',
+    'mesq up --port 0 --http 0      # any free ports',
+  ],
   configure: (command) => {
     command
       .option('--agents <n>', 'they share the cpus, memory, disk and ports of this machine', '2')
-      .option('--masters <n>', 'one, for now', '1')
+      .option('--masters <n>', '1, 3 or 5: a majority of them must live', '1')
       .option('--data <dir>', 'folder of everything (default ~/.local/state/mesq)')
-      .option('--port <n>', 'of the broker on 127.0.0.1; 0 takes a free one', '1883')
+      .option('--port <n>', 'of the first broker on 127.0.0.1, one higher for each; 0 takes free ones', '1883')
       .option('--http <n>', 'of MQTT over WebSocket on 127.0.0.1; 0 takes a free one (default 8080)');
   },
   run: async (context, command) => {
@@ -47,11 +52,14 @@ export const up: Verb = {
       terminal,
     );
     if (cluster instanceof Fault) return cluster;
-    const { url, webSocketUrl } = cluster;
-    if (options.json) await printJson(context, { url, webSocketUrl: webSocketUrl ?? null, data, pids: cluster.pids() });
-    else {
-      await printLine(context, `broker ${url}`);
-      if (webSocketUrl !== undefined) await printLine(context, `websocket ${webSocketUrl}`);
+    const { urls, webSocketUrls } = cluster;
+    const url = urls.join(',');
+    if (options.json) {
+      const [webSocketUrl = null] = webSocketUrls;
+      await printJson(context, { url, urls, webSocketUrl, webSocketUrls, data, pids: cluster.pids() });
+    } else {
+      for (const one of urls) await printLine(context, `broker ${one}`);
+      for (const one of webSocketUrls) await printLine(context, `websocket ${one}`);
     }
     const found = await remember(terminal, url);
     const flag = found ? '' : `--url ${url} `;
@@ -68,10 +76,14 @@ export const up: Verb = {
   },
 };
 
-function readNumbers(written: UpOptions): { agents: number; port: number; http: number } | Fault {
+function readNumbers(written: UpOptions): { agents: number; masters: number; port: number; http: number } | Fault {
   const { agents, masters, port, http = port === '0' ? '0' : '8080' } = written;
-  if (masters !== '1')
-    return new Fault('UNSUPPORTED', `--masters ${masters}: a cluster has one master for now`, 'Leave --masters out.');
+  if (!['1', '3', '5'].includes(masters))
+    return new Fault(
+      'BAD_USAGE',
+      `--masters ${masters}: a cluster has 1, 3 or 5 masters`,
+      'Two can do no more than one.',
+    );
   const limits: [option: string, text: string, least: number, most: number][] = [
     ['--agents', agents, 0, MOST_AGENTS],
     ['--port', port, 0, 65_535],
@@ -81,7 +93,7 @@ function readNumbers(written: UpOptions): { agents: number; port: number; http: 
     if (!/^\d{1,5}$/.test(text) || Number(text) < least || Number(text) > most)
       return new Fault('BAD_USAGE', `${option}: ${JSON.stringify(text)} is not a number from ${least} to ${most}`);
   }
-  return { agents: Number(agents), port: Number(port), http: Number(http) };
+  return { agents: Number(agents), masters: Number(masters), port: Number(port), http: Number(http) };
 }
 
 /** XDG's folder for what should outlive a restart, but is not worth a backup. */

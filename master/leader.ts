@@ -3,8 +3,12 @@ import type { Clock } from '../io/clock.ts';
 import type { Digest } from '../io/digest.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
+import type { Fault } from '../protocol/faults.ts';
+import type { Member } from '../protocol/raft.ts';
 import type { AllocatorOptions } from './allocator/allocator.ts';
 import type { Counters } from './counters.ts';
+import type { RaftStanding } from './log.ts';
+import type { MembershipChange } from './raft/membership.ts';
 import type { Command } from './registry/commands.ts';
 import type { Registry } from './registry/registry.ts';
 
@@ -28,6 +32,17 @@ export interface World {
   readonly disconnect: (name: string) => void;
   readonly times: Times;
   readonly allocation: AllocatorOptions;
+  readonly quorum: Quorum;
+}
+
+/** The masters, as Raft has them. */
+export interface Quorum {
+  standing(): RaftStanding;
+  /** Where each master is reached; of this one, as it was told at its start. */
+  urlsOf(member: Member): readonly string[];
+  /** See raft/membership.ts. */
+  change(change: MembershipChange): { readonly term: number; readonly index: number } | Fault;
+  transfer(to: string): undefined | Fault;
 }
 
 /** What a framework shows to people under `state/`. */

@@ -292,11 +292,22 @@ class JournaledLog implements ReplicatedLog {
     this.#tickedMs = nowMs;
     if (!late && !this.#installing) {
       this.#raft.tick();
+      this.#promoteLearners();
       this.#pumpSoon();
     }
     // Who leads alone has nobody to hear of.
     const alone = this.#leading && this.#raft.followers.size === 0;
     this.#timer = alone ? undefined : clock.after(late ? 1 : tickMs, () => this.#tick());
+  }
+
+  /** A new master votes as soon as it has what is committed (thesis §4.2.1). */
+  #promoteLearners(): void {
+    const { role, membership, followers, commitIndex } = this.#raft;
+    if (role !== 'leader' || !this.#leading) return;
+    const ready = membership.learners.find(({ id }) => (followers.get(id)?.match ?? -1) >= commitIndex);
+    if (ready === undefined) return;
+    const promoted = this.#raft.change({ promote: ready.id });
+    if (!(promoted instanceof Fault)) this.#options.log.info('a new master votes', { master: ready.id });
   }
 
   /** At the end of this turn: what it proposes becomes one write. */

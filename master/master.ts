@@ -22,6 +22,7 @@ import { type Command, CommandReader, encodeCommand } from './registry/commands.
 import type { RegistryEvent } from './registry/events.ts';
 import { emptyRegistry, type Registry } from './registry/registry.ts';
 import { registryOf, snapshotSlices } from './registry/snapshot.ts';
+import { StateMirror } from './state-mirror.ts';
 
 /** Log bytes after which a snapshot is taken; a quiet cluster never takes one. */
 const SNAPSHOT_BYTES = 8 * 1_048_576;
@@ -59,7 +60,9 @@ export interface MasterOptions {
 export interface Master {
   /** Whose secret it is, by name: its role, or undefined. Used by the broker at CONNECT. */
   roleOf(name: string, secret: string): CredentialRole | undefined;
-  /** True where a name has a token, or it is not known yet: it may not connect without. */
+  /** True once all that was committed before this master started is applied: until then it does not know the tokens. */
+  informed(): boolean;
+  /** True where a name has a token: it may not connect without. */
   hasToken(name: string): boolean;
   /** The broker saw a connection of that principal end. */
   connectionLost(role: 'agent' | 'framework' | 'local', name: string): void;
@@ -76,6 +79,11 @@ export interface Master {
 export async function startMaster(options: MasterOptions): Promise<Master | Fault> {
   const { bus, prefix, clock, log } = options;
   const counters = new Counters();
+  const { peers = [], connectPeer } = options;
+  const self: Member = { id: options.id, urls: [...options.urls] };
+  /** What was said at the start of a master's URLs is newer than what the log says. */
+  const known = new Map([self, ...peers].map((member) => [member.id, member]));
+  const located = (member: Member): Member => known.get(member.id) ?? member;
   const world: World = {
     bus,
     clock,
@@ -91,6 +99,12 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     disconnect: options.disconnect ?? (() => undefined),
     times: { ...TIMES, ...options.times },
     allocation: options.allocation ?? {},
+    quorum: {
+      standing: () => durable.standing,
+      urlsOf: (member) => located(member).urls,
+      change: (change) => durable.change(change),
+      transfer: (to) => durable.transfer(to),
+    },
   };
   let registry: Registry = emptyRegistry();
   let leadership: Leadership | undefined;
@@ -103,12 +117,6 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   let isInformed = false;
   let snapshotting = false;
   let reader = new CommandReader();
-  const { peers = [], connectPeer } = options;
-  const self: Member = { id: options.id, urls: [...options.urls] };
-  /** What was said at the start of a master's URLs is newer than what the log says. */
-  const known = new Map([self, ...peers].map((member) => [member.id, member]));
-  const located = (member: Member): Member => known.get(member.id) ?? member;
-
   const follow = (): void => {
     stopFrameworks?.();
     stopFrameworks = undefined;
@@ -128,6 +136,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   };
   const lead = (term: number): void => {
     follow();
+    mirror.follow(undefined);
     leadership = new Leadership(world, registry, term, propose);
     announceLeader(world, registry, { term, leader: self });
     log.info('leading', { term, index: registry.index });
@@ -151,6 +160,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     },
     onMessage: (message) => durable.receive(message),
   });
+
+  const mirror = new StateMirror({ bus, prefix, clock, counters });
 
   const opened = await openLog({
     storage: options.storage,
@@ -200,6 +211,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     },
     onFollowing: (leader) => {
       follow();
+      // A viewer sees what was so last while nobody is known to lead.
+      if (leader !== undefined) mirror.follow(link.busOf(leader));
       announceStanding();
       log.info(leader === undefined ? 'no leader known' : 'following', { leader, term: durable.standing.term });
     },
@@ -249,10 +262,12 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       for (const token of registry.tokens.values()) if (token.name === name && token.hash === hash) return token.role;
       return undefined;
     },
-    hasToken: (name) => !isInformed || [...registry.tokens.values()].some((token) => token.name === name),
+    informed: () => isInformed,
+    hasToken: (name) => [...registry.tokens.values()].some((token) => token.name === name),
     connectionLost: (role, name) => leadership?.connectionLost(role, name),
     stop: async () => {
       follow();
+      mirror.stop();
       await durable.close();
       await link.close();
     },

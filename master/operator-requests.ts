@@ -13,11 +13,20 @@ import type { EventFeed } from './event-feed.ts';
 import { explainWaiting } from './explanations.ts';
 import type { Offering } from './offering.ts';
 import type { OutputStreams } from './output-streams.ts';
+import type { MembershipChange } from './raft/membership.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
 import type { Command } from './registry/commands.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
 import { roleViews } from './role-views.ts';
-import { agentView, finishedView, frameworkView, masterView, offerViews, taskView, type ViewSources } from './views.ts';
+import {
+  agentView,
+  finishedView,
+  frameworkView,
+  masterViews,
+  offerViews,
+  taskView,
+  type ViewSources,
+} from './views.ts';
 
 type Request = MessageOf<typeof REQUESTS>;
 
@@ -53,7 +62,10 @@ type Handler<Name extends OperationName> = (
 const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   agents: (desk) =>
     cut([...desk.leader.registry.agents.values()].map((agent) => agentView(desk, agent))).map((agents) => ({ agents })),
-  masters: (desk) => [{ masters: [masterView(desk)] }],
+  masters: (desk) => [{ masters: masterViews(desk) }],
+  'masters-add': (desk, member) => changed(desk, member.id, { add: member }),
+  'masters-remove': (desk, { master }) => changed(desk, master, { remove: master }),
+  'masters-transfer': (desk, { master }) => desk.leader.world.quorum.transfer(master) ?? [{ master }],
   frameworks: (desk) => [
     { frameworks: [...desk.leader.registry.frameworks.keys()].map((framework) => frameworkView(desk, framework)) },
   ],
@@ -326,4 +338,14 @@ function findTask(
       'mesq ps shows the tasks there are.',
     )
   );
+}
+
+/** A change that is made already is no fault: a request may be repeated. */
+function changed({ leader }: OperatorDesk, master: string, change: MembershipChange): { master: string }[] | Fault {
+  const { quorum } = leader.world;
+  const { voters, learners } = quorum.standing().membership;
+  const known = [...voters, ...learners].some(({ id }) => id === master);
+  if ('add' in change && known) return [{ master }];
+  const outcome = quorum.change(change);
+  return outcome instanceof Fault ? outcome : [{ master }];
 }

@@ -66,6 +66,11 @@ export class RaftLink {
     }
   }
 
+  /** The connection to that master's broker. */
+  busOf(master: string | undefined): Bus | undefined {
+    return master === undefined ? undefined : this.#peers.get(master)?.raft;
+  }
+
   send(message: RaftMessage): void {
     const { prefix, id } = this.#options;
     const peer = this.#peers.get(message.to);

@@ -13,7 +13,7 @@ import type { RegistryEvent } from './registry/events.ts';
 import { type AgentRecord, type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 import { confirm, type SchedulerDesk } from './scheduler-calls.ts';
 import type { StateTree } from './state-tree.ts';
-import { agentView, finishedView, masterView, offerView, taskView } from './views.ts';
+import { agentView, finishedView, masterViews, offerView, taskView } from './views.ts';
 
 /** What a leader does about each thing that was committed: commit first, then act. */
 export class Reactions {
@@ -281,10 +281,13 @@ export class Reactions {
       frameworks: registry.frameworks.size,
       rejected: world.counters.all(),
     }));
-    this.#state.touch(`masters/${world.id}`, () => {
-      const { id, role, term, version } = masterView(this.#operators);
-      return { id, role, version, term };
-    });
+    const { voters, learners } = world.quorum.standing().membership;
+    for (const { id } of [...voters, ...learners]) {
+      this.#state.touch(`masters/${id}`, () => {
+        const view = masterViews(this.#operators).find((master) => master.id === id);
+        return view === undefined ? null : { id, role: view.role, version: view.version, term: view.term };
+      });
+    }
   }
 
   #showChanged(id: string): void {

@@ -61,16 +61,24 @@ function sum(all: readonly Resources[]): Resources {
   return all.reduce<Resources>((total, resources) => add(total, resources), []);
 }
 
-export function masterView({ leader }: ViewSources): MasterView {
-  const { world, registry, term } = leader;
-  return {
-    id: world.id,
-    url: world.urls[0] ?? '',
-    role: 'leader',
-    term,
-    commitIndex: registry.index,
-    version: world.version,
-  };
+/** All masters, as the leader sees them: of the others, what they have acknowledged lately. */
+export function masterViews({ leader }: Pick<ViewSources, 'leader'>): MasterView[] {
+  const { world, term } = leader;
+  const { membership, commitIndex, followers } = world.quorum.standing();
+  const { voters, learners } = membership;
+  return [...voters, ...learners].map((member) => {
+    const follower = followers.get(member.id);
+    const own = member.id === world.id;
+    return {
+      id: member.id,
+      url: world.quorum.urlsOf(member)[0] ?? '',
+      role: own ? 'leader' : follower?.active === true ? 'follower' : 'unreachable',
+      term,
+      commitIndex: own ? commitIndex : Math.min(commitIndex, follower?.match ?? 0),
+      version: own ? world.version : '',
+      voter: voters.includes(member),
+    };
+  });
 }
 
 export function frameworkView({ leader, frameworks, book }: ViewSources, framework: string): FrameworkView {

@@ -35,8 +35,7 @@ export function chooseLeader(
   if (leader === null) return { kind: 'wait' };
   if (urls.some((url) => authorityOf(url) === authorityOf(connectedTo))) return { kind: 'greet' };
   const target = urls.find(
-    (url) =>
-      schemeOf(url) === schemeOf(connectedTo) && configured.some((mine) => authorityOf(mine) === authorityOf(url)),
+    (url) => schemeOf(url) === schemeOf(connectedTo) && configured.some((mine) => hostOf(mine) === hostOf(url)),
   );
   // A master may be reached under a name that it does not advertise: then the broker itself is taken at its word.
   return target === undefined ? { kind: 'greet' } : { kind: 'move', url: target };
@@ -53,4 +52,8 @@ function authorityOf(url: string): string {
     .replace(/\/.*$/, '')
     .replace(/^.*@/, '')
     .toLowerCase();
+}
+
+function hostOf(url: string): string {
+  return authorityOf(url).replace(/:\d+$/, '');
 }

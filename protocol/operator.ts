@@ -4,6 +4,7 @@ import { Id } from './ids.ts';
 import { TaskView } from './job.ts';
 import { LIMITS } from './limits.ts';
 import { LimitsSchema, QuantitiesSchema } from './quantities.ts';
+import { Member } from './raft.ts';
 import { ResourcesSchema } from './resources.ts';
 import { RoleSchema } from './role-schema.ts';
 
@@ -76,8 +77,12 @@ export const MasterView = v.object({
   url: v.string(),
   role: v.picklist(['leader', 'follower', 'candidate', 'unreachable']),
   term: Count,
+  /** Of others: up to where they hold what is committed, as far as the leader knows. */
   commitIndex: Count,
+  /** Empty where the leader does not know. */
   version: v.string(),
+  /** False for one that only receives the log: it is being brought up to date, and votes afterwards. */
+  voter: v.optional(v.boolean(), true),
 });
 export type MasterView = v.InferOutput<typeof MasterView>;
 
@@ -155,6 +160,11 @@ export type EventView = v.InferOutput<typeof EventView>;
 export const OPERATIONS = {
   agents: { role: 'viewer', body: v.object({}), part: v.object({ agents: v.array(AgentView) }) },
   masters: { role: 'viewer', body: v.object({}), part: v.object({ masters: v.array(MasterView) }) },
+  /** A new master, which votes once it has what is committed. */
+  'masters-add': { role: 'operator', body: Member, part: v.object({ master: Id }) },
+  'masters-remove': { role: 'operator', body: v.object({ master: Id }), part: v.object({ master: Id }) },
+  /** Another master leads: for maintenance of this one. */
+  'masters-transfer': { role: 'operator', body: v.object({ master: Id }), part: v.object({ master: Id }) },
   frameworks: { role: 'viewer', body: v.object({}), part: v.object({ frameworks: v.array(FrameworkView) }) },
   offers: { role: 'viewer', body: v.object({}), part: v.object({ offers: v.array(OfferView) }) },
   /** The last 1,000 events of this leader, oldest first; later ones are on `mesq/events/…`. */

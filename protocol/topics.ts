@@ -138,7 +138,7 @@ export const TOPICS = {
     qos: 0,
     retain: true,
     publish: ['master'],
-    subscribe: READERS,
+    subscribe: [...READERS, 'peer'],
     carries: 'json',
     means: 'what is so, for people',
   },

@@ -1,10 +1,11 @@
 import type { InferInput, InferOutput } from 'valibot';
-import { type Bus, BusError } from '../io/bus.ts';
+import { type Bus, BusError, type MovableBus } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
 import { type Random, randomWord } from '../io/random.ts';
 import { check, type Encoding, type MessageOf, read, write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { BATCH_OPERATIONS } from '../protocol/job.ts';
+import { chooseLeader } from '../protocol/leader-choice.ts';
 import { OPERATIONS, REPLIES, REQUESTS } from '../protocol/operator.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { ChunkRouter } from './chunk-router.ts';
@@ -17,7 +18,10 @@ type LeaderOps = typeof OPERATIONS;
 type BatchOps = typeof BATCH_OPERATIONS;
 
 export interface ClientOptions {
-  readonly bus: Bus;
+  /** One that can move follows the leader. */
+  readonly bus: Bus | MovableBus;
+  /** The brokers that it was told of: it moves to no other host. Default none. */
+  readonly urls?: readonly string[];
   /** Default `mesq`. */
   readonly prefix?: string;
   /** The name of the credential. */
@@ -114,6 +118,10 @@ class BusClient implements Client {
     this.#listening = this.#listen();
     // Whoever asks learns of it; nobody may be asking yet.
     this.#listening.catch(() => {});
+    options.bus.onDisconnected(() => {
+      // The next broker may say of the same leader that it is elsewhere.
+      this.#leader = undefined;
+    });
     options.bus.onConnected(() => {
       this.#sendAgain();
       for (const listener of this.#connectedListeners) listener();
@@ -268,8 +276,17 @@ class BusClient implements Client {
   #leaderSaid(payload: Uint8Array): void {
     const document = readLeader(payload);
     if (document === undefined) return;
+    const { bus, urls = [] } = this.#options;
     const { generation, term, leader } = document;
     const known = this.#term;
+    if ('moveTo' in bus) {
+      const choice = chooseLeader({ ...known, leader: this.#leader ?? null }, document, bus.url, urls);
+      if (choice.kind === 'move') {
+        this.#term = { generation, term };
+        this.#leader = undefined;
+        return bus.moveTo(choice.url);
+      }
+    }
     if (generation < known.generation || (generation === known.generation && term < known.term)) return;
     const first = this.#leader === undefined;
     const changed = generation > known.generation || term > known.term || leader !== this.#leader;

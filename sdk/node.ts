@@ -70,9 +70,9 @@ export interface ConnectedClient {
 export async function connectClient(
   options: ConnectionOptions & { readonly timeoutMs?: number } = {},
 ): Promise<ConnectedClient> {
-  const { name, session, bus } = openBus(options, options.log ?? createLog({ level: 'warn' }), '/');
+  const { name, session, bus, urls } = openBus(options, options.log ?? createLog({ level: 'warn' }), '/');
   const { prefix = 'mesq', timeoutMs = 10_000 } = options;
-  const client = createClient({ bus, prefix, name, session, clock: systemClock, random: systemRandom });
+  const client = createClient({ bus, urls, prefix, name, session, clock: systemClock, random: systemRandom });
   const close = async (): Promise<void> => {
     client.close();
     await bus.close();

@@ -53,14 +53,15 @@ export async function startCluster(mesq: string, options: readonly string[] = []
   };
 }
 
-/** A client of the operator API, connected. */
+/** A client of the operator API, connected; `url` may be several with commas between them. */
 export async function connectClient(
   url: string,
   name = 'quickstart',
 ): Promise<{ client: Client; bus: MqttBus; close(): Promise<void> }> {
   const session = randomWord(systemRandom, 8);
+  const urls = url.split(',');
   const bus = connectMqttBus({
-    urls: [url],
+    urls,
     clientId: `${name}/${session}`,
     username: name,
     clock: systemClock,
@@ -68,7 +69,7 @@ export async function connectClient(
     log: createLog({ level: 'error' }),
   });
   await bus.ready(10_000);
-  const client = createClient({ bus, name, session, clock: systemClock, random: systemRandom });
+  const client = createClient({ bus, urls, name, session, clock: systemClock, random: systemRandom });
   return {
     client,
     bus,

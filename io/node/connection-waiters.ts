@@ -35,6 +35,11 @@ export class ConnectionWaiters {
     for (const waiter of this.waiters) waiter.settle(error);
   }
 
+  /** The broker at `url` cannot take anybody yet: the waits go on, and say so if they end in vain. */
+  heard(url: string, error: BusError): void {
+    for (const waiter of this.waiters) waiter.failures.set(`${url} so far`, error);
+  }
+
   /** An attempt at `url` failed; ends the waits for which all of `urls` have failed, or where trying again is no use. */
   failed(url: string, error: BusError, urls: readonly string[]): void {
     for (const waiter of this.waiters) {

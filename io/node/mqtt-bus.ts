@@ -17,11 +17,18 @@ import { type BrokerStream, openBrokerStream } from './broker-stream.ts';
 import { type BrokerUrl, parseBrokerUrls } from './broker-url.ts';
 import { ConnectionWaiters } from './connection-waiters.ts';
 
-/** Full jitter: a wait is 0 to min(30 s, 100 ms · 2^attempts), so that a thousand agents do not return at once. */
+/** Full jitter: a wait is 0 to min(30 s, 100 ms · 2^rounds), so that a thousand agents do not return at once. */
 const BACK_OFF_BASE_MS = 100;
 const BACK_OFF_CAP_MS = 30_000;
+/** To where a broker sends us; followers of a dead leader send there until they know better. */
+const MOVE_CAP_MS = 1_000;
+/** CONNACK 3: the broker is there, and cannot tell yet who may come in. It is asked again about every 400 ms. */
+const NOT_NOW = 3;
+const NOT_NOW_ATTEMPTS = 3;
 /** A connection that ends sooner counts as a failed attempt: two clients under one id would throw each other out for ever. */
 const LASTING_MS = 10_000;
+/** One that ends between this and that is forgiven by half: its broker may have died. */
+const BRIEF_MS = 1_000;
 /** The most that Node's timers take. */
 const FOR_EVER_MS = 2_147_483_647;
 
@@ -40,6 +47,8 @@ export interface MqttBusOptions {
   readonly ca?: string;
   /** For everything from the first packet to the last SUBACK. Default 4,000. */
   readonly connectTimeoutMs?: number;
+  /** The longest wait before the next try. Default 30,000. */
+  readonly backOffCapMs?: number;
   /** A broker refused these credentials or this client id (CONNACK 2, 4 or 5). It tries on, ever more slowly, until closed. */
   readonly onRefused?: (error: BusError) => void;
   readonly clock: Clock;
@@ -206,7 +215,7 @@ class MqttBusConnection implements MqttBus {
     const { session, up } = this;
     this.forgiveIfLasting();
     // At once, unless we are sent to and fro: a stale leader's followers would have us turn in circles.
-    const waitMs = this.attempts === 0 ? 0 : this.backOff();
+    const waitMs = this.attempts === 0 ? 0 : Math.min(this.backOff(), MOVE_CAP_MS);
     this.attempts++;
     this.target = url;
     this.connectIn(waitMs);
@@ -214,12 +223,17 @@ class MqttBusConnection implements MqttBus {
     if (up) this.tellDisconnected(`moving to ${url.text}`);
   }
 
+  /** Grows with every round of the brokers, not with each of them: one of them may lead by now. */
   private backOff(): number {
-    return Math.floor(this.options.random.next() * Math.min(BACK_OFF_CAP_MS, BACK_OFF_BASE_MS * 2 ** this.attempts));
+    const { random, backOffCapMs = BACK_OFF_CAP_MS } = this.options;
+    const rounds = Math.floor(this.attempts / this.urls.length);
+    return Math.floor(random.next() * Math.min(backOffCapMs, BACK_OFF_BASE_MS * 2 ** rounds));
   }
 
   private forgiveIfLasting(): void {
-    if (this.up && this.options.clock.monotonic() - this.upSince >= LASTING_MS) this.attempts = 0;
+    const upMs = this.up ? this.options.clock.monotonic() - this.upSince : 0;
+    if (upMs >= LASTING_MS) this.attempts = 0;
+    else if (upMs >= BRIEF_MS) this.attempts = Math.floor(this.attempts / 2);
   }
 
   /** Turns away from whatever connection there is or opens, in favour of one to `target`. */
@@ -323,6 +337,7 @@ class MqttBusConnection implements MqttBus {
       this.position = (this.position + 1) % this.urls.length;
       this.target = this.listed();
     }
+    if (end.refusal === NOT_NOW) this.attempts = Math.min(this.attempts, NOT_NOW_ATTEMPTS);
     const retryMs = this.backOff();
     // Repeats of one reason are not news.
     const fresh = up || this.attempts < this.urls.length || end.reason !== this.lastReason;
@@ -339,11 +354,10 @@ class MqttBusConnection implements MqttBus {
     } else {
       const error = new BusError(end.code, `${target.text}: ${end.reason}`);
       if (end.refusal === 2 || end.refusal === 4 || end.refusal === 5) onRefused?.(error);
-      this.waiters.failed(
-        target.text,
-        error,
-        this.urls.map((url) => url.text),
-      );
+      const urls = this.urls.map((url) => url.text);
+      // A broker that asks to come back later is there: it is worth waiting for.
+      if (end.refusal === NOT_NOW) this.waiters.heard(target.text, error);
+      else this.waiters.failed(target.text, error, urls);
     }
   }
 

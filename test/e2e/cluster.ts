@@ -260,7 +260,7 @@ export class Cluster {
  * A free port that the system gives to nobody who asks for any: one from the range for outgoing connections may be
  * taken by another test while a master that had it is started again.
  */
-async function quietPort(): Promise<number> {
+export async function quietPort(): Promise<number> {
   for (;;) {
     const server = createServer();
     const listening = once(server, 'listening').then(

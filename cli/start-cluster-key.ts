@@ -1,0 +1,51 @@
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Digest } from '../io/digest.ts';
+import type { Random } from '../io/random.ts';
+import { randomWord } from '../io/random.ts';
+import { Fault } from '../protocol/faults.ts';
+
+/** A key that can be guessed keeps nobody out. */
+const LEAST_CHARACTERS = 16;
+const MINTED_CHARACTERS = 48;
+
+/** Reads the secret that the masters of a cluster share. Faults: `BAD_USAGE`. */
+export async function readClusterKey(path: string): Promise<string | Fault> {
+  try {
+    const key = (await readFile(path, 'utf8')).trim();
+    if (key.length >= LEAST_CHARACTERS) return key;
+    return new Fault('BAD_USAGE', `${path}: a cluster's key has at least ${LEAST_CHARACTERS} characters`);
+  } catch (error) {
+    return new Fault('BAD_USAGE', `--cluster-key: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** The key of clusters of this user on this machine: minted by the first that asks, mode 0600. */
+export async function ownClusterKey(environment: NodeJS.ProcessEnv, random: Random): Promise<string | Fault> {
+  const home = environment['HOME'];
+  const state = environment['XDG_STATE_HOME'] || (home ? `${home}/.local/state` : undefined);
+  const hint =
+    'Write a long random line to a file (mode 0600), the same for every master, and pass it with --cluster-key.';
+  if (state === undefined) return new Fault('BAD_USAGE', 'there is no home folder for a cluster key', hint);
+  const path = join(state, 'mesq', 'cluster-key');
+  const mine = `${path}.${process.pid}`;
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await writeFile(mine, `${randomWord(random, MINTED_CHARACTERS)}\n`, { mode: 0o600 });
+    // Whoever is first wins, and nobody ever sees half a key.
+    await link(mine, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+    return await readClusterKey(path);
+  } catch (error) {
+    return new Fault('DISK', `${path}: ${error instanceof Error ? error.message : String(error)}`, hint);
+  } finally {
+    await rm(mine, { force: true }).catch(() => undefined);
+  }
+}
+
+/** What master `from` shows to the broker of master `to`: it proves the key, and serves nowhere else. */
+export function peerPassword(digest: Digest, key: string, from: string, to: string): string {
+  const hash = (text: string): string => digest.sha256(new TextEncoder().encode(text));
+  return hash(`${key}:${hash(`${key}:${from}>${to}`)}`);
+}

@@ -212,7 +212,8 @@ export class Session {
     // The first document of a connection follows a reconnect, which has taken its own random time.
     const spreadMs = this.#leader === undefined ? 0 : Math.min(SPREAD_MS, Math.max(0, document.spreadMs));
     const { generation, term, leader } = document;
-    this.#leader = { generation, term, leader };
+    // Whoever is sent away hears of the same leader again, where it leads.
+    this.#leader = { generation, term, leader: choice.kind === 'move' ? null : leader };
     this.#leads = choice.kind === 'greet';
     this.#over();
     const approach =

@@ -5,7 +5,7 @@ import { Fault } from '../../sdk/index.ts';
 import { spec } from '../frameworks/batch-world.ts';
 import { JobHistory } from '../sim/job-history.ts';
 import { SeededRandom } from '../sim/random.ts';
-import { eventually } from './cluster.ts';
+import { eventually, quietPort } from './cluster.ts';
 import { Quorum } from './quorum.ts';
 
 /** A dozen with the other tests; a hundred by `npm run chaos`. */
@@ -19,7 +19,7 @@ async function lines(path: string): Promise<string[]> {
 test.serial('what was followed when the leader was killed ends normally, and each task ran once', async (t) => {
   const quorum = await Quorum.start(t, 2);
   const starts = join(quorum.folder, 'starts');
-  const script = `echo "$MESQ_TASK" >> ${starts}; until [ -e ${quorum.folder}/go ]; do sleep 0.05; done; echo done`;
+  const script = `echo "$MESQ_TASK_INDEX" >> ${starts}; until [ -e ${quorum.folder}/go ]; do sleep 0.05; done; echo done`;
   const run = quorum.spawn(['run', '--count', '4', '--cpus', '1', '--mem', '16', '--', 'sh', '-c', script]);
   await eventually(async () => (await lines(starts)).length === 4 || undefined);
   const leader = await quorum.leader();
@@ -47,7 +47,7 @@ test.serial('a cluster without a majority says so, and goes on when it has one a
 test.serial('a new master is brought up to date, votes, and lets another go', async (t) => {
   const quorum = await Quorum.start(t, 1);
   t.is((await quorum.spawn(['run', '--', 'true']).ended).code, 0);
-  const url = 'mqtt://127.0.0.1:19877';
+  const url = `mqtt://127.0.0.1:${await quietPort()}`;
   quorum.urls.set('m4', url);
   quorum.startMaster('m4');
   const added = await quorum.spawn(['masters', 'add', `m4=${url}`]).ended;
@@ -62,58 +62,61 @@ test.serial('a new master is brought up to date, votes, and lets another go', as
   t.like(run, { code: 0, stdout: 'replaced\n' }, run.stderr);
 });
 
-test.serial(`${FAULTS} faults in a row under a stream of jobs: what was acknowledged is never missing, and finishes once`, async (t) => {
-  const seed = Number(process.env['MESQ_SEED'] ?? Date.now() % 1_000_000);
-  t.log(`seed ${seed}`);
-  const random = new SeededRandom(seed);
-  const quorum = await Quorum.start(t, 3);
-  const client = await quorum.client();
-  const starts = join(quorum.folder, 'starts');
-  const history = new JobHistory();
-  let stop = false;
-  const submit = async (): Promise<void> => {
-    for (let count = 0; !stop; count++) {
-      const id = `job-${count}`;
-      const script = `echo "$MESQ_TASK $MESQ_ATTEMPT" >> ${starts}`;
-      const write = history.submitted(id);
-      const resources = [
-        { name: 'cpus', scalar: 500 },
-        { name: 'mem', scalar: 16_000 },
-      ];
-      const job = spec({ job: id, argv: ['sh', '-c', script], count: 2, resources });
-      const answer = await client.request('submit', job, { framework: 'batch', request: id, timeoutMs: 60_000 });
-      if (answer instanceof Fault) throw new Error(`${id}: ${answer.message}`);
-      history.acknowledged(write);
+test.serial(
+  `${FAULTS} faults in a row under a stream of jobs: what was acknowledged is never missing, and finishes once`,
+  async (t) => {
+    const seed = Number(process.env['MESQ_SEED'] ?? Date.now() % 1_000_000);
+    t.log(`seed ${seed}`);
+    const random = new SeededRandom(seed);
+    const quorum = await Quorum.start(t, 3);
+    const client = await quorum.client();
+    const starts = join(quorum.folder, 'starts');
+    const history = new JobHistory();
+    let stop = false;
+    const submit = async (): Promise<void> => {
+      for (let count = 0; !stop; count++) {
+        const id = `job-${count}`;
+        const script = `echo "$MESQ_TASK_ID $MESQ_ATTEMPT" >> ${starts}`;
+        const write = history.submitted(id);
+        const resources = [
+          { name: 'cpus', scalar: 500 },
+          { name: 'mem', scalar: 16_000 },
+        ];
+        const job = spec({ job: id, argv: ['sh', '-c', script], count: 2, resources });
+        const answer = await client.request('submit', job, { framework: 'batch', request: id, timeoutMs: 60_000 });
+        if (answer instanceof Fault) throw new Error(`${id}: ${answer.message}`);
+        history.acknowledged(write);
+      }
+    };
+    const observe = async (): Promise<void> => {
+      while (!stop) {
+        const read = history.readBegun();
+        const answer = await client.request('jobs', {}, { framework: 'batch', timeoutMs: 60_000 });
+        if (!(answer instanceof Fault))
+          history.readEnded(
+            read,
+            answer.jobs.map(({ id }) => id),
+          );
+      }
+    };
+    const stream = Promise.all([submit(), observe()]);
+    for (let fault = 0; fault < FAULTS; fault++) {
+      await breakSomething(quorum, random);
+      await quorum.whole();
     }
-  };
-  const observe = async (): Promise<void> => {
-    while (!stop) {
-      const read = history.readBegun();
-      const answer = await client.request('jobs', {}, { framework: 'batch', timeoutMs: 60_000 });
-      if (!(answer instanceof Fault))
-        history.readEnded(
-          read,
-          answer.jobs.map(({ id }) => id),
-        );
-    }
-  };
-  const stream = Promise.all([submit(), observe()]);
-  for (let fault = 0; fault < FAULTS; fault++) {
-    await breakSomething(quorum, random);
-    await quorum.whole();
-  }
-  stop = true;
-  await stream;
-  t.deepEqual(history.violations(), []);
-  await eventually(async () => {
-    const answer = await client.request('jobs', {}, { framework: 'batch' });
-    return !(answer instanceof Fault) && answer.jobs.every(({ state }) => state === 'finished') ? true : undefined;
-  });
-  const started = await lines(starts);
-  t.is(new Set(started).size, started.length, 'no attempt of a task ran twice');
-  t.true(started.length >= 2 * history.count);
-  t.log(`${history.count} jobs, ${started.length} starts`);
-});
+    stop = true;
+    await stream;
+    t.deepEqual(history.violations(), []);
+    await eventually(async () => {
+      const answer = await client.request('jobs', {}, { framework: 'batch' });
+      return !(answer instanceof Fault) && answer.jobs.every(({ state }) => state === 'finished') ? true : undefined;
+    });
+    const started = await lines(starts);
+    t.is(new Set(started).size, started.length, 'no attempt of a task ran twice');
+    t.true(started.length >= 2 * history.count);
+    t.log(`${history.count} jobs, ${started.length} starts`);
+  },
+);
 
 async function breakSomething(quorum: Quorum, random: SeededRandom): Promise<void> {
   const leader = await quorum.leader();

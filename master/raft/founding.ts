@@ -43,6 +43,8 @@ export function onProbeReply(state: RaftState, { from, standing }: Received<'PRO
 /** There is a cluster, and it goes on. */
 function rejoin(state: RaftState): void {
   state.standing = 'member';
+  // Without them, the next start would take this one for a cluster of its own.
+  state.out.foundation = true;
   setHardState(state, { ...state.hardState, rejoining: true });
 }
 

@@ -19,6 +19,8 @@ export interface Shipment {
   /** Pieces below `arrived` have been acknowledged, those below `sent` are on their way. */
   arrived: number;
   sent: number;
+  /** What the follower said last that it has. */
+  heard: number;
   /** Ticks since one was last acknowledged. */
   silent: number;
 }

@@ -50,10 +50,15 @@ export function onAppendReply(state: RaftState, message: Received<'APPEND_REPLY'
   const moved = progress.acknowledged(Math.min(index, state.log.lastIndex));
   if (!moved && !(probing && index === progress.next - 1)) return;
   if (probing) progress.replicate();
-  else if (progress.state === 'snapshot' && state.log.termAt(progress.match) !== undefined) progress.replicate();
+  else if (progress.state === 'snapshot' && snapshotDone(state, progress)) progress.probe();
   if (commitReached(state)) broadcastAppend(state);
   else if (progress.told < Math.min(progress.match, state.commitIndex)) sendAppend(state, from, true);
   fill(state, from);
+}
+
+/** The state has arrived, or is not needed any more. By now the log may have gone on without it: then the next one is sent. */
+function snapshotDone({ log }: RaftState, { match, shipment }: Progress): boolean {
+  return log.termAt(match) !== undefined || (shipment !== undefined && match >= shipment.index);
 }
 
 /** §5.3, the accelerated log backtracking: whole terms are skipped on both sides. */
@@ -105,6 +110,8 @@ export function tickShipments(state: RaftState): void {
     if (progress.state !== 'snapshot') continue;
     if (shipment === undefined) wantShipment(state, peer, progress);
     else if (++shipment.silent >= state.settings.electionTicks) {
+      // A follower that was started again has lost what had arrived.
+      shipment.arrived = Math.min(shipment.arrived, shipment.heard);
       shipment.silent = 0;
       shipment.sent = shipment.arrived;
       sendShipment(state, peer, shipment);

@@ -19,7 +19,7 @@ export function ship(state: RaftState, peer: string, index: number, term: number
   if (state.role !== 'leader' || progress?.state !== 'snapshot' || progress.shipment !== undefined) return;
   assert(pieces.length > 0, 'a snapshot has pieces');
   const membership = state.log.membershipAt(index);
-  progress.shipment = { index, term, membership, pieces, arrived: 0, sent: 0, silent: 0 };
+  progress.shipment = { index, term, membership, pieces, arrived: 0, sent: 0, heard: 0, silent: 0 };
   sendShipment(state, peer, progress.shipment);
 }
 
@@ -39,7 +39,9 @@ export function onSnapshotReply(state: RaftState, message: Received<'SNAPSHOT_RE
   if (progress === undefined) return;
   progress.active = true;
   const { shipment } = progress;
-  if (shipment?.index !== message.index || message.parts <= shipment.arrived) return;
+  if (shipment?.index !== message.index) return;
+  shipment.heard = message.parts;
+  if (message.parts <= shipment.arrived) return;
   shipment.arrived = Math.min(message.parts, shipment.pieces.length);
   shipment.sent = Math.max(shipment.sent, shipment.arrived);
   shipment.silent = 0;

@@ -9,19 +9,21 @@ import { peersOf, type RaftState, type Received, type Standing, send, sendAfterW
  * have to make the majority without it (cf. Viewstamped Replication Revisited §4.3; FAST '18, Protocol-aware recovery).
  */
 
-/** Asks those that have not answered what is waited for. With every tick, until this one is a member. */
+/** With every tick, until this one is a member: asks those that have not answered what is waited for. */
 export function probePeers(state: RaftState): void {
+  advance(state);
   if (state.standing === 'member') return;
+  for (const to of peersOf(state)) if (!isFounder(state.standings.get(to))) send(state, { type: 'PROBE', to });
+}
+
+function advance(state: RaftState): void {
   const peers = peersOf(state);
   if (state.standing === 'blank' && peers.every((peer) => state.standings.has(peer))) {
     state.standing = 'founding';
     state.out.foundation = true;
   }
-  if (state.standing === 'founding' && peers.every((peer) => isFounder(state.standings.get(peer)))) {
+  if (state.standing === 'founding' && peers.every((peer) => isFounder(state.standings.get(peer))))
     state.standing = 'member';
-    return;
-  }
-  for (const to of peers) if (!isFounder(state.standings.get(to))) send(state, { type: 'PROBE', to });
 }
 
 function isFounder(standing: Standing | undefined): boolean {
@@ -36,8 +38,10 @@ export function onProbe(state: RaftState, { from: to }: Received<'PROBE'>): void
 
 export function onProbeReply(state: RaftState, { from, standing }: Received<'PROBE_REPLY'>): void {
   if (state.standing === 'blank' && standing === 'member') return rejoin(state);
-  state.standings.set(from, standing);
-  probePeers(state);
+  // Answers may overtake each other: nobody falls back.
+  if (!isFounder(state.standings.get(from)) || standing === 'member') state.standings.set(from, standing);
+  // An answer is never answered at once by the next question: a few of them would fill the net.
+  advance(state);
 }
 
 /** There is a cluster, and it goes on. */

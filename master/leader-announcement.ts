@@ -8,13 +8,13 @@ import type { Registry } from './registry/registry.ts';
  * nobody is known to. Says nothing before there is a cluster to speak for.
  */
 export function announceLeader(
-  { bus, prefix, counters }: World,
+  { bus, prefix, counters, id }: World,
   registry: Registry,
   { term, leader }: { readonly term: number; readonly leader: Member | undefined },
 ): void {
   if (registry.cluster === undefined) return;
   const { uuid, generation } = registry.cluster;
-  const who = leader === undefined ? { leader: null, urls: [] } : { leader: leader.id, urls: leader.urls };
+  const who = leader === undefined ? { leader: null, urls: [] } : { leader: leader.id, urls: leader.urls, here: leader.id === id };
   const connections = registry.agents.size + registry.frameworks.size;
   const document = { v: 1, cluster: uuid, generation, term, ...who, spreadMs: spreadMs(connections) };
   const payload = new TextEncoder().encode(JSON.stringify(document));

@@ -26,14 +26,15 @@ export function chooseLeader(
   connectedTo: string,
   configured: readonly string[],
 ): LeaderChoice {
-  const { generation, term, leader, urls } = document;
+  const { generation, term, leader, urls, here } = document;
   if (known !== undefined) {
     if (generation < known.generation || (generation === known.generation && term < known.term))
       return { kind: 'ignore' };
     if (generation === known.generation && term === known.term && leader === known.leader) return { kind: 'ignore' };
   }
   if (leader === null) return { kind: 'wait' };
-  if (urls.some((url) => authorityOf(url) === authorityOf(connectedTo))) return { kind: 'greet' };
+  // Through a tunnel, a leader is reached where it does not say it is.
+  if (here || urls.some((url) => authorityOf(url) === authorityOf(connectedTo))) return { kind: 'greet' };
   const target = urls.find(
     (url) => schemeOf(url) === schemeOf(connectedTo) && configured.some((mine) => hostOf(mine) === hostOf(url)),
   );

@@ -218,6 +218,8 @@ export const LeaderDocument = v.object({
   term: v.number(),
   leader: v.nullable(v.string()),
   urls: v.optional(v.array(v.string()), []),
+  /** The broker that says so is the leader's own. */
+  here: v.optional(v.boolean(), false),
   /** Over what time to spread reconnects. */
   spreadMs: v.optional(v.number(), 0),
 });

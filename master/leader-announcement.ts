@@ -14,7 +14,10 @@ export function announceLeader(
 ): void {
   if (registry.cluster === undefined) return;
   const { uuid, generation } = registry.cluster;
-  const who = leader === undefined ? { leader: null, urls: [] } : { leader: leader.id, urls: leader.urls, here: leader.id === id };
+  const who =
+    leader === undefined
+      ? { leader: null, urls: [] }
+      : { leader: leader.id, urls: leader.urls, here: leader.id === id };
   const connections = registry.agents.size + registry.frameworks.size;
   const document = { v: 1, cluster: uuid, generation, term, ...who, spreadMs: spreadMs(connections) };
   const payload = new TextEncoder().encode(JSON.stringify(document));

@@ -110,6 +110,8 @@ class BusClient implements Client {
   readonly #unsubscribe: (() => void)[] = [];
   #term = { generation: 0, term: 0 };
   #leader: string | null | undefined;
+  /** Monotonic milliseconds of the last connection or answer. */
+  #heardMs = 0;
   #closed = false;
 
   constructor(options: ClientOptions) {
@@ -123,6 +125,7 @@ class BusClient implements Client {
       this.#leader = undefined;
     });
     options.bus.onConnected(() => {
+      this.#heardMs = options.clock.monotonic();
       this.#sendAgain();
       for (const listener of this.#connectedListeners) listener();
     });
@@ -229,9 +232,11 @@ class BusClient implements Client {
       again: undefined,
     };
     this.#open.set(request, open);
-    open.deadline = this.#options.clock.after(options.timeoutMs ?? TIMEOUT_MS, () =>
-      this.#fail(request, this.#silence(op)),
-    );
+    open.deadline = this.#options.clock.after(options.timeoutMs ?? TIMEOUT_MS, () => {
+      const silence = this.#silence(op);
+      this.#doubt();
+      this.#fail(request, silence);
+    });
     this.#listening.then(
       () => this.#send(open),
       (error: unknown) => this.#fail(request, faultOf(error)),
@@ -251,7 +256,11 @@ class BusClient implements Client {
     const { request, framework, op, body } = open;
     open.again?.cancel();
     // A stream that has begun is kept up by events alone.
-    if (!open.stream || open.expected === 0) open.again = clock.after(SLOW_AGAIN_MS, () => this.#repeat(open));
+    if (!open.stream || open.expected === 0)
+      open.again = clock.after(SLOW_AGAIN_MS, () => {
+        this.#repeat(open);
+        this.#doubt();
+      });
     if (!bus.connected) return;
     const message = { type: 'REQUEST', request, op, body, ...(framework === undefined ? {} : { framework }) } as const;
     bus
@@ -262,6 +271,17 @@ class BusClient implements Client {
         // A lost connection comes back, and the request goes out again.
         if (!(error instanceof BusError) || error.code !== 'DISCONNECTED') this.#fail(request, faultOf(error));
       });
+  }
+
+  /**
+   * A broker that has said nothing for long may be frozen, or cut off: TCP does not tell for minutes. Another one says
+   * who leads; if it is this one after all, it sends us back.
+   */
+  #doubt(): void {
+    const { bus, urls = [], clock } = this.#options;
+    if (!('moveTo' in bus) || !bus.connected || clock.monotonic() - this.#heardMs < SLOW_AGAIN_MS) return;
+    const next = urls[(urls.indexOf(bus.url) + 1) % urls.length];
+    if (next !== undefined && next !== bus.url) bus.moveTo(next);
   }
 
   #repeat(open: OpenRequest): void {
@@ -298,6 +318,7 @@ class BusClient implements Client {
   #replied(payload: Uint8Array): void {
     const received = payload.length === 0 ? undefined : read(REPLIES, payload);
     if (received === undefined || received instanceof Fault) return;
+    this.#heardMs = this.#options.clock.monotonic();
     const open = this.#open.get(received.message.request);
     if (open !== undefined) this.#answered(open, received.message);
   }

@@ -250,6 +250,6 @@ function vanished(facts: RunFacts, nowMs: number): Plan {
   }
   const [reason, message] = facts.rebooted
     ? (['AGENT_REBOOTED', 'the machine was rebooted'] as const)
-    : (['LAUNCHER_LOST', 'its process and its supervisor vanished: the exit status is not known'] as const);
+    : (['LAUNCHER_LOST', 'the exit status is not known: process and supervisor vanished'] as const);
   return { steps: [{ kind: 'report', state: 'TASK_FAILED', reason, message }], wakeMs: undefined };
 }

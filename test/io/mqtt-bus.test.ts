@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { createServer, type Server } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { createWebSocketStream, WebSocketServer } from 'ws';
@@ -46,14 +45,10 @@ async function broker(t: ExecutionContext): Promise<{ broker: ScriptedBroker; ur
   return { broker: scripted, url: `mqtt://127.0.0.1:${await scripted.listen()}` };
 }
 
-/** A URL at which nothing listens. */
-async function deadUrl(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return `mqtt://127.0.0.1:${port}`;
+let dead = 0;
+/** A URL at which nothing listens, and nothing can begin to: a port that was free a moment ago is soon another test's. */
+function deadUrl(): string {
+  return `mqtt://127.0.0.1:${++dead}`;
 }
 
 const connected = (bus: MqttBus) => new Promise<void>((resolve) => bus.onConnected(resolve));
@@ -100,7 +95,7 @@ test('a broker that does not answer is given up, and tried again', async (t) => 
 });
 
 test('ready names every URL with the error of the system', async (t) => {
-  const urls = [await deadUrl(), await deadUrl()];
+  const urls = [deadUrl(), deadUrl()];
   const { bus } = open(t, { urls });
   const error = await t.throwsAsync(bus.ready(LONG_MS), { instanceOf: BusError, code: 'UNREACHABLE' });
   for (const url of urls) t.true(error?.message.includes(`${url}: nothing listens there (ECONNREFUSED)`));
@@ -128,7 +123,7 @@ test('a master that is not available (CONNACK 3) sends it to the next', async (t
 
 test('waits double up to 30 s while nothing answers', async (t) => {
   const waits: number[] = [];
-  const url = await deadUrl();
+  const url = deadUrl();
   await new Promise<void>((resolve) => {
     const { lines } = open(t, {
       urls: [url],
@@ -175,7 +170,7 @@ test('it moves to another broker politely, with all subscriptions', async (t) =>
   t.deepEqual(filtersOf((await two.broker.got(PACKET.SUBSCRIBE)).body), ['a']);
   t.deepEqual(got, []);
   // Where it cannot go, it comes back.
-  bus.moveTo(await deadUrl());
+  bus.moveTo(deadUrl());
   await connected(bus);
   t.is(bus.url, one.url);
 });

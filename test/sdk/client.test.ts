@@ -56,6 +56,33 @@ test('a request is sent again after a lost connection, and answered once', async
   t.deepEqual(await settled(answer), { masters: [] });
 });
 
+test('a broker that is frozen, or cut off without a word, is left for another', async (t) => {
+  const clock = new VirtualClock();
+  const random = new SeededRandom(3);
+  const network = new SimulatedNetwork({ clock, random });
+  const urls = ['mqtt://one', 'mqtt://two'];
+  const bus = connectSimulatedBus(network, { clientId: 'client', urls });
+  const frozen = bus.url;
+  const other = urls.find((url) => url !== frozen) ?? '';
+  const master = new TestMaster({
+    bus: connectSimulatedBus(network, { clientId: 'master', urls: [other] }),
+    clock,
+    random,
+    onRequest: () => ({ masters: [] }),
+  });
+  const client = createClient({ bus, urls, name: 'ann', session: 's1', clock, random });
+  void master.start();
+  await clock.until(() => bus.connected);
+  network.partition((clientId, url) => clientId === 'client' && url === frozen);
+  let answer: unknown;
+  void client.request('masters', {}, { timeoutMs: 30_000 }).then((given) => {
+    answer = given;
+  });
+  await clock.until(() => answer !== undefined);
+  t.deepEqual(answer, { masters: [] });
+  t.is(bus.url, other);
+});
+
 test('what nobody answers ends as NO_LEADER, TIMED_OUT or UNREACHABLE', async (t) => {
   const { master, client, network, clock, settled, bus } = world(2);
   t.like(await settled(client.request('agents', {}, { timeoutMs: 3_000 })), { code: 'NO_LEADER' });

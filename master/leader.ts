@@ -7,10 +7,10 @@ import type { Fault } from '../protocol/faults.ts';
 import type { Member } from '../protocol/raft.ts';
 import type { AllocatorOptions } from './allocator/allocator.ts';
 import type { Counters } from './counters.ts';
-import type { RaftStanding } from './log.ts';
 import type { MembershipChange } from './raft/membership.ts';
 import type { Command } from './registry/commands.ts';
 import type { Registry } from './registry/registry.ts';
+import type { RaftStanding } from './replicated-log.ts';
 
 /** What a master is told about itself and its surroundings; the simulator hands in twins. */
 export interface World {

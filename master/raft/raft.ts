@@ -1,37 +1,18 @@
 import { assert, type Fault } from '../../protocol/faults.ts';
 import type { Membership } from '../../protocol/raft.ts';
-import { campaign, leaderLives, onVoteReply, onVoteRequest, ownVoteDurable } from './election.ts';
-import { onAppend, onHeartbeat } from './following.ts';
-import { leaderHeard, onProbe, onProbeReply, probePeers } from './founding.ts';
-import { broadcastHeartbeat } from './heartbeat.ts';
+import { createState, type RaftOptions } from './create-state.ts';
+import { campaign, ownVoteDurable } from './election.ts';
+import { probePeers } from './founding.ts';
 import { changeMembership, leaveWhenRemoved, type MembershipChange } from './membership.ts';
 import type { Piece } from './progress.ts';
-import { RaftLog } from './raft-log.ts';
-import { askToRead, onRound } from './reads.ts';
+import { askToRead } from './reads.ts';
 import type { Entry, HardState } from './records.ts';
-import type { LogStart, Remembered } from './recover.ts';
-import {
-  broadcastAppend,
-  commitReached,
-  onAppendReply,
-  onHeartbeatReply,
-  sendAppend,
-  tickShipments,
-} from './replication.ts';
-import { onSnapshot, onSnapshotReply, ship } from './snapshots.ts';
-import {
-  appendOwn,
-  becomeFollower,
-  isVoter,
-  peersOf,
-  type RaftMessage,
-  type RaftSettings,
-  type RaftState,
-  type Role,
-  send,
-  votersOf,
-} from './state.ts';
-import { handOver, transfer } from './transfer.ts';
+import type { LogStart } from './recover.ts';
+import { broadcastAppend, commitReached, sendAppend } from './replication.ts';
+import { ship } from './snapshots.ts';
+import { appendOwn, peersOf, type RaftMessage, type RaftState, type Role, votersOf } from './state.ts';
+import { step, tickLeader } from './step.ts';
+import { transfer } from './transfer.ts';
 
 /**
  * What the shell has to do next, in this order: put `snapshot` in place of all that the disk has, and wait for it;
@@ -64,13 +45,6 @@ export interface Ready {
 export interface InstalledSnapshot extends LogStart {
   readonly membership: Membership;
   readonly slices: readonly Uint8Array[];
-}
-
-export interface RaftOptions extends Partial<RaftSettings> {
-  readonly id: string;
-  readonly remembered: Remembered;
-  /** Who founds the cluster, where `remembered` does not tell. Default: this master alone. */
-  readonly founders?: Membership;
 }
 
 /** Raft as a plain machine: verbs in, {@link Ready} out. No clock, no chance, no waiting. */
@@ -119,8 +93,6 @@ interface Write {
   readonly messages: readonly RaftMessage[];
 }
 
-const SETTINGS = { electionTicks: 10, heartbeatTicks: 1, preVote: true, checkQuorum: true, chance: () => 0 } as const;
-
 export function createRaft(options: RaftOptions): Raft {
   return new Voter(createState(options));
 }
@@ -128,54 +100,6 @@ export function createRaft(options: RaftOptions): Raft {
 /** The same over a state that the caller keeps. */
 export function raftOf(state: RaftState): Raft {
   return new Voter(state);
-}
-
-export function createState({ id, remembered, founders, ...settings }: RaftOptions): RaftState {
-  const { hardState, start, entries, membership } = remembered;
-  const used = hardState.term > 0 || start.index > 0 || entries.length > 0 || hardState.rejoining === true;
-  const alone: Membership = { voters: [{ id, urls: [] }], learners: [] };
-  // A log of the time before memberships were written down is of one master alone.
-  const members = membership ?? (used ? alone : (founders ?? alone));
-  const log = new RaftLog(start, entries, members);
-  const sole = members.voters.length === 1 && members.voters[0]?.id === id && members.learners.length === 0;
-  const state: RaftState = {
-    id,
-    settings: { ...SETTINGS, ...settings },
-    log,
-    role: 'follower',
-    hardState,
-    leader: undefined,
-    // A snapshot holds only what is committed; of the entries after it nothing is known until a leader commits (§5.4.2).
-    commitIndex: start.index,
-    durableIndex: log.lastIndex,
-    electionElapsed: 0,
-    heartbeatElapsed: 0,
-    electionTimeout: 0,
-    votes: new Map(),
-    progress: new Map(),
-    transferee: undefined,
-    round: 0,
-    answered: new Map(),
-    reads: [],
-    postponed: [],
-    arrival: undefined,
-    standing: used ? 'member' : membership === undefined ? 'blank' : 'founding',
-    standings: new Map(),
-    out: {
-      messages: [],
-      afterWrite: [],
-      hardState: false,
-      foundation: false,
-      unwritten: log.lastIndex + 1,
-      restored: undefined,
-      wantsSnapshot: new Set(),
-      readsConfirmed: [],
-    },
-  };
-  const { electionTicks, chance } = state.settings;
-  // Who is alone waits for nobody.
-  state.electionTimeout = sole ? 1 : electionTicks + chance(electionTicks);
-  return state;
 }
 
 class Voter implements Raft {
@@ -238,12 +162,7 @@ class Voter implements Raft {
   }
 
   step(message: RaftMessage): void {
-    const state = this.#state;
-    if (message.to !== state.id || message.from === state.id) return;
-    if (message.type === 'PROBE') return onProbe(state, message);
-    if (message.type === 'PROBE_REPLY') return onProbeReply(state, message);
-    if (termSettled(state, message)) act(state, message);
-    leaveWhenRemoved(state);
+    step(this.#state, message);
   }
 
   propose(payload: Uint8Array): { term: number; index: number } | undefined {
@@ -349,104 +268,4 @@ class Voter implements Raft {
   #awaitsItself(): boolean {
     return this.#state.role === 'candidate' && votersOf(this.#state).length === 1;
   }
-}
-
-function tickLeader(state: RaftState): void {
-  const { electionTicks, heartbeatTicks, checkQuorum } = state.settings;
-  if (state.electionElapsed >= electionTicks) {
-    state.electionElapsed = 0;
-    // A hand-over that takes an election time-out has failed (thesis §3.10).
-    state.transferee = undefined;
-    if (checkQuorum && !quorumActive(state)) return becomeFollower(state, state.hardState.term, undefined);
-  }
-  tickShipments(state);
-  if (++state.heartbeatElapsed < heartbeatTicks) return;
-  state.heartbeatElapsed = 0;
-  broadcastHeartbeat(state);
-}
-
-/** §6.2 of the thesis: a leader that cannot reach a majority must not keep clients waiting, nor answer them. */
-function quorumActive(state: RaftState): boolean {
-  const voters = votersOf(state);
-  const heard = voters.filter((voter) => voter === state.id || state.progress.get(voter)?.active === true).length;
-  for (const progress of state.progress.values()) progress.active = false;
-  return heard * 2 > voters.length;
-}
-
-/** §5.1: brings terms into line. False where the message is not to be acted on. */
-function termSettled(state: RaftState, message: RaftMessage): boolean {
-  const { term } = state.hardState;
-  const { from } = message;
-  if (message.term > term) {
-    if (message.type === 'VOTE' || message.type === 'PRE_VOTE') {
-      const force = message.type === 'VOTE' && message.force === true;
-      if (!force && leaderLives(state)) return false;
-    }
-    // Asking for a pre-vote moves nobody's term, and neither does its granting (thesis §9.6).
-    if (message.type === 'PRE_VOTE' || (message.type === 'PRE_VOTE_REPLY' && !message.reject)) return true;
-    becomeFollower(state, message.term, isOfLeader(message) ? from : undefined);
-    return true;
-  }
-  if (message.term === term) return true;
-  const { checkQuorum, preVote } = state.settings;
-  if (isOfLeader(message) && (checkQuorum || preVote)) {
-    // A leader of an earlier term learns of this one; with pre-votes and leases it would otherwise never.
-    send(state, { type: 'APPEND_REPLY', to: from, index: 0, reject: false, hint: 0, hintTerm: 0, blank: false });
-  } else if (message.type === 'PRE_VOTE') {
-    send(state, { type: 'PRE_VOTE_REPLY', to: from, reject: true });
-  }
-  return false;
-}
-
-function isOfLeader({ type }: RaftMessage): boolean {
-  return type === 'APPEND' || type === 'HEARTBEAT' || type === 'SNAPSHOT';
-}
-
-function act(state: RaftState, message: RaftMessage): void {
-  switch (message.type) {
-    case 'VOTE':
-    case 'PRE_VOTE':
-      return onVoteRequest(state, message);
-    case 'VOTE_REPLY':
-    case 'PRE_VOTE_REPLY':
-      return onVoteReply(state, message);
-    case 'APPEND':
-    case 'HEARTBEAT':
-    case 'SNAPSHOT':
-      return fromLeader(state, message);
-    case 'APPEND_REPLY':
-      if (state.role !== 'leader') return;
-      onAppendReply(state, message);
-      handOver(state, message.from);
-      return;
-    case 'HEARTBEAT_REPLY':
-      if (state.role !== 'leader') return;
-      onHeartbeatReply(state, message.from);
-      return onRound(state, message);
-    case 'SNAPSHOT_REPLY':
-      return onSnapshotReply(state, message);
-    case 'TIMEOUT_NOW':
-      if (state.role === 'follower' && isVoter(state)) campaign(state, true);
-      return;
-    case 'PROBE':
-    case 'PROBE_REPLY':
-      return;
-    default:
-      message satisfies never;
-  }
-}
-
-/** §5.2: there is one leader a term; who hears of it follows. */
-function fromLeader(
-  state: RaftState,
-  message: Extract<RaftMessage, { type: 'APPEND' | 'HEARTBEAT' | 'SNAPSHOT' }>,
-): void {
-  assert(state.role !== 'leader', `${message.from} and ${state.id} both lead term ${state.hardState.term}`);
-  if (state.role !== 'follower') becomeFollower(state, state.hardState.term, message.from);
-  state.electionElapsed = 0;
-  state.leader = message.from;
-  leaderHeard(state, message.from);
-  if (message.type === 'APPEND') onAppend(state, message);
-  else if (message.type === 'HEARTBEAT') onHeartbeat(state, message);
-  else onSnapshot(state, message);
 }

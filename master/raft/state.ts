@@ -107,7 +107,7 @@ export interface Outbox {
   readsConfirmed: WaitingRead[];
 }
 
-/** The others that receive the log, voters first, in the order of their ids. */
+/** The others that receive the log, voters first. */
 export function peersOf({ id, log }: RaftState): string[] {
   const { voters, learners } = log.membership;
   return [...voters, ...learners].map((member) => member.id).filter((peer) => peer !== id);

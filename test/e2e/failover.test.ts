@@ -11,6 +11,9 @@ import { Quorum } from './quorum.ts';
 /** A dozen with the other tests; a hundred by `npm run chaos`. */
 const FAULTS = Number(process.env['MESQ_FAULTS'] ?? 12);
 
+/** Ended jobs that batch keeps: frameworks/batch/ended-jobs.ts. */
+const KEPT_JOBS = 1_000;
+
 async function lines(path: string): Promise<string[]> {
   const text = await readFile(path, 'utf8').catch(() => '');
   return text.split('\n').filter((line) => line !== '');
@@ -71,7 +74,7 @@ test.serial(
     const quorum = await Quorum.start(t, 3);
     const client = await quorum.client();
     const starts = join(quorum.folder, 'starts');
-    const history = new JobHistory();
+    const history = new JobHistory(KEPT_JOBS);
     let stop = false;
     const submit = async (): Promise<void> => {
       for (let count = 0; !stop; count++) {

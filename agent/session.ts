@@ -5,6 +5,7 @@ import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
 import { AGENT_DOWN, AGENT_UP, type Fence, type Identity, type KnownTask, taskDigest } from '../protocol/agent-link.ts';
+import { otherClusterFault, restoredTwiceFault } from '../protocol/cluster-faults.ts';
 import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
@@ -350,17 +351,18 @@ export class Session {
     const { durable, log } = this.#world;
     const { state } = durable;
     if (this.#cluster !== undefined && fence.cluster !== this.#cluster.uuid) {
-      const fault = new Fault(
-        'OTHER_CLUSTER',
-        `cluster ${fence.cluster} commands this agent, which belongs to ${this.#cluster.uuid}`,
-      );
+      const fault = otherClusterFault(fence.cluster, this.#cluster);
       if (this.#otherCluster !== fence.cluster) log.error(fault.message, { code: fault.code, hint: fault.hint });
       this.#otherCluster = fence.cluster;
       return false;
     }
     if (this.#cluster === undefined && !joining) return false;
     if (fence.generation < state.generation || (fence.generation === state.generation && fence.term < state.term)) {
-      log.debug('command of an older leader', { generation: fence.generation, term: fence.term });
+      // An answer to its greeting: whoever leads there is behind what it has followed before.
+      if (joining && fence.generation === state.generation) {
+        const fault = restoredTwiceFault(fence, state);
+        log.warn(fault.message, { code: fault.code, hint: fault.hint });
+      } else log.debug('command of an older leader', { generation: fence.generation, term: fence.term });
       return false;
     }
     if (fence.generation > state.generation || fence.term > state.term) {

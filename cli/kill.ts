@@ -1,9 +1,9 @@
 import { Fault } from '../protocol/faults.ts';
-import { askBatch } from './ask.ts';
+import { askBatch, askLeader, BATCH } from './ask.ts';
 import { printJson, printLine } from './output.ts';
 import { jsonOfTask } from './task-list.ts';
 import { readTaskName } from './task-name.ts';
-import type { Verb } from './verb.ts';
+import type { Context, Verb } from './verb.ts';
 
 /** `mesq kill TASK`: stops it for good: SIGTERM, and SIGKILL after its grace period. */
 export const kill: Verb = {
@@ -27,6 +27,7 @@ export const kill: Verb = {
         );
     }
     const answer = await askBatch(context, 'kill', { job, index });
+    if (answer instanceof Fault && answer.code === 'NOT_FOUND') return killOrphan(context, `${job}.${index}`, answer);
     if (answer instanceof Fault) return answer;
     const { task } = answer;
     if (context.options.json) await printJson(context, jsonOfTask(task));
@@ -34,3 +35,12 @@ export const kill: Verb = {
     return 0;
   },
 };
+
+/** A task of a job that a restored backup has forgotten. */
+async function killOrphan(context: Context, task: string, notFound: Fault): Promise<number | Fault> {
+  const answer = await askLeader(context, 'orphan-kill', { framework: BATCH, task });
+  if (answer instanceof Fault) return answer.code === 'NOT_FOUND' ? notFound : answer;
+  if (context.options.json) await printJson(context, answer);
+  else await printLine(context, `${task}, which nobody knew any more, is being killed`);
+  return 0;
+}

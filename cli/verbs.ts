@@ -38,6 +38,11 @@ export const VERBS = {
   resume: { summary: 'end the drain of an agent', load: async () => (await import('./resume.ts')).resume },
   teardown: { summary: 'remove a framework and its tasks', load: async () => (await import('./teardown.ts')).teardown },
   gone: { summary: 'declare an agent gone for ever', load: async () => (await import('./gone.ts')).gone },
+  backup: { summary: 'keep the registry in a file', load: async () => (await import('./backup.ts')).backup },
+  restore: {
+    summary: 'begin a master from a backup, or in place of a lost one',
+    load: async () => (await import('./restore.ts')).restore,
+  },
   token: { summary: 'make, list or revoke tokens', load: async () => (await import('./token.ts')).token },
   doctor: { summary: 'check this machine and the cluster', load: async () => (await import('./doctor.ts')).doctor },
 } as const satisfies Record<string, VerbEntry>;

@@ -1,17 +1,16 @@
 import {
-  CLOSING,
   decodeHeader,
   endOfContent,
-  FRAME_BYTES,
   fileName,
   findLaterWrite,
   frameAt,
   HEADER_BYTES,
   JOURNAL_FORMAT,
   ordinalOf,
-  RECORD_BYTES,
 } from './journal-format.ts';
-import type { RandomAccessFile, Storage } from './storage.ts';
+import { corrupt, type JournalRefusal, newer } from './journal-refusal.ts';
+import { readSnapshotFile } from './snapshot-file.ts';
+import type { Storage } from './storage.ts';
 
 /** What a journal held when it was opened. */
 export interface Recovered {
@@ -23,16 +22,6 @@ export interface Recovered {
   readonly records: { readonly ordinal: number; readonly bytes: Uint8Array }[];
   /** Bytes of a last write that a crash cut short, and that were wiped; none of them was ever acknowledged. */
   readonly tornBytes: number;
-}
-
-/** Why a journal does not open. Nothing on the disk was changed. */
-export interface JournalRefusal {
-  /** `corrupt`: acknowledged records are damaged or missing. `newer-format`: a later version wrote it. */
-  readonly refused: 'corrupt' | 'newer-format';
-  readonly path: string;
-  /** Byte of the file. */
-  readonly position: number;
-  readonly message: string;
 }
 
 /** What {@link examine} found; it only reads. */
@@ -61,8 +50,9 @@ export async function examine(storage: Storage, folder: string): Promise<Finding
   const snapshots = ordinals('snapshot');
   const newest = snapshots.pop();
 
-  const snapshot = newest === undefined ? undefined : await readSnapshot(storage, folder, newest);
-  if (snapshot !== undefined && 'refused' in snapshot) return snapshot;
+  const file = newest === undefined ? undefined : await newestSnapshot(storage, folder, newest);
+  if (file !== undefined && 'refused' in file) return file;
+  const snapshot = file?.slices;
   const snapshotOrdinal = newest ?? 0;
 
   const all = ordinals('segment');
@@ -157,52 +147,17 @@ function readSegment(
   return { ...found, torn: { path, from: end, to: content } };
 }
 
-async function readSnapshot(storage: Storage, folder: string, ordinal: number): Promise<Uint8Array[] | JournalRefusal> {
-  const path = `${folder}/${fileName('snapshot', ordinal)}`;
-  const file = await storage.open(path);
-  try {
-    const header = decodeHeader('snapshot', await file.read(0, HEADER_BYTES), storage.crc32);
-    if (header === 'damaged') return corrupt(path, 0, 'its header is damaged');
-    if (header.format > JOURNAL_FORMAT) return newer(path, header.format);
-    if (header.ordinal !== ordinal) return corrupt(path, 16, `it says that it reaches to ${header.ordinal}`);
-    return await readSlices(file, path, storage);
-  } finally {
-    await file.close();
-  }
-}
-
-async function readSlices(
-  file: RandomAccessFile,
-  path: string,
+async function newestSnapshot(
   storage: Storage,
-): Promise<Uint8Array[] | JournalRefusal> {
-  const slices: Uint8Array[] = [];
-  let position = HEADER_BYTES;
-  for (;;) {
-    const bytes = await file.read(position, FRAME_BYTES + lengthOf(await file.read(position, FRAME_BYTES)));
-    const frame = frameAt(bytes, 0, storage.crc32);
-    if (frame?.ordinal !== slices.length) return corrupt(path, position, `slice ${slices.length} is damaged`);
-    if (frame.back === CLOSING) return slices;
-    slices.push(frame.payload);
-    position += frame.end;
-  }
-}
-
-/** The payload's length as a frame's first bytes tell it, bounded; whether it is true, the checksum tells. */
-function lengthOf(start: Uint8Array): number {
-  if (start.length < FRAME_BYTES) return 0;
-  return Math.min(new DataView(start.buffer, start.byteOffset).getUint32(4), RECORD_BYTES);
+  folder: string,
+  ordinal: number,
+): Promise<{ slices: Uint8Array[] } | JournalRefusal> {
+  const path = `${folder}/${fileName('snapshot', ordinal)}`;
+  const file = await readSnapshotFile(storage, path);
+  if ('refused' in file || file.ordinal === ordinal) return file;
+  return corrupt(path, 16, `it says that it reaches to ${file.ordinal}`);
 }
 
 function pathOf(folder: string, first: number): string {
   return `${folder}/${fileName('segment', first)}`;
-}
-
-function corrupt(path: string, position: number, what: string): JournalRefusal {
-  return { refused: 'corrupt', path, position, message: `${path} is damaged at byte ${position}: ${what}` };
-}
-
-function newer(path: string, format: number): JournalRefusal {
-  const message = `${path} has format ${format}; this version reads up to ${JOURNAL_FORMAT}`;
-  return { refused: 'newer-format', path, position: 8, message };
 }

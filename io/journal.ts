@@ -1,13 +1,7 @@
-import {
-  CLOSING,
-  encodeHeader,
-  FRAME_BYTES,
-  fileName,
-  HEADER_BYTES,
-  putFrame,
-  RECORD_BYTES,
-} from './journal-format.ts';
-import { examine, type Findings, type JournalRefusal, PARTIAL_SNAPSHOT, type Recovered } from './journal-recovery.ts';
+import { encodeHeader, FRAME_BYTES, fileName, HEADER_BYTES, putFrame } from './journal-format.ts';
+import { examine, type Findings, PARTIAL_SNAPSHOT, type Recovered } from './journal-recovery.ts';
+import type { JournalRefusal } from './journal-refusal.ts';
+import { checkSize, writeSnapshotFile } from './snapshot-file.ts';
 import type { RandomAccessFile, Storage } from './storage.ts';
 
 export interface JournalOptions {
@@ -289,7 +283,7 @@ class SegmentedJournal implements Journal {
     const name = fileName('snapshot', upTo);
     const partial = this.#path(PARTIAL_SNAPSHOT);
     try {
-      await this.#writeSnapshot(partial, slices, upTo);
+      await writeSnapshotFile(this.#storage, partial, upTo, slices);
       await this.#storage.rename(partial, this.#path(name));
     } catch (error) {
       await this.#storage.remove(partial).catch(() => undefined);
@@ -309,39 +303,6 @@ class SegmentedJournal implements Journal {
     }
   }
 
-  async #writeSnapshot(
-    path: string,
-    slices: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-    upTo: number,
-  ): Promise<void> {
-    const { crc32 } = this.#storage;
-    const file = await this.#storage.open(path);
-    try {
-      await file.truncate(0);
-      let position = 0;
-      let count = 0;
-      const put = async (bytes: Uint8Array): Promise<void> => {
-        await file.write(position, bytes);
-        position += bytes.length;
-      };
-      const frame = (payload: Uint8Array, back: number): Uint8Array => {
-        checkSize(payload);
-        const bytes = new Uint8Array(FRAME_BYTES + payload.length);
-        putFrame(bytes, 0, payload, count, back, crc32);
-        return bytes;
-      };
-      await put(encodeHeader('snapshot', upTo, crc32));
-      for await (const slice of slices) {
-        await put(frame(slice, 0));
-        count++;
-      }
-      await put(frame(new Uint8Array(1), CLOSING));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  }
-
   #die(error: unknown, batch: readonly Pending[]): void {
     this.#dead ??= { error };
     const lost = [...batch, ...this.#queue];
@@ -351,12 +312,6 @@ class SegmentedJournal implements Journal {
 
   #path(name: string): string {
     return `${this.#folder}/${name}`;
-  }
-}
-
-function checkSize(bytes: Uint8Array): void {
-  if (bytes.length < 1 || bytes.length > RECORD_BYTES) {
-    throw new RangeError(`broken invariant: a record has 1 to ${RECORD_BYTES} bytes, not ${bytes.length}`);
   }
 }
 

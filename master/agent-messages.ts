@@ -2,6 +2,7 @@ import type * as v from 'valibot';
 import { randomWord } from '../io/random.ts';
 import { type AGENT_UP, type KnownTask, type Presence, taskDigest } from '../protocol/agent-link.ts';
 import { formatAttributes } from '../protocol/attributes.ts';
+import { oldGenerationFault, otherClusterFault } from '../protocol/cluster-faults.ts';
 import { type Encoding, type MessageOf, PROTOCOL } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
@@ -175,19 +176,23 @@ function unwelcome({ leader, agents }: AgentDesk, name: string, message: UpOf<'R
   if (leader.registry.agents.size >= LIMITS.agents && known === undefined) {
     return new Fault('LIMIT', `the cluster has ${LIMITS.agents} agents already`);
   }
-  return otherCluster(leader, message.cluster?.uuid);
+  return otherCluster(leader, message.cluster);
 }
 
-function otherCluster(leader: Leader, uuid: string | undefined): Fault | undefined {
-  const ours = leader.registry.cluster?.uuid;
-  if (uuid === undefined || uuid === ours) return undefined;
-  return new Fault('OTHER_CLUSTER', `the agent belongs to cluster ${uuid}, this master to ${ours ?? 'none'}`);
+function otherCluster(
+  leader: Leader,
+  theirs: { readonly uuid: string; readonly generation: number } | undefined,
+): Fault | undefined {
+  const { uuid, generation } = leader.registry.cluster ?? { uuid: 'none', generation: 0 };
+  if (theirs === undefined) return undefined;
+  if (theirs.uuid !== uuid) return otherClusterFault(uuid, theirs);
+  return theirs.generation > generation ? oldGenerationFault(generation, theirs.generation) : undefined;
 }
 
 /** Commits nothing unless something differs: what the registry has is what the agent says. */
 function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
   const { leader, agents, dispatch } = desk;
-  const other = otherCluster(leader, message.cluster.uuid);
+  const other = otherCluster(leader, message.cluster);
   if (other !== undefined) return refuse(desk, name, other, false);
   const agent = leader.registry.agents.get(message.agent);
   if (agent?.state === 'gone' && agent.name === name) return dismiss(desk, agent);
@@ -199,7 +204,12 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
       false,
     );
   }
-  if (agent === undefined || agent.name !== name || agent.state !== 'active' || agent.epoch !== message.epoch) {
+  const sameSession =
+    agent?.name === name &&
+    agent.state === 'active' &&
+    agent.epoch === message.epoch &&
+    message.cluster.generation === leader.registry.cluster?.generation;
+  if (agent === undefined || !sameSession) {
     return refuse(
       desk,
       name,

@@ -7,7 +7,7 @@ import { topicOf } from '../protocol/topics.ts';
 import { unavailabilityOf } from './inverse-offers.ts';
 import type { Leader } from './leader.ts';
 import type { OpenOffer } from './offers/offer-book.ts';
-import type { TaskRecord } from './registry/registry.ts';
+import { type TaskRecord, taskKey } from './registry/registry.ts';
 
 type Event = Outgoing<typeof EVENTS>;
 
@@ -112,6 +112,7 @@ export class FrameworkSessions {
       type: 'SUBSCRIBED',
       framework,
       cluster: registry.cluster?.uuid ?? '',
+      generation: registry.cluster?.generation ?? 1,
       term,
       offerMs: world.times.offerMs,
     });
@@ -159,7 +160,9 @@ export class FrameworkSessions {
   update(framework: string, update: StatusEvent): void {
     const session = this.#sessions.get(framework);
     if (session?.active !== true) return;
-    session.updates.push(update);
+    const key = taskKey(framework, update.task, update.attempt);
+    const orphan = this.#leader.registry.tasks.get(key)?.orphan === true;
+    session.updates.push(orphan ? { ...update, orphan } : update);
     this.#changed.add(session);
     if (update.acknowledge) this.#armRetry();
   }

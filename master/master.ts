@@ -11,6 +11,7 @@ import type { CredentialRole } from '../protocol/operator.ts';
 import type { Member } from '../protocol/raft.ts';
 import { parseTopic, TOPICS, topicOf } from '../protocol/topics.ts';
 import type { AllocatorOptions } from './allocator/allocator.ts';
+import { LOG_FOLDER } from './backup.ts';
 import { Counters } from './counters.ts';
 import type { Times, World } from './leader.ts';
 import { announceLeader } from './leader-announcement.ts';
@@ -159,13 +160,14 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       return connectPeer(located(peer), traffic);
     },
     onMessage: (message) => durable.receive(message),
+    cluster: () => registry.cluster && `${registry.cluster.uuid}/${registry.cluster.generation}`,
   });
 
   const mirror = new StateMirror({ bus, prefix, clock, counters });
 
   const opened = await openLog({
     storage: options.storage,
-    folder: 'log',
+    folder: LOG_FOLDER,
     id: options.id,
     log,
     clock,

@@ -17,7 +17,9 @@ import type { MembershipChange } from './raft/membership.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
 import type { Command } from './registry/commands.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
+import { snapshotSlices } from './registry/snapshot.ts';
 import { roleViews } from './role-views.ts';
+import { piecesOf } from './snapshot-pieces.ts';
 import {
   agentView,
   finishedView,
@@ -63,6 +65,11 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   agents: (desk) =>
     cut([...desk.leader.registry.agents.values()].map((agent) => agentView(desk, agent))).map((agents) => ({ agents })),
   masters: (desk) => [{ masters: masterViews(desk) }],
+  backup: ({ leader: { registry } }) => {
+    const { uuid = '', generation = 0 } = registry.cluster ?? {};
+    const head = { cluster: uuid, generation, index: registry.index };
+    return piecesOf(snapshotSlices(registry)).map((piece) => ({ ...head, pieces: [piece] }));
+  },
   'masters-add': (desk, member) => changed(desk, member.id, { add: member }),
   'masters-remove': (desk, { master }) => changed(desk, master, { remove: master }),
   'masters-transfer': (desk, { master }) => desk.leader.world.quorum.transfer(master) ?? [{ master }],
@@ -146,6 +153,18 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
           nowMs: desk.leader.wallMs(),
           request,
         })),
+  'orphan-kill': ({ leader }, { framework, task }) => {
+    const attempts = attemptsOf(leader.registry, framework, task);
+    if (!attempts.some((key) => leader.registry.tasks.get(key)?.orphan === true))
+      return new Fault(
+        'NOT_FOUND',
+        `no task ${task} runs unknown to ${framework}`,
+        'mesq ps shows the tasks there are.',
+      );
+    // Repeated or lost, it does no harm: it names one task, and its end is told to whoever looks.
+    leader.propose({ kind: 'KILL', framework, tasks: [{ task, graceMs: undefined }] });
+    return [{ task }];
+  },
   'token-create': (desk, { role, name }, asker) => {
     const { random, digest } = desk.leader.world;
     const secret = randomWord(random, 32);

@@ -18,6 +18,8 @@ export interface RaftLinkOptions {
   /** A connection to the broker of `peer`, authenticated as this master. */
   connect(peer: Member, traffic: PeerTraffic): Bus;
   onMessage(message: RaftMessage): void;
+  /** The cluster and generation this master belongs to, once it knows. */
+  cluster(): string | undefined;
 }
 
 interface Peer {
@@ -39,13 +41,14 @@ export class RaftLink {
   }
 
   async listen(): Promise<void> {
-    const { bus, prefix, id, counters, onMessage } = this.#options;
+    const { bus, prefix, id, counters, onMessage, cluster } = this.#options;
     await bus.subscribe(topicOf(prefix, { kind: 'raft', session: id }), 0, ({ topic, payload, retained }) => {
       const from = parseTopic(prefix, topic)?.name;
       const message = read(RAFT, payload);
       if (retained || from === undefined) counters.count('raft: message on an unknown topic');
       else if (message instanceof Fault) counters.count(`raft: ${message.code}`);
       else if (message.message.from !== from || message.message.to !== id) counters.count('raft: not who it says');
+      else if (isOther(cluster(), message.message.cluster)) counters.count('raft: of another cluster or generation');
       else onMessage(message.message);
     });
   }
@@ -79,7 +82,9 @@ export class RaftLink {
     const bus = message.type === 'SNAPSHOT' ? peer.snapshots : peer.raft;
     if (bus?.connected !== true) return;
     const topic = topicOf(prefix, { kind: 'raft', session: message.to, name: id });
-    bus.publish(topic, write(RAFT, message), { qos: 0 }).catch(() => undefined);
+    bus
+      .publish(topic, write(RAFT, { ...message, cluster: this.#options.cluster() }), { qos: 0 })
+      .catch(() => undefined);
   }
 
   async close(): Promise<void> {
@@ -90,4 +95,12 @@ export class RaftLink {
   async #leave({ raft, snapshots }: Peer): Promise<void> {
     await Promise.all([raft.close(), snapshots?.close()]);
   }
+}
+
+/**
+ * A restored backup must not hear those that it was restored without: their log is another one, with the same indexes.
+ * Who does not know yet listens to everybody.
+ */
+function isOther(own: string | undefined, theirs: string | undefined): boolean {
+  return own !== undefined && theirs !== undefined && own !== theirs;
 }

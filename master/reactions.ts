@@ -137,6 +137,7 @@ export class Reactions {
           `${event.task.info.task} runs on an agent and nobody here launched it`,
         );
         this.#desk.offering.occupy(event.task);
+        this.#desk.frameworks.update(event.task.framework, this.#desk.frameworks.statusOf(event.task));
         return this.#showTask(event.task);
       case 'TASK_FORGOTTEN':
         this.#dispatch.ended(event.key);

@@ -1,5 +1,6 @@
 import { LIMITS } from '../protocol/limits.ts';
 import type { Piece } from './raft/progress.ts';
+import { joined } from './raft/slice.ts';
 
 /** Slices cut so that each piece fits into a message. */
 export function piecesOf(slices: Iterable<Uint8Array>): Piece[] {
@@ -11,4 +12,17 @@ export function piecesOf(slices: Iterable<Uint8Array>): Piece[] {
     }
   }
   return pieces;
+}
+
+/** The slices that {@link piecesOf} cut. */
+export function slicesOf(pieces: Iterable<Piece>): Uint8Array[] {
+  const slices: Uint8Array[] = [];
+  let slice: Uint8Array[] = [];
+  for (const { bytes, ends } of pieces) {
+    slice.push(bytes);
+    if (!ends) continue;
+    slices.push(joined(slice));
+    slice = [];
+  }
+  return slices;
 }

@@ -119,6 +119,11 @@ export const FAULTS = {
     means: 'This agent belongs to another cluster.',
     hint: 'To move it, stop it and remove cluster.json in its data folder.',
   },
+  OLD_GENERATION: {
+    exit: 1,
+    means: 'The master was restored, and its generation is not newer than what the agent follows.',
+    hint: 'Restore again with a higher --generation.',
+  },
   GONE: {
     exit: 1,
     means: 'An operator declared this agent gone for ever.',

@@ -165,6 +165,23 @@ export const OPERATIONS = {
   'masters-remove': { role: 'operator', body: v.object({ master: Id }), part: v.object({ master: Id }) },
   /** Another master leads: for maintenance of this one. */
   'masters-transfer': { role: 'operator', body: v.object({ master: Id }), part: v.object({ master: Id }) },
+  /** The whole registry: slices of a snapshot, in pieces (`ends` where a slice ends), for protocol users that speak CBOR. */
+  backup: {
+    role: 'operator',
+    body: v.object({}),
+    part: v.object({
+      cluster: Id,
+      generation: Count,
+      /** Log index of the last command in it. */
+      index: Count,
+      pieces: v.array(
+        v.object({
+          bytes: v.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes are expected'),
+          ends: v.boolean(),
+        }),
+      ),
+    }),
+  },
   frameworks: { role: 'viewer', body: v.object({}), part: v.object({ frameworks: v.array(FrameworkView) }) },
   offers: { role: 'viewer', body: v.object({}), part: v.object({ offers: v.array(OfferView) }) },
   /** The last 1,000 events of this leader, oldest first; later ones are on `mesq/events/…`. */
@@ -269,6 +286,12 @@ export const OPERATIONS = {
   resume: { role: 'operator', body: v.object({ agent: Id }), part: v.object({ agent: Id }) },
   /** Its tasks are killed, what it kept is forgotten. */
   teardown: { role: 'operator', body: v.object({ framework: Id }), part: v.object({ framework: Id }) },
+  /** Ends a task that runs although no framework knows it (after a restored backup). */
+  'orphan-kill': {
+    role: 'operator',
+    body: v.object({ framework: Id, task: Id }),
+    part: v.object({ task: Id }),
+  },
   gone: { role: 'operator', body: v.object({ agent: Id }), part: v.object({ agent: Id }) },
   /** The token is shown once; the registry keeps its hash. A name has one role. */
   'token-create': {

@@ -24,7 +24,9 @@ export const SentEntry = v.object({
   payload: Bytes,
 });
 
-const Each = { v: v.number(), from: Id, to: Id, term: Count };
+/** Cluster and generation, where the sender knows them: whoever belongs to another does not listen. */
+const ClusterName = v.pipe(v.string(), v.maxLength(96));
+const Each = { v: v.number(), cluster: v.optional(ClusterName), from: Id, to: Id, term: Count };
 
 /** Candidate to all (§5.2): the place of its last entry. `force`: the leader asked for it (§3.10 of the thesis). */
 const Vote = v.object({

@@ -242,6 +242,8 @@ const Subscribed = v.object({
   type: v.literal('SUBSCRIBED'),
   framework: Id,
   cluster: Id,
+  /** Rises when a backup is restored: what was placed after it is forgotten, and new attempts must not take its numbers. */
+  generation: v.optional(Count, 1),
   term: Count,
   offerMs: Count,
 });
@@ -256,6 +258,8 @@ export const StatusEvent = v.object({
   ...TaskStatus.entries,
   agent: v.optional(Id),
   agentName: v.optional(Id),
+  /** It runs, and this cluster did not launch it: a restored backup has forgotten it. To be adopted or killed. */
+  orphan: v.optional(v.boolean()),
   acknowledge: v.boolean(),
   receivedMs: v.optional(Count),
 });

@@ -296,13 +296,13 @@ export class SchedulerSession {
     }
   }
 
-  #taken({ framework, cluster, term, offerMs }: Extract<Event, { type: 'SUBSCRIBED' }>): void {
+  #taken({ framework, cluster, generation, term, offerMs }: Extract<Event, { type: 'SUBSCRIBED' }>): void {
     if (!this.#subscription.taken(term)) return;
     const again = this.#registeredBefore;
     this.#registeredBefore = true;
     this.store.sendAgain();
     if (this.#requests.length > 0) this.call({ type: 'REQUEST', requests: this.#requests });
-    const registration = { framework, cluster, term, offerMs };
+    const registration = { framework, cluster, generation, term, offerMs };
     if (again) this.#scheduler.reregistered(this.#driver, registration);
     else this.#scheduler.registered(this.#driver, registration);
     const early = this.offers.takeEarly();

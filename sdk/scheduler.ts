@@ -9,6 +9,11 @@ import type { SchedulerDriver } from './scheduler-driver.ts';
 export interface Registration {
   readonly framework: string;
   readonly cluster: string;
+  /**
+   * 1 until a lost master is recreated or a backup restored. Then what was placed after the backup is forgotten, and
+   * may still run: new attempts must not take the numbers of forgotten ones.
+   */
+  readonly generation: number;
   /** The leader's term; offers die with it. */
   readonly term: number;
   /** How long an offer stands, in milliseconds. */

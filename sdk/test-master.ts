@@ -334,7 +334,14 @@ export class TestMaster {
     const store = this.#sessions.get(framework)?.store ?? new TestStore();
     for (const offer of [...this.offers.values()]) if (offer.framework === framework) this.#offers.takeBack(offer);
     this.#sessions.set(framework, { roles, suppressed: new Set(suppressed), store, connected: true });
-    this.#event(framework, { type: 'SUBSCRIBED', framework, cluster: 'test', term: this.term, offerMs: 30_000 });
+    this.#event(framework, {
+      type: 'SUBSCRIBED',
+      framework,
+      cluster: 'test',
+      generation: 1,
+      term: this.term,
+      offerMs: 30_000,
+    });
     this.repeatUpdates();
     this.#offers.allocateSoon();
   }

@@ -7,6 +7,7 @@ import {
   isTerminal,
   type Log,
   type Offer,
+  type Registration,
   type Scheduler,
   type SchedulerDriver,
   type StatusEvent,
@@ -14,7 +15,16 @@ import {
   type Timer,
 } from '../../sdk/index.ts';
 import { EndedJobs } from './ended-jobs.ts';
-import { applyStatus, type Effect, forgetDetails, isOfAgent, type Job, pauseOf, phaseOf } from './job.ts';
+import {
+  applyStatus,
+  type Effect,
+  firstAttemptOf,
+  forgetDetails,
+  isOfAgent,
+  type Job,
+  pauseOf,
+  phaseOf,
+} from './job.ts';
 import { JobRecord } from './job-record.ts';
 import { createLiveJob } from './live-job.ts';
 import { shapeOf } from './offer-shape.ts';
@@ -91,11 +101,13 @@ export class Batch implements Scheduler, BatchJobs {
     this.#shown = new ShownJobs(clock, (job) => this.records.get(job));
   }
 
-  registered(driver: SchedulerDriver): void {
+  registered(driver: SchedulerDriver, { generation }: Registration): void {
+    this.#firstAttempt = firstAttemptOf(generation);
     this.#load(driver);
   }
 
-  reregistered(driver: SchedulerDriver): void {
+  reregistered(driver: SchedulerDriver, { generation }: Registration): void {
+    this.#firstAttempt = firstAttemptOf(generation);
     if (!this.#loaded) return;
     this.#shown.everything(driver, this.records.keys());
     this.#reconcile(driver);
@@ -149,6 +161,7 @@ export class Batch implements Scheduler, BatchJobs {
   }
 
   #endedCount = 0;
+  #firstAttempt = 0;
 
   /** A job that the store has: it is run from now on. */
   begin(driver: SchedulerDriver, record: JobRecord): void {
@@ -198,9 +211,11 @@ export class Batch implements Scheduler, BatchJobs {
     const record = name === undefined ? undefined : this.records.get(name.job);
     this.#reconciliation.heard(status.task);
     if (record === undefined || name?.index === undefined) {
-      const orphan = name === undefined || !this.#unreadable.has(name.job);
-      if (orphan && !isTerminal(status.state) && status.state !== 'TASK_UNKNOWN') this.#kill(driver, status.task);
-      if (orphan) driver.acknowledgeStatusUpdate(status);
+      const forgotten = name === undefined || !this.#unreadable.has(name.job);
+      const live = !isTerminal(status.state) && status.state !== 'TASK_UNKNOWN';
+      // What a restored backup has forgotten is somebody's work: whoever knows it decides.
+      if (forgotten && live && status.orphan !== true) this.#kill(driver, status.task);
+      if (forgotten) driver.acknowledgeStatusUpdate(status);
       return;
     }
     const { job } = record;
@@ -301,7 +316,7 @@ export class Batch implements Scheduler, BatchJobs {
       })
       .sort((one, other) => Number(this.#shunned.isSuspect(one.name)) - Number(this.#shunned.isSuspect(other.name)));
     const live = (job: string) => this.records.get(job)?.live;
-    const { placements, declined } = placeTasks(offers, this.#pending, live, this.now());
+    const { placements, declined } = placeTasks(offers, this.#pending, live, this.now(), this.#firstAttempt);
     for (const { offer, tasks, placed, more } of placements) {
       driver.launchTasks([offer.offer], tasks, more ? { refuseMs: 0 } : {});
       for (const { task, attempt } of tasks) this.#reconciliation.launched(driver, task, attempt);

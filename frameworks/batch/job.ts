@@ -110,9 +110,21 @@ export function phaseOf(job: Job, index: number): Phase {
   return job.cancelled ? 'failed' : 'waiting';
 }
 
-/** A task is launched: the attempt it runs under. It must be waiting. */
-export function place(job: Job, index: number, agent: string, now: number): Task {
+/** Attempts that a generation of the cluster has room for (see {@link firstAttemptOf}). */
+const ATTEMPTS_A_GENERATION = 1_000;
+
+/**
+ * The lowest attempt that may be minted in a generation of the cluster. A restored backup has forgotten what was placed
+ * after it was taken, and any of that may still run on an agent that is away: its numbers must not be given again.
+ */
+export function firstAttemptOf(generation: number): number {
+  return (generation - 1) * ATTEMPTS_A_GENERATION;
+}
+
+/** A task is launched, under attempt `floor` or a later one: the task with that attempt. It must be waiting. */
+export function place(job: Job, index: number, agent: string, now: number, floor = 0): Task {
   const task = taskAt(job, index);
+  task.attempt = Math.max(task.attempt, floor);
   assert(
     task.phase === 'waiting' && !job.cancelled,
     `task ${job.spec.job}.${index} is placed while it waits for no place`,

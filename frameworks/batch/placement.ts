@@ -29,12 +29,13 @@ export function placeTasks(
   pending: PendingJobs,
   liveJob: (job: string) => LiveJob | undefined,
   now: number,
+  firstAttempt = 0,
 ): { placements: Placement[]; declined: Offer[] } {
   const placements: Placement[] = [];
   const declined: Offer[] = [];
   const portion = 1 / Math.max(1, pending.waiting);
   for (const offer of offers) {
-    const placement = placeOn(offer, portion, pending.of(offer.role), liveJob, now);
+    const placement = placeOn(offer, portion, pending.of(offer.role), liveJob, now, firstAttempt);
     if (placement === undefined) declined.push(offer);
     else placements.push(placement);
   }
@@ -48,6 +49,7 @@ function placeOn(
   jobs: readonly PendingTasks[],
   liveJob: (job: string) => LiveJob | undefined,
   now: number,
+  firstAttempt: number,
 ): Placement | undefined {
   const tasks: TaskLaunch[] = [];
   const placed: { job: Job; index: number }[] = [];
@@ -68,7 +70,7 @@ function placeOn(
         tooBig.add(live.needs);
         break;
       }
-      const task = place(job, index, offer.name, now);
+      const task = place(job, index, offer.name, now, firstAttempt);
       tasks.push(launchOf(job, index, task.attempt, packed.taken, packed.ports));
       placed.push({ job, index });
       live.spread.add(index, offer.name);

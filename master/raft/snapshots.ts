@@ -1,6 +1,7 @@
 import { assert } from '../../protocol/faults.ts';
 import { commitTo } from './following.ts';
 import type { Piece, Progress, Shipment } from './progress.ts';
+import { joined } from './slice.ts';
 import { type Arrival, type RaftState, type Received, send, sendAfterWrite } from './state.ts';
 
 /** Pieces that may be on the way to one follower at once: a heartbeat never waits behind more. */
@@ -78,16 +79,6 @@ function take(arrival: Arrival, { bytes, ends }: Received<'SNAPSHOT'>): void {
   if (!ends) return;
   arrival.slices.push(joined(arrival.open));
   arrival.open = [];
-}
-
-function joined(pieces: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
 
 function install(state: RaftState, arrival: Arrival): void {

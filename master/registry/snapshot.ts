@@ -24,7 +24,8 @@ const SNAPSHOT_FORMAT = 1;
 const SLICE_RECORDS = 64;
 const SLICE_BYTES = 65_536;
 
-type Head = { f: number; kind: 'head'; index: number; term: number; cluster: Registry['cluster'] | null };
+/** The first slice: how the rest is written, and of when it is. */
+export type Head = { f: number; kind: 'head'; index: number; term: number; cluster: Registry['cluster'] | null };
 
 /** `records`: each encoded by itself on the disk, so that the size of a slice is known before it is too long. */
 type RecordsSlice =
@@ -152,6 +153,16 @@ export function registryOf(snapshot: Iterable<Uint8Array>): Registry {
     else restore(registry, { kind: slice.kind, records: slice.records.map(decoded) } as RecordsSlice);
   }
   return registry;
+}
+
+/** What the first slice of a file says that may be no snapshot at all. Faults: BAD_SHAPE, UNSUPPORTED. */
+export function headOf(slice: Uint8Array): { readonly cluster: Registry['cluster'] } | Fault {
+  const head = decode(slice, LIMITS.sliceBytes);
+  const { f, kind, cluster } = (head instanceof Fault ? {} : (head.value ?? {})) as Partial<Head>;
+  if (kind !== 'head' || f === undefined) return new Fault('BAD_SHAPE', 'it does not begin as a registry does');
+  if (f > SNAPSHOT_FORMAT)
+    return new Fault('UNSUPPORTED', `it has format ${f}, this version reads up to ${SNAPSHOT_FORMAT}`);
+  return { cluster: cluster ?? undefined };
 }
 
 function decoded(bytes: Uint8Array): unknown {

@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { type OpenedJournal, openJournal } from '../../io/journal.ts';
 import { FRAME_BYTES, HEADER_BYTES, RECORD_BYTES } from '../../io/journal-format.ts';
-import type { JournalRefusal } from '../../io/journal-recovery.ts';
+import type { JournalRefusal } from '../../io/journal-refusal.ts';
 import { fileStorage } from '../../io/node/storage.ts';
 import { type Storage, StorageError } from '../../io/storage.ts';
 import { SeededRandom } from '../sim/random.ts';

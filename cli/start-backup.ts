@@ -1,0 +1,54 @@
+import { basename, dirname, resolve } from 'node:path';
+import { systemClock } from '../io/node/clock.ts';
+import { fileStorage } from '../io/node/storage.ts';
+import { StorageError } from '../io/storage.ts';
+import { type Restored, readBackup, recreateLog, restoreLog, writeBackup } from '../master/backup.ts';
+import type { Piece } from '../master/raft/progress.ts';
+import { slicesOf } from '../master/snapshot-pieces.ts';
+import { Fault } from '../protocol/faults.ts';
+import { takeDataFolder } from './start-data-folder.ts';
+
+/** Writes a backup that only its owner may read. Faults: DISK. */
+export function keepBackup(file: string, index: number, pieces: readonly Piece[]): Promise<undefined | Fault> {
+  const path = resolve(file);
+  return orDiskFault(path, async () => {
+    await writeBackup(fileStorage(dirname(path)), basename(path), index, slicesOf(pieces));
+    return undefined;
+  });
+}
+
+export type RestoreOptions = { readonly data: string; readonly generation: number | undefined } & (
+  | { readonly file: string }
+  /** The cluster that a lost master led. */
+  | { readonly recreate: string }
+);
+
+/** Makes the data folder of a cluster's only master; no master may run on it. Faults: IN_USE, DISK, and as of master/backup.ts. */
+export async function restore(options: RestoreOptions): Promise<Restored | Fault> {
+  const { data, generation } = options;
+  const lock = await takeDataFolder(data);
+  if (lock instanceof Fault) return lock;
+  const target = fileStorage(data);
+  try {
+    return await orDiskFault(data, async () => {
+      if ('recreate' in options) {
+        const createdMs = Math.floor(systemClock.wall());
+        return recreateLog(target, { uuid: options.recreate, generation: generation ?? 2, createdMs });
+      }
+      const path = resolve(options.file);
+      const backup = await readBackup(fileStorage(dirname(path)), basename(path));
+      return backup instanceof Fault ? backup : restoreLog(target, backup, generation);
+    });
+  } finally {
+    await lock.release();
+  }
+}
+
+async function orDiskFault<Value>(path: string, work: () => Promise<Value>): Promise<Value | Fault> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    return new Fault('DISK', `${path}: ${error.code}`, 'Check the path, the space and the permissions there.');
+  }
+}

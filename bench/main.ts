@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureAllocation } from './allocation.ts';
 import { measureCores } from './cores.ts';
+import { measureFailover } from './failover.ts';
 import { measureFairness } from './fairness.ts';
 import { measureIdle } from './idle.ts';
 import { measureJobRate } from './job-rate.ts';
@@ -16,6 +17,8 @@ interface BenchOptions {
   readonly minutes: number;
   /** How many are simulated. */
   readonly agents: number;
+  /** How often the leader is killed. */
+  readonly kills: number;
 }
 
 interface Part {
@@ -30,6 +33,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder }) => measureJobRate(folder) },
   latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
   idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes) },
+  failover: { title: 'The leader is killed', measure: ({ folder, kills }) => measureFailover(folder, kills) },
   agents: { title: 'Many agents, one master', measure: ({ folder, agents }) => measureSimulatedAgents(folder, agents) },
 };
 
@@ -39,6 +43,7 @@ const { values, positionals } = parseArgs({
     folder: { type: 'string', default: tmpdir() },
     minutes: { type: 'string', default: '2' },
     agents: { type: 'string', default: '1000' },
+    kills: { type: 'string', default: '40' },
   },
 });
 const wanted = positionals.length > 0 ? positionals : Object.keys(PARTS);
@@ -48,6 +53,11 @@ for (const name of wanted) {
   console.log(`\n${machine()}, data in ${values.folder}`);
   printTable(
     part.title,
-    await part.measure({ folder: values.folder, minutes: Number(values.minutes), agents: Number(values.agents) }),
+    await part.measure({
+      folder: values.folder,
+      minutes: Number(values.minutes),
+      agents: Number(values.agents),
+      kills: Number(values.kills),
+    }),
   );
 }

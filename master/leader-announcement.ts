@@ -3,6 +3,14 @@ import { topicOf } from '../protocol/topics.ts';
 import type { World } from './leader.ts';
 import type { Registry } from './registry/registry.ts';
 
+interface Leading {
+  readonly term: number;
+  readonly leader: Member | undefined;
+  readonly voters: number;
+  /** Of the voters: whose broker this master is not connected to. */
+  readonly unreachable: readonly string[];
+}
+
 /**
  * Writes the retained `mesq/leader` on the own broker (docs/protocol.md, Finding the leader): who leads `term`, or that
  * nobody is known to. Says nothing before there is a cluster to speak for.
@@ -10,13 +18,13 @@ import type { Registry } from './registry/registry.ts';
 export function announceLeader(
   { bus, prefix, counters, id }: World,
   registry: Registry,
-  { term, leader }: { readonly term: number; readonly leader: Member | undefined },
+  { term, leader, voters, unreachable }: Leading,
 ): void {
   if (registry.cluster === undefined) return;
   const { uuid, generation } = registry.cluster;
   const who =
     leader === undefined
-      ? { leader: null, urls: [] }
+      ? { leader: null, urls: [], voters, unreachable }
       : { leader: leader.id, urls: leader.urls, here: leader.id === id };
   const connections = registry.agents.size + registry.frameworks.size;
   const document = { v: 1, cluster: uuid, generation, term, ...who, spreadMs: spreadMs(connections) };

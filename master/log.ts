@@ -121,6 +121,10 @@ class JournaledLog implements ReplicatedLog {
     }
   }
 
+  missed(peer: string): void {
+    if (!this.#stopped) this.#raft.missed(peer);
+  }
+
   change(change: MembershipChange): { term: number; index: number } | Fault {
     if (!this.#leading || this.#stopped) return new Fault('NO_LEADER');
     const place = this.#raft.change(change);

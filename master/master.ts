@@ -139,7 +139,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     follow();
     mirror.follow(undefined);
     leadership = new Leadership(world, registry, term, propose);
-    announceLeader(world, registry, { term, leader: self });
+    announceLeader(world, registry, { term, leader: self, voters: 1, unreachable: [] });
     log.info('leading', { term, index: registry.index });
     firstToken(options, registry, propose);
     stopFrameworks = options.onLeading?.(term);
@@ -148,7 +148,12 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     const { term, leader, membership } = durable.standing;
     const { voters, learners } = membership;
     const member = [...voters, ...learners].find(({ id }) => id === leader);
-    announceLeader(world, registry, { term, leader: member === undefined ? undefined : located(member) });
+    announceLeader(world, registry, {
+      term,
+      leader: member === undefined ? undefined : located(member),
+      voters: voters.length,
+      unreachable: voters.map(({ id }) => id).filter((id) => id !== options.id && link.busOf(id)?.connected !== true),
+    });
   };
   const link = new RaftLink({
     id: options.id,
@@ -160,6 +165,10 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       return connectPeer(located(peer), traffic);
     },
     onMessage: (message) => durable.receive(message),
+    onReached: (peer, reached) => {
+      if (!reached) durable.missed(peer);
+      if (durable.standing.leader === undefined) announceStanding();
+    },
     cluster: () => registry.cluster && `${registry.cluster.uuid}/${registry.cluster.generation}`,
   });
 

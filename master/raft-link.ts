@@ -18,6 +18,8 @@ export interface RaftLinkOptions {
   /** A connection to the broker of `peer`, authenticated as this master. */
   connect(peer: Member, traffic: PeerTraffic): Bus;
   onMessage(message: RaftMessage): void;
+  /** The connection to one of the others has come or gone. */
+  onReached(peer: string, reached: boolean): void;
   /** The cluster and generation this master belongs to, once it knows. */
   cluster(): string | undefined;
 }
@@ -65,6 +67,8 @@ export class RaftLink {
     for (const [id, member] of members) {
       if (this.#peers.has(id)) continue;
       const raft = this.#options.connect(member, 'raft');
+      raft.onConnected(() => this.#options.onReached(id, true));
+      raft.onDisconnected(() => this.#options.onReached(id, false));
       this.#peers.set(id, { member, raft, snapshots: undefined });
     }
   }

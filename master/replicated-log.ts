@@ -74,6 +74,8 @@ export interface ReplicatedLog {
   change(change: MembershipChange): { readonly term: number; readonly index: number } | Fault;
   /** Hands leadership to another master: `onFollowing` tells when. Fault `NO_LEADER` where `to` cannot lead. */
   transfer(to: string): undefined | Fault;
+  /** The connection to that master has ended: if it led, another one is elected the sooner. */
+  missed(peer: string): void;
   /** Calls `then` once it is sure that this master led when it was asked, and all committed by then is applied (§6.4); never, where it does not. */
   read(then: () => void): void;
   /** Lets Raft run; from now on the callbacks are called. Once. */

@@ -220,6 +220,9 @@ export const LeaderDocument = v.object({
   urls: v.optional(v.array(v.string()), []),
   /** The broker that says so is the leader's own. */
   here: v.optional(v.boolean(), false),
+  /** Where no leader is known: how many masters vote, and which of them that master has no connection to. */
+  voters: v.optional(v.number()),
+  unreachable: v.optional(v.array(v.string()), []),
   /** Over what time to spread reconnects. */
   spreadMs: v.optional(v.number(), 0),
 });

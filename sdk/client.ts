@@ -7,7 +7,7 @@ import { Fault } from '../protocol/faults.ts';
 import { BATCH_OPERATIONS } from '../protocol/job.ts';
 import { chooseLeader } from '../protocol/leader-choice.ts';
 import { OPERATIONS, REPLIES, REQUESTS } from '../protocol/operator.ts';
-import { topicOf } from '../protocol/topics.ts';
+import { type LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { ChunkRouter } from './chunk-router.ts';
 import type { DeepReadonly } from './deep-readonly.ts';
 import { readLeader } from './leader-document.ts';
@@ -109,6 +109,8 @@ class BusClient implements Client {
   readonly #listening: Promise<void>;
   readonly #unsubscribe: (() => void)[] = [];
   #term = { generation: 0, term: 0 };
+  /** What the last document said of a leader that there is none of. */
+  #why: string | undefined;
   #leader: string | null | undefined;
   /** Monotonic milliseconds of the last connection or answer. */
   #heardMs = 0;
@@ -246,7 +248,7 @@ class BusClient implements Client {
 
   #silence(op: string): Fault {
     if (!this.#options.bus.connected) return new Fault('UNREACHABLE', 'there is no connection to the cluster');
-    if (this.#leader === null || this.#leader === undefined) return new Fault('NO_LEADER');
+    if (this.#leader === null || this.#leader === undefined) return new Fault('NO_LEADER', this.#why);
     return new Fault('TIMED_OUT', `${op} was not answered in time`);
   }
 
@@ -312,6 +314,7 @@ class BusClient implements Client {
     const changed = generation > known.generation || term > known.term || leader !== this.#leader;
     this.#term = { generation, term };
     this.#leader = leader;
+    this.#why = whyNoLeader(document);
     if (changed && !first && leader !== null) this.#sendAgain();
   }
 
@@ -364,6 +367,12 @@ class BusClient implements Client {
     open?.again?.cancel();
     this.#open.delete(request);
   }
+}
+
+/** Undefined where the master that says so reaches enough of the others: an election is under way. */
+function whyNoLeader({ voters, unreachable }: LeaderDocument): string | undefined {
+  if (voters === undefined || unreachable.length * 2 < voters) return undefined;
+  return `no leader: ${unreachable.length} of ${voters} masters unreachable (${unreachable.join(', ')})`;
 }
 
 /** Faults that the next moments may cure: no leader, or a framework that has not registered with the new one. */

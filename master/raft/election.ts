@@ -30,6 +30,17 @@ export function campaign(state: RaftState, transfer = false): void {
   askAll(state, 'VOTE', transfer);
 }
 
+/**
+ * The connection to a master has ended: most often its process has. A follower that it led waits no longer than chance
+ * wants, so that not all stand at once; where others still hear the leader they refuse, and nobody's term moves.
+ */
+export function missed(state: RaftState, peer: string): void {
+  if (state.role !== 'follower' || state.leader !== peer) return;
+  const { electionTicks, chance } = state.settings;
+  state.electionElapsed = Math.max(state.electionElapsed, electionTicks);
+  state.electionTimeout = state.electionElapsed + 1 + chance(Math.ceil(electionTicks / 2));
+}
+
 function askAll(state: RaftState, type: 'VOTE' | 'PRE_VOTE', force: boolean): void {
   const { lastIndex: index, lastTerm: logTerm } = state.log;
   for (const to of votersOf(state)) {

@@ -1,7 +1,7 @@
 import { assert, type Fault } from '../../protocol/faults.ts';
 import type { Membership } from '../../protocol/raft.ts';
 import { createState, type RaftOptions } from './create-state.ts';
-import { campaign, ownVoteDurable } from './election.ts';
+import { campaign, missed, ownVoteDurable } from './election.ts';
 import { probePeers } from './founding.ts';
 import { changeMembership, leaveWhenRemoved, type MembershipChange } from './membership.ts';
 import type { Piece } from './progress.ts';
@@ -64,6 +64,8 @@ export interface Raft {
   tick(): void;
   /** A message of an authenticated peer. Any may come twice, late, and out of order. */
   step(message: RaftMessage): void;
+  /** The connection to that master has ended. A hint: nothing depends on its being true. */
+  missed(peer: string): void;
   /** A leader appends the command and tells its place; undefined where this master does not lead, or hands over. */
   propose(payload: Uint8Array): { readonly term: number; readonly index: number } | undefined;
   /** Faults: see {@link changeMembership}. */
@@ -163,6 +165,10 @@ class Voter implements Raft {
 
   step(message: RaftMessage): void {
     step(this.#state, message);
+  }
+
+  missed(peer: string): void {
+    missed(this.#state, peer);
   }
 
   propose(payload: Uint8Array): { term: number; index: number } | undefined {

@@ -42,6 +42,7 @@ test.serial('a cluster without a majority says so, and goes on when it has one a
   await Promise.all(['m1', 'm2'].map((id) => quorum.masters.get(id)?.end('SIGKILL')));
   const asked = await quorum.spawn(['jobs', '--timeout', '3s']).ended;
   t.is(asked.code, 6, asked.stderr);
+  t.regex(asked.stderr, /no leader: 2 of 3 masters unreachable \(m1, m2\)/);
   quorum.startMaster('m1');
   const run = await quorum.spawn(['run', '--', 'echo', 'again']).ended;
   t.like(run, { code: 0, stdout: 'again\n' }, run.stderr);

@@ -225,3 +225,37 @@ test('a write that becomes durable after another leader’s entry took its place
   raft.persisted(second?.write ?? 0);
   t.is(all(raft).flatMap(({ committed }) => committed)[0]?.term, 2);
 });
+
+test('a follower whose connection to the leader ends stands soon, and refuses no one else who does', (t) => {
+  const raft = member(3, [3]);
+  const heartbeat = { ...from, type: 'HEARTBEAT', term: 3, commit: 1, round: 1 } as const;
+  const preVote = { from: '3', to: '1', type: 'PRE_VOTE', term: 4, index: 1, logTerm: 3 } as const;
+  raft.step(heartbeat);
+  all(raft);
+  raft.step(preVote);
+  t.deepEqual(
+    sent(all(raft)).filter(({ type }) => type === 'PRE_VOTE_REPLY'),
+    [],
+    'the leader lives',
+  );
+  raft.missed('3');
+  raft.step(preVote);
+  t.deepEqual(
+    sent(all(raft)).filter(({ type }) => type === 'PRE_VOTE_REPLY'),
+    [],
+    'another one was missed',
+  );
+  raft.missed('2');
+  raft.step(preVote);
+  t.like(sent(all(raft))[0], { type: 'PRE_VOTE_REPLY', to: '3', reject: false });
+  t.is(raft.term, 3);
+  raft.tick();
+  t.true(sent(all(raft)).some(({ type }) => type === 'PRE_VOTE'));
+  const calm = member(3, [3]);
+  calm.step(heartbeat);
+  calm.missed('2');
+  calm.step(heartbeat);
+  all(calm);
+  for (let ticks = 0; ticks < 9; ticks++) calm.tick();
+  t.deepEqual(sent(all(calm)), [], 'it has spoken again');
+});

@@ -261,10 +261,22 @@ export class RaftSimulation {
       this.tally.wipes++;
       master.disk = { snapshot: undefined, records: [] };
     }
+    this.#missed(master.id);
     const { epoch } = master;
     this.#after(this.#random.next() < 0.3 ? 5 : this.#random.next() * 3_000, () => {
       if (master.epoch === epoch) this.#boot(master);
     });
+  }
+
+  /** Some of the others see their connection to it end, soon or late; now and then it has not ended at all. */
+  #missed(peer: string): void {
+    for (const other of this.#masters) {
+      if (other.id === peer || this.#random.next() < 0.4) continue;
+      this.#after(this.#random.next() * 300, () => {
+        other.raft?.missed(peer);
+        this.#settle(other);
+      });
+    }
   }
 
   /** A disk may be lost while a majority of the others has all of theirs, and was brought up to date. */
@@ -456,6 +468,7 @@ export class RaftSimulation {
     const { id } = one;
     const kind = this.#random.next();
     if (kind < 0.35) return this.#crash(one);
+    if (kind > 0.9) this.#missed(id);
     if (kind < 0.5) {
       one.pausedUntil = this.#now + this.#random.next() * 1_500;
       return;

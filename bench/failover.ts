@@ -1,0 +1,193 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { systemRandom } from '../io/node/random.ts';
+import { randomWord } from '../io/random.ts';
+import type { MasterView } from '../protocol/operator.ts';
+import { type Client, Fault, parseResources } from '../sdk/index.ts';
+import { connectClient } from '../tools/cluster.ts';
+import { benchFolder, endLauncher, MESQ, type Part, startAgentPart } from './real-cluster.ts';
+import { type Measured, quantile } from './report.ts';
+
+const MASTERS = 3;
+const AGENTS = 10;
+const TARGET = { p50: 800, p99: 1_500, most: 3_000, transfer: 150 } as const;
+/** A request that was lost with a leader is sent again by the client itself. */
+const ASK_MS = 30_000;
+
+/** Three masters, each a process that can be killed and started again. */
+class Masters {
+  readonly #folder: string;
+  readonly #urls = new Map<string, string>();
+  readonly #running = new Map<string, ChildProcess>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    process.once('exit', () => {
+      for (const child of this.#running.values()) child.kill('SIGKILL');
+    });
+  }
+
+  get url(): string {
+    return [...this.#urls.values()].join(',');
+  }
+
+  async start(): Promise<void> {
+    for (let at = 1; at <= MASTERS; at++) this.#urls.set(`m${at}`, `mqtt://127.0.0.1:${await freePort()}`);
+    for (const id of this.#urls.keys()) this.startOne(id);
+  }
+
+  startOne(id: string): void {
+    const peers = [...this.#urls]
+      .filter(([peer]) => peer !== id)
+      .flatMap(([peer, url]) => ['--peer', `${peer}=${url}`]);
+    const log = openSync(join(this.#folder, `${id}.log`), 'a');
+    const argv = ['master', '--id', id, '--data', join(this.#folder, id), '--listen', this.#urls.get(id) ?? ''];
+    const child = spawn(process.execPath, [MESQ, ...argv, ...peers], {
+      stdio: ['ignore', 'ignore', log],
+      env: { ...process.env, XDG_STATE_HOME: this.#folder },
+    });
+    closeSync(log);
+    this.#running.set(id, child);
+  }
+
+  async kill(id: string): Promise<void> {
+    const child = this.#running.get(id);
+    if (child === undefined) throw new Error(`${id} does not run`);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+
+  async stop(): Promise<void> {
+    for (const id of this.#urls.keys()) await this.kill(id);
+  }
+}
+
+/**
+ * The leader of three masters is killed with -9, `kills` times, while ten agents are connected: time until the next
+ * submission is accepted, until its first task starts, and until ten tasks have started. Then as many planned transfers.
+ */
+export async function measureFailover(parent: string, kills: number): Promise<Measured[]> {
+  const folder = benchFolder(parent);
+  const masters = new Masters(folder.path);
+  await masters.start();
+  const agents: Part[] = [];
+  for (let at = 1; at <= AGENTS; at++)
+    agents.push(await startAgentPart(folder.path, `a${at}`, masters.url, 'cpus:1;mem:1024'));
+  const { client, close } = await connectClient(masters.url, 'bench');
+  const accepted: number[] = [];
+  const first: number[] = [];
+  const all: number[] = [];
+  for (let kill = 0; kill < kills; kill++) {
+    const leader = await leaderOf(client, MASTERS);
+    const began = Date.now();
+    await masters.kill(leader);
+    const { acceptedMs, started } = await burst(client, folder.path);
+    accepted.push(acceptedMs - began);
+    first.push(Math.min(...started) - began);
+    all.push(Math.max(...started) - began);
+    masters.startOne(leader);
+  }
+  const transfers: number[] = [];
+  for (let at = 0; at < kills; at++) {
+    const leader = await leaderOf(client, MASTERS);
+    const to = leader === 'm1' ? 'm2' : 'm1';
+    const began = Date.now();
+    const answer = await client.request('masters-transfer', { master: to }, { timeoutMs: ASK_MS });
+    if (answer instanceof Fault) throw new Error(answer.message);
+    transfers.push((await burst(client, folder.path)).acceptedMs - began);
+  }
+  await close();
+  for (const agent of agents) {
+    await agent.stop();
+    await endLauncher(agent);
+  }
+  await masters.stop();
+  folder.remove();
+  return [
+    ...row(`leader killed ${kills} times: next submission accepted`, accepted),
+    ...row(`the first of ten tasks on ten agents has started`, first),
+    told(`all ten have started`, all),
+    transferred(transfers),
+  ];
+}
+
+function row(what: string, values: readonly number[]): Measured[] {
+  const met =
+    quantile(values, 0.5) <= TARGET.p50 && quantile(values, 0.99) <= TARGET.p99 && Math.max(...values) <= TARGET.most;
+  return [{ ...told(what, values), target: 'p50 ≤ 0.8 s, p99 ≤ 1.5 s, never > 3 s', met }];
+}
+
+function told(what: string, values: readonly number[]): Measured {
+  const seconds = (ms: number): string => (ms / 1_000).toFixed(2);
+  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((q) => seconds(quantile(values, q)));
+  const value = `p50 ${p50} s, p90 ${p90}, p99 ${p99}, most ${seconds(Math.max(...values))}`;
+  return { what, value, beside: '', target: undefined, met: undefined };
+}
+
+function transferred(values: readonly number[]): Measured {
+  const p50 = quantile(values, 0.5);
+  return {
+    what: `planned transfer, ${values.length} times: from the request to the next submission accepted`,
+    value: `p50 ${p50.toFixed(0)} ms, p90 ${quantile(values, 0.9).toFixed(0)}, most ${Math.max(...values).toFixed(0)}`,
+    beside: '',
+    target: `≤ ${TARGET.transfer} ms`,
+    met: Math.max(...values) <= TARGET.transfer,
+  };
+}
+
+/** Ten tasks, each of which fills an agent: when the job was accepted, and when each began (wall clock). */
+async function burst(client: Client, folder: string): Promise<{ acceptedMs: number; started: number[] }> {
+  const resources = parseResources('cpus:1;mem:32');
+  if (resources instanceof Fault) throw new Error(resources.message);
+  const job = `f${randomWord(systemRandom, 8)}`;
+  const argv = ['sh', '-c', `date +%s%3N > ${join(folder, job)}.$MESQ_TASK_INDEX.start`];
+  const submitted = await client.request(
+    'submit',
+    { job, argv, count: AGENTS, resources: [...resources] },
+    { framework: 'batch', request: job, timeoutMs: ASK_MS },
+  );
+  if (submitted instanceof Fault) throw new Error(submitted.message);
+  const acceptedMs = Date.now();
+  for await (const part of client.watch(job, { framework: 'batch' })) {
+    if (part instanceof Fault) throw new Error(part.message);
+    if (part.job.tasks.finished === AGENTS) break;
+  }
+  const files = readdirSync(folder).filter((name) => name.startsWith(`${job}.`) && name.endsWith('.start'));
+  return { acceptedMs, started: files.map((name) => Number(readFileSync(join(folder, name), 'utf8'))) };
+}
+
+/** Waits until all masters are heard of, and hold what is committed, and all agents are there: who leads. */
+async function leaderOf(client: Client, count: number): Promise<string> {
+  for (;;) {
+    const answer = await client.request('masters', {}, { timeoutMs: ASK_MS });
+    const agents = await client.request('agents', {}, { timeoutMs: ASK_MS });
+    if (answer instanceof Fault || agents instanceof Fault) continue;
+    const active = agents.agents.filter(({ state }) => state === 'active');
+    const leader = whole(answer.masters, count);
+    if (leader !== undefined && active.length === AGENTS) return leader;
+    await pause(20);
+  }
+}
+
+function whole(masters: readonly MasterView[], count: number): string | undefined {
+  const most = Math.max(...masters.map(({ commitIndex }) => commitIndex));
+  const good =
+    masters.length === count &&
+    masters.every(({ commitIndex, role }) => role !== 'unreachable' && commitIndex === most);
+  return good ? masters.find(({ role }) => role === 'leader')?.id : undefined;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('there is no port');
+  return address.port;
+}

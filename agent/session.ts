@@ -420,6 +420,7 @@ export class Session {
     if (renewMs !== undefined) this.#armRenew(renewMs);
     if (this.#established) return;
     this.#established = true;
+    this.#world.bus.worked();
     this.#listener.established();
   }
 

@@ -1,7 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { systemRandom } from '../io/node/random.ts';
@@ -9,62 +6,14 @@ import { randomWord } from '../io/random.ts';
 import type { MasterView } from '../protocol/operator.ts';
 import { type Client, Fault, parseResources } from '../sdk/index.ts';
 import { connectClient } from '../tools/cluster.ts';
-import { benchFolder, endLauncher, MESQ, type Part, startAgentPart } from './real-cluster.ts';
+import { benchFolder, endLauncher, type Part, startAgentPart } from './real-cluster.ts';
 import { type Measured, quantile } from './report.ts';
+import { MASTERS, Masters } from './three-masters.ts';
 
-const MASTERS = 3;
 const AGENTS = 10;
 const TARGET = { p50: 800, p99: 1_500, most: 3_000, transfer: 150 } as const;
 /** A request that was lost with a leader is sent again by the client itself. */
 const ASK_MS = 30_000;
-
-/** Three masters, each a process that can be killed and started again. */
-class Masters {
-  readonly #folder: string;
-  readonly #urls = new Map<string, string>();
-  readonly #running = new Map<string, ChildProcess>();
-
-  constructor(folder: string) {
-    this.#folder = folder;
-    process.once('exit', () => {
-      for (const child of this.#running.values()) child.kill('SIGKILL');
-    });
-  }
-
-  get url(): string {
-    return [...this.#urls.values()].join(',');
-  }
-
-  async start(): Promise<void> {
-    for (let at = 1; at <= MASTERS; at++) this.#urls.set(`m${at}`, `mqtt://127.0.0.1:${await freePort()}`);
-    for (const id of this.#urls.keys()) this.startOne(id);
-  }
-
-  startOne(id: string): void {
-    const peers = [...this.#urls]
-      .filter(([peer]) => peer !== id)
-      .flatMap(([peer, url]) => ['--peer', `${peer}=${url}`]);
-    const log = openSync(join(this.#folder, `${id}.log`), 'a');
-    const argv = ['master', '--id', id, '--data', join(this.#folder, id), '--listen', this.#urls.get(id) ?? ''];
-    const child = spawn(process.execPath, [MESQ, ...argv, ...peers], {
-      stdio: ['ignore', 'ignore', log],
-      env: { ...process.env, XDG_STATE_HOME: this.#folder },
-    });
-    closeSync(log);
-    this.#running.set(id, child);
-  }
-
-  async kill(id: string): Promise<void> {
-    const child = this.#running.get(id);
-    if (child === undefined) throw new Error(`${id} does not run`);
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  }
-
-  async stop(): Promise<void> {
-    for (const id of this.#urls.keys()) await this.kill(id);
-  }
-}
 
 /**
  * The leader of three masters is killed with -9, `kills` times, while ten agents are connected: time until the next
@@ -179,15 +128,4 @@ function whole(masters: readonly MasterView[], count: number): string | undefine
     masters.length === count &&
     masters.every(({ commitIndex, role }) => role !== 'unreachable' && commitIndex === most);
   return good ? masters.find(({ role }) => role === 'leader')?.id : undefined;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('there is no port');
-  return address.port;
 }

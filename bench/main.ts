@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureAllocation } from './allocation.ts';
+import { measureCommits } from './commits.ts';
 import { measureCores } from './cores.ts';
 import { measureFailover } from './failover.ts';
 import { measureFairness } from './fairness.ts';
@@ -34,6 +35,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
   idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes) },
   failover: { title: 'The leader is killed', measure: ({ folder, kills }) => measureFailover(folder, kills) },
+  commits: { title: 'Three masters commit', measure: ({ folder }) => measureCommits(folder) },
   agents: { title: 'Many agents, one master', measure: ({ folder, agents }) => measureSimulatedAgents(folder, agents) },
 };
 

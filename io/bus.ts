@@ -68,6 +68,8 @@ export interface MovableBus extends Bus {
    * fails. Nothing happens where it is there already. Throws as {@link setUrls} does.
    */
   moveTo(url: string): void;
+  /** What the connection is for has worked: should it end now, its broker has died, and the next is tried soon. */
+  worked(): void;
 }
 
 /** Bytes of the largest payload that a bus takes or hands on: `LIMITS.payloadBytes` of the protocol. */

@@ -323,6 +323,8 @@ class BusClient implements Client {
     if (received === undefined || received instanceof Fault) return;
     this.#heardMs = this.#options.clock.monotonic();
     const open = this.#open.get(received.message.request);
+    const { bus } = this.#options;
+    if (open !== undefined && 'worked' in bus) bus.worked();
     if (open !== undefined) this.#answered(open, received.message);
   }
 

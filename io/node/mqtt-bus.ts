@@ -29,6 +29,8 @@ const NOT_NOW_ATTEMPTS = 3;
 const LASTING_MS = 10_000;
 /** One that ends between this and that is forgiven by half: its broker may have died. */
 const BRIEF_MS = 1_000;
+/** One that was of use is forgiven but for this many rounds: leaders that die one after another are no reason to wait long. */
+const WORKED_ROUNDS = 2;
 /** The most that Node's timers take. */
 const FOR_EVER_MS = 2_147_483_647;
 
@@ -88,6 +90,8 @@ class MqttBusConnection implements MqttBus {
   private target: BrokerUrl;
   /** Of the connection that is wanted now: whatever belongs to an older one is ignored. */
   private generation = 0;
+  /** This connection has {@link worked}. */
+  private useful = false;
   private session: BrokerSession | undefined;
   /** The filters that the present session has been asked for, with their QoS; undefined until the broker accepted us. */
   private asked: Map<string, QoS> | undefined;
@@ -215,12 +219,17 @@ class MqttBusConnection implements MqttBus {
     const { session, up } = this;
     this.forgiveIfLasting();
     // At once, unless we are sent to and fro: a stale leader's followers would have us turn in circles.
-    const waitMs = this.attempts === 0 ? 0 : Math.min(this.backOff(), MOVE_CAP_MS);
+    const waitMs = this.attempts === 0 || this.useful ? 0 : Math.min(this.backOff(), MOVE_CAP_MS);
     this.attempts++;
     this.target = url;
     this.connectIn(waitMs);
     void session?.leave();
     if (up) this.tellDisconnected(`moving to ${url.text}`);
+  }
+
+  worked(): void {
+    this.useful = true;
+    this.attempts = Math.min(this.attempts, WORKED_ROUNDS * this.urls.length);
   }
 
   /** Grows with every round of the brokers, not with each of them: one of them may lead by now. */
@@ -242,6 +251,7 @@ class MqttBusConnection implements MqttBus {
     this.session = undefined;
     this.asked = undefined;
     this.up = false;
+    this.useful = false;
     this.timer?.cancel();
     if (ms > 0) this.timer = this.options.clock.after(ms, () => this.connect());
     else this.connect();

@@ -152,6 +152,17 @@ test('being thrown out again and again counts as failing', async (t) => {
   t.deepEqual(waits.slice(0, 4), [10, 20, 40, 80]);
 });
 
+test('being thrown out of connections that had worked is waited for little, however often it happens', async (t) => {
+  const { broker: scripted, url } = await broker(t);
+  scripted.answer = 'drop';
+  const { bus, lines } = open(t, { urls: [url], random: { ...systemRandom, next: () => 0.1 } });
+  bus.onConnected(() => bus.worked());
+  bus.onDisconnected(() => bus.worked());
+  await scripted.got(PACKET.CONNECT, 7);
+  const waits = lines.map(({ retryMs }) => Number(retryMs)).filter((ms) => ms > 0);
+  t.deepEqual(waits.slice(0, 6), [10, 20, 40, 40, 40, 40]);
+});
+
 test('it moves to another broker politely, with all subscriptions', async (t) => {
   const [one, two] = [await broker(t), await broker(t)];
   const { bus } = open(t, { urls: [one.url] });

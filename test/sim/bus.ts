@@ -117,6 +117,9 @@ export class SimulatedBus implements MovableBus {
     if (url !== this.target || this.link === undefined) this.goTo(url);
   }
 
+  /** It waits as long whatever has worked. */
+  worked(): void {}
+
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;

@@ -34,6 +34,8 @@ export interface Findings {
   readonly size: number;
   /** Ordinal of the next record. */
   readonly next: number;
+  /** What the last whole write put into the last segment, and where. */
+  readonly lastWrite: { readonly from: number; readonly bytes: Uint8Array };
   /** To be wiped before anything is appended. */
   readonly torn: { readonly path: string; readonly from: number; readonly to: number } | undefined;
   /** Files an interrupted compaction left, in the order to remove them. */
@@ -74,7 +76,7 @@ export async function examine(storage: Storage, folder: string): Promise<Finding
   };
 }
 
-type LogFindings = Pick<Findings, 'end' | 'size' | 'next' | 'torn'> & Pick<Recovered, 'records'>;
+type LogFindings = Pick<Findings, 'end' | 'size' | 'next' | 'lastWrite' | 'torn'> & Pick<Recovered, 'records'>;
 
 async function readSegments(
   storage: Storage,
@@ -82,7 +84,8 @@ async function readSegments(
   segments: readonly number[],
   from: number,
 ): Promise<LogFindings | JournalRefusal> {
-  let found: LogFindings = { records: [], end: 0, size: 0, next: segments[0] ?? 0, torn: undefined };
+  const lastWrite = { from: 0, bytes: new Uint8Array() };
+  let found: LogFindings = { records: [], end: 0, size: 0, next: segments[0] ?? 0, lastWrite, torn: undefined };
   if (found.next > from) return corrupt(pathOf(folder, found.next), 0, `the records from ${from} on are missing`);
 
   for (const [index, first] of segments.entries()) {
@@ -121,6 +124,7 @@ function readSegment(
   const records: { ordinal: number; bytes: Uint8Array }[] = [];
   let next = first;
   let end = 0;
+  let from = 0;
 
   const header = decodeHeader('segment', bytes, checksum);
   if (header === 'damaged') {
@@ -132,12 +136,15 @@ function readSegment(
     for (;;) {
       const frame = frameAt(bytes, end, checksum);
       if (frame === undefined || frame.ordinal !== next % 2 ** 32) break;
+      // The header goes out with the first write.
+      if (frame.back === 0 && next > first) from = end;
       records.push({ ordinal: next, bytes: frame.payload });
       next++;
       end = frame.end;
     }
   }
-  const found = { records, end, size: bytes.length, next, torn: undefined };
+  const lastWrite = { from, bytes: bytes.subarray(from, end) };
+  const found = { records, end, size: bytes.length, next, lastWrite, torn: undefined };
   const content = last ? endOfContent(bytes, end) : end;
   if (content === end) return found;
 

@@ -53,19 +53,22 @@ export async function openJournal(
   if ('refused' in findings) return findings;
   if (findings.torn !== undefined) await wipe(storage, findings.torn.path, findings.torn.from, findings.torn.to);
   for (const path of findings.leftovers) await storage.remove(path);
-  await settle(storage, folder, findings.segments.at(-1));
+  await settle(storage, folder, findings);
   return { journal: new SegmentedJournal(storage, folder, options, findings), recovered: findings.recovered };
 }
 
 /**
- * A process that was killed between a write and its sync leaves records that are found again, and may still be lost with
- * the power: behind newer ones they would be a hole. What is recovered is made durable, its file's name too.
+ * A process that was killed between a write and its sync, or ended by a sync that failed, leaves records that are found
+ * again, and may still be lost with the power: behind newer ones they would be a hole. The last write is done again, for
+ * after a failed sync Linux takes what it could not save for saved, and shows it until it forgets it.
  */
-async function settle(storage: Storage, folder: string, segment: number | undefined): Promise<void> {
+async function settle(storage: Storage, folder: string, { segments, lastWrite }: Findings): Promise<void> {
+  const segment = segments.at(-1);
   if (segment === undefined) return;
   const path = `${folder}/${fileName('segment', segment)}`;
   const file = await storage.open(path);
   try {
+    if (lastWrite.bytes.length > 0) await file.write(lastWrite.from, lastWrite.bytes);
     await file.sync();
   } finally {
     await file.close();

@@ -17,6 +17,7 @@ import type { Times, World } from './leader.ts';
 import { announceLeader } from './leader-announcement.ts';
 import { Leadership } from './leadership.ts';
 import { openLog } from './log.ts';
+import type { Entry } from './raft/records.ts';
 import { type PeerTraffic, RaftLink } from './raft-link.ts';
 import { apply } from './registry/apply.ts';
 import { type Command, CommandReader, encodeCommand } from './registry/commands.ts';
@@ -51,6 +52,10 @@ export interface MasterOptions {
   readonly times?: Partial<Times>;
   /** What the allocator counts, and what is worth an offer. The same for every master of a cluster. */
   readonly allocation?: AllocatorOptions;
+  /** Of the log on disk: bytes of a segment, and after how many a snapshot is taken. Default 4 and 8 MiB. */
+  readonly logBytes?: { readonly segment: number; readonly snapshot: number };
+  /** Called with each committed entry and the registry that it has made: an audit may compare masters. */
+  readonly onApplied?: (entry: Entry, registry: Registry) => void;
   /** Called with each term won: the built-in frameworks start. Returns what stops them. */
   readonly onLeading?: (term: number) => () => void;
   /** The disk failed: the process must end; it recovers from what is durable. */
@@ -177,6 +182,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   const opened = await openLog({
     storage: options.storage,
     folder: LOG_FOLDER,
+    ...(options.logBytes === undefined ? {} : { segmentBytes: options.logBytes.segment }),
     id: options.id,
     log,
     clock,
@@ -197,13 +203,15 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     },
     onCommitted: (entries) => {
       const events: RegistryEvent[] = [];
-      for (const { kind, index, term, payload } of entries) {
+      for (const entry of entries) {
+        const { kind, index, term, payload } = entry;
         const command = reader.read(kind === 'command' ? payload : NOTHING);
         if (command !== undefined) events.push(...apply(registry, { index, term }, command));
         else {
           registry.index = index;
           registry.term = term;
         }
+        options.onApplied?.(entry, registry);
       }
       leadership?.applied(events);
       if (events.some(({ kind }) => kind === 'CLUSTER_CREATED')) announceStanding();
@@ -237,7 +245,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   if (opened.snapshot !== undefined) registry = registryOf(opened.snapshot.slices);
 
   function maybeSnapshot(): void {
-    if (snapshotting || durable.bytes < SNAPSHOT_BYTES || !reader.idle) return;
+    if (snapshotting || durable.bytes < (options.logBytes?.snapshot ?? SNAPSHOT_BYTES) || !reader.idle) return;
     snapshotting = true;
     durable
       .snapshot(() => snapshotSlices(registry))

@@ -522,3 +522,18 @@ test('property: one flipped bit is either refused or costs the last write alone'
     { numRuns: 300 },
   );
 });
+
+test('what a failed sync left to be seen is written again before anything follows it', async (t) => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const disk = await filled(2);
+    const first = await open(disk.storage());
+    disk.failingSyncs = 1;
+    await t.throwsAsync(first.journal.append([record(2, 100), record(3, 100)]).durable, { instanceOf: StorageError });
+    disk.kill();
+    const second = await open(disk.storage());
+    t.is(texts(second).length, 4, 'a process that starts sees it, saved or not');
+    await second.journal.append(record(4, 100)).durable;
+    disk.crash(new SeededRandom(seed));
+    t.is(texts(await open(disk.storage())).length, 5);
+  }
+});

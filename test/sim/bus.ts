@@ -7,7 +7,7 @@ import {
   type QoS,
   type Will,
 } from '../../io/bus.ts';
-import type { Timer } from '../../io/clock.ts';
+import type { Clock, Timer } from '../../io/clock.ts';
 import { Subscriptions } from '../../io/subscriptions.ts';
 import { isTopic, isTopicFilter } from '../../io/topic-filter.ts';
 import { Link, type SimulatedNetwork } from './network.ts';
@@ -21,9 +21,13 @@ export interface SimulatedBusOptions {
   readonly keepAliveS?: number;
   /** The bus of a master on the broker it embeds. Default false. */
   readonly local?: boolean;
+  /** Of the process. Default: the network's. */
+  readonly clock?: Clock;
+  /** Default 4,000. */
+  readonly connectTimeoutMs?: number;
+  /** Longest wait before it connects again; default 30,000. */
+  readonly backOffCapMs?: number;
 }
-
-const CONNECT_TIMEOUT_MS = 4_000;
 
 /** The twin of `connectMqttBus`. */
 export function connectSimulatedBus(network: SimulatedNetwork, options: SimulatedBusOptions): SimulatedBus {
@@ -34,6 +38,7 @@ export function connectSimulatedBus(network: SimulatedNetwork, options: Simulate
 export class SimulatedBus implements MovableBus {
   private readonly network: SimulatedNetwork;
   private readonly options: SimulatedBusOptions;
+  private readonly clock: Clock;
   private readonly subscriptions = new Subscriptions();
   private readonly connectedListeners: (() => void)[] = [];
   private readonly disconnectedListeners: ((reason: string) => void)[] = [];
@@ -51,6 +56,7 @@ export class SimulatedBus implements MovableBus {
   constructor(network: SimulatedNetwork, options: SimulatedBusOptions) {
     this.network = network;
     this.options = options;
+    this.clock = options.clock ?? network.clock;
     this.urls = options.urls;
     this.target = this.pick();
     this.dial();
@@ -147,8 +153,9 @@ export class SimulatedBus implements MovableBus {
     this.forget(reason);
     if (this.closed) return;
     if (!up) this.target = this.urls[(this.urls.indexOf(this.target) + 1) % this.urls.length] ?? this.target;
-    const waitMs = this.network.random.next() * Math.min(30_000, 100 * 2 ** this.attempts++);
-    this.timer = this.network.clock.after(waitMs, () => this.dial());
+    const { backOffCapMs = 30_000 } = this.options;
+    const waitMs = this.network.random.next() * Math.min(backOffCapMs, 100 * 2 ** this.attempts++);
+    this.timer = this.clock.after(waitMs, () => this.dial());
     if (up) for (const listener of this.disconnectedListeners) listener(reason);
   }
 
@@ -177,7 +184,7 @@ export class SimulatedBus implements MovableBus {
         link.broker.left(link);
         resolve();
       });
-      this.network.clock.after(1_000, () => {
+      this.clock.after(1_000, () => {
         link.break('left');
         resolve();
       });
@@ -185,7 +192,7 @@ export class SimulatedBus implements MovableBus {
   }
 
   private dial(): void {
-    const { clientId, will, keepAliveS = 60, local = false } = this.options;
+    const { clientId, will, keepAliveS = 60, local = false, connectTimeoutMs = 4_000 } = this.options;
     const link = new Link(this.network, this.network.broker(this.target), {
       clientId,
       will: will?.(),
@@ -196,7 +203,7 @@ export class SimulatedBus implements MovableBus {
     });
     const { broker } = link;
     this.link = link;
-    this.timer = this.network.clock.after(CONNECT_TIMEOUT_MS, () => link.break('no answer'));
+    this.timer = this.clock.after(connectTimeoutMs, () => link.break('no answer'));
     link.toBroker(() => {
       if (!broker.running) return link.break('nothing listens there');
       broker.accept(link);

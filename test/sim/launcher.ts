@@ -84,11 +84,14 @@ export class SimulatedMachine {
     this.#programs = programs;
   }
 
-  /** What `attachLauncher` is on a real machine. An agent attached before is cut off, as if killed. */
-  attach(): Launcher {
+  /**
+   * What `attachLauncher` is on a real machine. An agent attached before is cut off, as if killed. `deliver` runs what
+   * the agent is told, in its process.
+   */
+  attach(deliver: (tell: () => void) => void = (tell) => tell()): Launcher {
     this.#agent?.cut();
     this.#up = true;
-    this.#agent = new SimulatedLauncher(this);
+    this.#agent = new SimulatedLauncher(this, deliver);
     return this.#agent;
   }
 
@@ -286,10 +289,12 @@ class SimulatedLauncher implements Launcher {
   readonly #exitListeners: ((exit: TaskExit) => void)[] = [];
   readonly #restartedListeners: (() => void)[] = [];
   readonly #sent = new Set<string>();
+  readonly #deliver: (tell: () => void) => void;
   #cut = false;
 
-  constructor(machine: SimulatedMachine) {
+  constructor(machine: SimulatedMachine, deliver: (tell: () => void) => void) {
     this.#machine = machine;
+    this.#deliver = deliver;
   }
 
   cut(): void {
@@ -298,16 +303,16 @@ class SimulatedLauncher implements Launcher {
 
   started(started: TaskStarted): void {
     this.#sent.delete(started.folder);
-    for (const listener of this.#startedListeners) listener(started);
+    for (const listener of this.#startedListeners) this.#deliver(() => listener(started));
   }
 
   exited(exit: TaskExit): void {
-    for (const listener of this.#exitListeners) listener(exit);
+    for (const listener of this.#exitListeners) this.#deliver(() => listener(exit));
   }
 
   restarted(): void {
     for (const folder of this.#sent) this.#machine.send(folder);
-    for (const listener of this.#restartedListeners) listener();
+    for (const listener of this.#restartedListeners) this.#deliver(listener);
   }
 
   launch(task: TaskStart): Promise<void> {

@@ -9,13 +9,23 @@ export interface NetworkOptions {
   readonly random: SeededRandom;
   /** Least and most milliseconds one way. Default 1 to 5. */
   readonly latencyMs?: readonly [number, number];
+  /** A packet in so many takes up to so many milliseconds more. Default none does. */
+  readonly tail?: { readonly chance: number; readonly ms: number };
   /** Messages may overtake each other on their way to a subscriber, except within a topic. Default true. */
   readonly reorder?: boolean;
   /** Probability that a QoS 0 message is lost. Default 0. */
   readonly loss?: number;
   /** Probability that a QoS 1 message arrives twice. Default 0. */
   readonly duplicates?: number;
+  /** The same of QoS 0, which MQTT forbids and a Raft core endures. Default 0. */
+  readonly duplicatesAtQos0?: number;
 }
+
+/** From a client to its broker, or back. */
+export type Direction = 'up' | 'down';
+
+/** Lets nothing pass, or everything. */
+export type Partition = (clientId: string, brokerUrl: string, direction: Direction) => boolean;
 
 /** Brokers, clients, and everything between them that can go wrong, from one seed. */
 export class SimulatedNetwork {
@@ -24,14 +34,18 @@ export class SimulatedNetwork {
   readonly reorder: boolean;
   readonly loss: number;
   readonly duplicates: number;
+  readonly duplicatesAtQos0: number;
   /** Hears every publish that reaches a broker, wills included. */
   onPublish: (topic: string, payload: Uint8Array, retain: boolean) => void = () => undefined;
   /** Called when a broker has noticed that a client is gone, politely or not. */
-  onGone: (clientId: string) => void = () => undefined;
+  onGone: (clientId: string, brokerUrl: string) => void = () => undefined;
   private readonly latencyMs: readonly [number, number];
+  private readonly tail: { readonly chance: number; readonly ms: number };
   private readonly brokers = new Map<string, SimulatedBroker>();
   private readonly links = new Set<Link>();
-  private blocks: (clientId: string, brokerUrl: string) => boolean = () => false;
+  private blocks: Partition = () => false;
+  private sleeps: (clientId: string | undefined, brokerUrl: string | undefined) => boolean = () => false;
+  private unheard: { readonly asleep: () => boolean; readonly tell: () => void }[] = [];
 
   constructor(options: NetworkOptions) {
     this.clock = options.clock;
@@ -40,6 +54,8 @@ export class SimulatedNetwork {
     this.reorder = options.reorder ?? true;
     this.loss = options.loss ?? 0;
     this.duplicates = options.duplicates ?? 0;
+    this.duplicatesAtQos0 = options.duplicatesAtQos0 ?? 0;
+    this.tail = options.tail ?? { chance: 0, ms: 0 };
   }
 
   /** The broker at `url`; made, and running, when first asked for. */
@@ -58,17 +74,44 @@ export class SimulatedNetwork {
    * Lets nothing pass between clients and brokers for which `blocks` is true. Packets wait, as TCP keeps them, until
    * {@link heal}; after 1.5 keep-alives both ends give the connection up ([MQTT-3.1.2-24]). Replaces the partition before.
    */
-  partition(blocks: (clientId: string, brokerUrl: string) => boolean): void {
+  partition(blocks: Partition): void {
     this.blocks = blocks;
     for (const link of [...this.links]) link.blockageChanged();
+  }
+
+  /**
+   * Processes that are paused: a client's (asked with its id alone) or a broker's (its URL alone). What is sent to them
+   * waits, also within one process, and so does the news that a connection ended. Replaces those before.
+   */
+  pause(sleeps: (clientId: string | undefined, brokerUrl: string | undefined) => boolean): void {
+    this.sleeps = sleeps;
+    for (const link of [...this.links]) link.blockageChanged();
+    const { unheard } = this;
+    this.unheard = [];
+    for (const { asleep, tell } of unheard) this.tell(asleep, tell);
+  }
+
+  /** At once, or when the process that is to hear of it goes on. */
+  tellClient(clientId: string, tell: () => void): void {
+    this.tell(() => this.sleeps(clientId, undefined), tell);
+  }
+
+  tellBroker(url: string, tell: () => void): void {
+    this.tell(() => this.sleeps(undefined, url), tell);
+  }
+
+  private tell(asleep: () => boolean, tell: () => void): void {
+    if (asleep()) this.unheard.push({ asleep, tell });
+    else tell();
   }
 
   heal(): void {
     this.partition(() => false);
   }
 
-  isBlocked(link: Link): boolean {
-    return !link.client.local && this.blocks(link.client.clientId, link.broker.url);
+  isBlocked({ client, broker }: Link, direction: Direction): boolean {
+    if (this.sleeps(client.clientId, undefined) || this.sleeps(undefined, broker.url)) return true;
+    return !client.local && this.blocks(client.clientId, broker.url, direction);
   }
 
   open(link: Link): void {
@@ -81,7 +124,8 @@ export class SimulatedNetwork {
 
   latency(): number {
     const [least, most] = this.latencyMs;
-    return least + this.random.next() * (most - least);
+    const late = this.tail.chance > 0 && this.random.chance(this.tail.chance) ? this.random.next() * this.tail.ms : 0;
+    return least + this.random.next() * (most - least) + late;
   }
 }
 
@@ -168,22 +212,31 @@ export class SimulatedBroker {
   left(link: Link): void {
     if (this.sessions.get(link.client.clientId) !== link) return;
     this.sessions.delete(link.client.clientId);
-    this.network.onGone(link.client.clientId);
+    this.network.onGone(link.client.clientId, this.url);
   }
 
   /** The connection broke. */
   lost(link: Link): void {
-    if (this.sessions.get(link.client.clientId) !== link) return;
-    this.sessions.delete(link.client.clientId);
-    this.network.onGone(link.client.clientId);
-    const { will } = link.client;
-    if (will !== undefined) this.route(will.topic, will.payload, will.qos ?? 0, will.retain ?? false);
+    this.network.tellBroker(this.url, () => {
+      if (this.sessions.get(link.client.clientId) !== link) return;
+      this.sessions.delete(link.client.clientId);
+      this.network.onGone(link.client.clientId, this.url);
+      const { will } = link.client;
+      if (will !== undefined) this.route(will.topic, will.payload, will.qos ?? 0, will.retain ?? false);
+    });
+  }
+
+  /** When something of a client whose id begins like that was heard last, pings included; undefined where none is connected. */
+  lastPacketMs(prefix: string): number | undefined {
+    const heard = [...this.sessions].filter(([id]) => id.startsWith(prefix)).map(([, link]) => link.heardMs);
+    return heard.length === 0 ? undefined : Math.max(...heard);
   }
 
   private deliver(link: Link, message: BusMessage, qos: QoS): void {
     if (qos === 0 && this.network.random.chance(this.network.loss)) return;
     link.toClient(message.topic, () => link.client.received(link, message));
-    if (qos === 1 && this.network.random.chance(this.network.duplicates)) {
+    const { duplicates, duplicatesAtQos0 } = this.network;
+    if (this.network.random.chance(qos === 1 ? duplicates : duplicatesAtQos0)) {
       link.toClient(message.topic, () => link.client.received(link, message));
     }
   }
@@ -209,8 +262,9 @@ export class Link {
   private readonly network: SimulatedNetwork;
   private readonly latest = new Map<string, number>();
   private open = true;
-  private waiting: (() => void)[] = [];
+  private waiting: { readonly direction: Direction; readonly arrive: () => void }[] = [];
   private doom: Timer | undefined;
+  private blockedSinceMs: number | undefined;
 
   constructor(network: SimulatedNetwork, broker: SimulatedBroker, client: LinkEnd) {
     this.network = network;
@@ -221,20 +275,25 @@ export class Link {
 
   /** TCP: what is sent first arrives first. */
   toBroker(packet: () => void): void {
-    this.send('up', packet);
+    this.send('up', 'up', packet);
   }
 
   toClient(topic: string, packet: () => void): void {
-    this.send(this.network.reorder ? `down ${topic}` : 'down', packet);
+    this.send('down', this.network.reorder ? `down ${topic}` : 'down', packet);
   }
 
   /** Both ends lose it, and what is on its way; the broker hears of it a little later, unless it is cut off. */
   break(reason: string): void {
     if (!this.close()) return;
-    this.client.broken(this, reason);
+    this.network.tellClient(this.client.clientId, () => this.client.broken(this, reason));
     const { clock } = this.network;
-    const wait = this.network.isBlocked(this) ? this.client.keepAliveS * 1_500 : this.transit();
+    const wait = this.network.isBlocked(this, 'up') ? this.client.keepAliveS * 1_500 : this.transit();
     clock.after(wait, () => this.broker.lost(this));
+  }
+
+  /** Pings come whenever nothing is in their way. */
+  get heardMs(): number {
+    return this.blockedSinceMs ?? this.network.clock.monotonic();
   }
 
   /** Ends it; false where it had ended before. */
@@ -249,25 +308,30 @@ export class Link {
   blockageChanged(): void {
     this.doom?.cancel();
     this.doom = undefined;
-    if (this.network.isBlocked(this)) {
+    const up = this.network.isBlocked(this, 'up');
+    if (!up) this.blockedSinceMs = undefined;
+    else this.blockedSinceMs ??= this.network.clock.monotonic();
+    if (up || this.network.isBlocked(this, 'down')) {
       this.doom = this.network.clock.after(this.client.keepAliveS * 1_500, () => {
         this.break('keep-alive timeout');
         this.broker.lost(this);
       });
-    } else {
-      const { waiting } = this;
-      this.waiting = [];
-      for (const packet of waiting) packet();
+    }
+    const { waiting } = this;
+    this.waiting = [];
+    for (const { direction, arrive } of waiting) {
+      if (this.network.isBlocked(this, direction)) this.waiting.push({ direction, arrive });
+      else arrive();
     }
   }
 
-  private send(pipe: string, packet: () => void): void {
+  private send(direction: Direction, pipe: string, packet: () => void): void {
     const { clock } = this.network;
     const due = Math.max(this.latest.get(pipe) ?? 0, clock.monotonic() + this.transit());
     this.latest.set(pipe, due);
     const arrive = () => {
       if (!this.open) return;
-      if (this.network.isBlocked(this)) this.waiting.push(arrive);
+      if (this.network.isBlocked(this, direction)) this.waiting.push({ direction, arrive });
       else packet();
     };
     clock.after(due - clock.monotonic(), arrive);

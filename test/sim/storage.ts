@@ -12,12 +12,18 @@ interface Change {
   readonly bytes: Uint8Array | undefined;
 }
 
-/** A file's content, apart from its names. */
+/** A file's content, apart from its names. Both views are changed in place, unless the file grows. */
 interface Inode {
   current: Uint8Array;
   durable: Uint8Array;
   /** Since the last sync, in order. */
   unsynced: Change[];
+}
+
+/** How long a step takes: of which clock, and how many milliseconds. */
+export interface DiskLatency {
+  readonly clock: Clock;
+  readonly latencyMs: number | (() => number);
 }
 
 /** One step of a folder: names that appear or (undefined) vanish together. */
@@ -40,17 +46,30 @@ export class SimulatedDisk {
   /** Called at that moment. */
   onPowerCut: () => void = () => undefined;
 
-  readonly #clock: Clock | undefined;
-  readonly #latencyMs: number;
+  readonly #latency: DiskLatency | undefined;
   readonly #names = new Map<string, Inode>();
   readonly #durableNames = new Map<string, Inode>();
   #unsyncedNames: NameChange[] = [];
   #run = 0;
 
-  /** With a clock every step takes `latencyMs` of its time. */
-  constructor(latency?: { clock: Clock; latencyMs: number }) {
-    this.#clock = latency?.clock;
-    this.#latencyMs = latency?.latencyMs ?? 0;
+  /** Without a latency every step is done at once. */
+  constructor(latency?: DiskLatency) {
+    this.#latency = latency;
+  }
+
+  /** The same content on another disk: what a copied SD card has. */
+  clone(latency?: DiskLatency): SimulatedDisk {
+    const copy = new SimulatedDisk(latency);
+    for (const path of this.#names.keys()) copy.poke(path, this.peek(path) ?? new Uint8Array());
+    return copy;
+  }
+
+  /** A new disk in the place of this one. */
+  wipe(): void {
+    this.#run++;
+    this.#names.clear();
+    this.#durableNames.clear();
+    this.#unsyncedNames = [];
   }
 
   /** Cuts the power; the disk goes on with what it kept. */
@@ -89,14 +108,20 @@ export class SimulatedDisk {
     this.#durableNames.delete(path);
   }
 
+  /** Bytes that all files have together. */
+  get used(): number {
+    return [...this.#names.values()].reduce((sum, { current }) => sum + current.length, 0);
+  }
+
   /** All names, sorted. */
   paths(): string[] {
     return [...this.#names.keys()].sort();
   }
 
-  storage(): Storage {
+  /** `latency` is of the process that looks at the disk; default: the disk's own. */
+  storage(latency = this.#latency): Storage {
     const run = this.#run;
-    const step = (action: () => void = () => undefined) => this.#step(run, action);
+    const step = (action: () => void = () => undefined) => this.#step(run, latency, action);
 
     const change = (path: string, inode: Inode, position: number, bytes: Uint8Array | undefined) =>
       step(() => this.#change(path, inode, position, bytes));
@@ -196,10 +221,11 @@ export class SimulatedDisk {
     };
   }
 
-  async #step(run: number, action: () => void): Promise<void> {
+  async #step(run: number, latency: DiskLatency | undefined, action: () => void): Promise<void> {
     await new Promise<void>((resolve) => {
-      if (this.#clock === undefined) resolve();
-      else this.#clock.after(this.#latencyMs, resolve);
+      if (latency === undefined) return resolve();
+      const { clock, latencyMs } = latency;
+      clock.after(typeof latencyMs === 'number' ? latencyMs : latencyMs(), resolve);
     });
     if (run !== this.#run) return never();
     action();
@@ -212,8 +238,8 @@ export class SimulatedDisk {
 
   #change(path: string, inode: Inode, position: number, bytes: Uint8Array | undefined): void {
     const grown = Math.max(0, position + (bytes?.length ?? 0) - inode.current.length);
-    const used = [...this.#names.values()].reduce((sum, { current }) => sum + current.length, 0);
-    if (bytes !== undefined && used + grown > this.capacity) throw new StorageError('ENOSPC', path);
+    if (bytes !== undefined && this.capacity < Number.POSITIVE_INFINITY && this.used + grown > this.capacity)
+      throw new StorageError('ENOSPC', path);
     const change = { position, bytes: bytes?.slice() };
     inode.unsynced.push(change);
     inode.current = applied(inode.current, change);
@@ -250,7 +276,7 @@ export class SimulatedDisk {
 function settle(inode: Inode, random: Random): void {
   let content = inode.durable;
   for (const change of inode.unsynced) for (const part of survivors(change, random)) content = applied(content, part);
-  inode.current = content;
+  inode.current = content.slice();
   inode.durable = content;
   inode.unsynced = [];
 }
@@ -271,9 +297,14 @@ function survivors(change: Change, random: Random): Change[] {
   return parts;
 }
 
+/** The content with a change in it: in place, where the size stays as it is. */
 function applied(content: Uint8Array, change: Change): Uint8Array {
   const { position, bytes } = change;
   const size = bytes === undefined ? position : Math.max(content.length, position + bytes.length);
+  if (size === content.length && bytes !== undefined) {
+    content.set(bytes, position);
+    return content;
+  }
   const result = new Uint8Array(size);
   result.set(content.subarray(0, size));
   if (bytes !== undefined) result.set(bytes, position);

@@ -1,0 +1,267 @@
+import { AgentMachine } from './agent-machine.ts';
+import type { ClusterSimulation } from './cluster-simulation.ts';
+import type { MasterProcess } from './master-process.ts';
+
+/** How much more often than a rare one. */
+type Weight = number;
+
+interface FaultKind {
+  readonly weight: Weight;
+  /** Undefined where it makes no sense now. */
+  readonly make: (cluster: ClusterSimulation) => string | undefined;
+}
+
+const FAULTS: Readonly<Record<string, FaultKind>> = {
+  'master killed': {
+    weight: 4,
+    make: (cluster) => {
+      const master = aMaster(cluster);
+      if (!master.runs) return undefined;
+      master.kill('process');
+      later(cluster, 3_000, () => again(master));
+      return master.id;
+    },
+  },
+  'master without power': {
+    weight: 4,
+    make: (cluster) => {
+      const master = aMaster(cluster);
+      if (!master.runs) return undefined;
+      master.kill('power');
+      later(cluster, 3_000, () => again(master));
+      return master.id;
+    },
+  },
+  'master paused': {
+    weight: 3,
+    make: (cluster) => {
+      const master = aMaster(cluster);
+      if (!master.runs || master.paused) return undefined;
+      master.pause();
+      later(cluster, 4_000, () => master.resume());
+      return master.id;
+    },
+  },
+  'disk of a master full': {
+    weight: 1,
+    make: (cluster) => {
+      const { disk, id } = aMaster(cluster);
+      disk.capacity = disk.used + cluster.random.below(2_000);
+      later(cluster, 8_000, () => {
+        disk.capacity = Number.POSITIVE_INFINITY;
+      });
+      return id;
+    },
+  },
+  'sync of a master fails': {
+    weight: 1,
+    make: (cluster) => {
+      const master = aMaster(cluster);
+      master.disk.failingSyncs = 1;
+      return master.id;
+    },
+  },
+  'disk of a master lost': {
+    weight: 1,
+    make: (cluster) => {
+      const master = aMaster(cluster);
+      // One at a time, and only where a majority has all of its own: more is what a backup is for.
+      const others = cluster.masters.filter((other) => other !== master);
+      const sound = others.filter(
+        ({ runs, id }) => runs && cluster.audit.appliedIndex(id) === cluster.audit.latestIndex,
+      );
+      if (sound.length * 2 <= cluster.masters.length || cluster.masters.length === 1) return undefined;
+      if (cluster.lostAt > cluster.clock.monotonic() - 30_000) return undefined;
+      cluster.lostAt = cluster.clock.monotonic();
+      master.kill('process');
+      master.disk.wipe();
+      later(cluster, 3_000, () => again(master));
+      return master.id;
+    },
+  },
+  'leadership handed over': {
+    weight: 2,
+    make: (cluster) => {
+      const master = aMaster(cluster);
+      void cluster.client.client.request('masters-transfer', { master: master.id }, { timeoutMs: 5_000 });
+      return master.id;
+    },
+  },
+  'master cut off': {
+    weight: 3,
+    make: (cluster) => {
+      const { id, url } = aMaster(cluster);
+      part(cluster, 5_000, (client, broker) => broker === url || client.startsWith(`${id}~`));
+      return id;
+    },
+  },
+  'master cut off from masters': {
+    weight: 3,
+    make: (cluster) => {
+      const { id, url } = aMaster(cluster);
+      part(
+        cluster,
+        5_000,
+        (client, broker) => client.startsWith(`${id}~`) || (broker === url && /^m\d+~/.test(client)),
+      );
+      return id;
+    },
+  },
+  'master not heard': {
+    weight: 2,
+    make: (cluster) => {
+      const { id } = aMaster(cluster);
+      part(cluster, 5_000, (client) => client.startsWith(`${id}~`));
+      return id;
+    },
+  },
+  'link between two masters cut': {
+    weight: 1,
+    make: (cluster) => {
+      const [one, other] = [aMaster(cluster), aMaster(cluster)];
+      part(
+        cluster,
+        5_000,
+        (client, broker, way) => client.startsWith(`${one.id}~`) && broker === other.url && way === 'up',
+      );
+      return `${one.id} to ${other.id}`;
+    },
+  },
+  'agent killed': {
+    weight: 3,
+    make: (cluster) => {
+      const agent = anAgent(cluster);
+      if (!agent.runs) return undefined;
+      agent.kill();
+      later(cluster, 5_000, () => again(agent));
+      return agent.name;
+    },
+  },
+  'agent without power': {
+    weight: 2,
+    make: (cluster) => {
+      const agent = anAgent(cluster);
+      agent.cutPower();
+      later(cluster, 10_000, () => again(agent));
+      return agent.name;
+    },
+  },
+  'agent paused': {
+    weight: 2,
+    make: (cluster) => {
+      const agent = anAgent(cluster);
+      if (!agent.runs || agent.paused) return undefined;
+      agent.pause();
+      later(cluster, 8_000, () => agent.resume());
+      return agent.name;
+    },
+  },
+  'agent cut off': {
+    weight: 3,
+    make: (cluster) => {
+      const { name } = anAgent(cluster);
+      // Now and then for so long that it becomes unreachable.
+      part(cluster, cluster.random.chance(0.2) ? 200_000 : 20_000, (client) => client.startsWith(`agent:${name}~`));
+      return name;
+    },
+  },
+  'link of an agent broken': {
+    weight: 3,
+    make: (cluster) => {
+      const { name } = anAgent(cluster);
+      for (const { url } of cluster.masters)
+        for (const client of cluster.network.broker(url).clients())
+          if (client.startsWith(`agent:${name}~`)) cluster.network.cut(client);
+      return name;
+    },
+  },
+  'disk of an agent full': {
+    weight: 1,
+    make: (cluster) => {
+      const { disk, name } = anAgent(cluster);
+      disk.capacity = disk.used + cluster.random.below(500);
+      later(cluster, 8_000, () => {
+        disk.capacity = Number.POSITIVE_INFINITY;
+      });
+      return name;
+    },
+  },
+  'card of an agent lost': {
+    weight: 1,
+    make: (cluster) => {
+      const agent = anAgent(cluster);
+      agent.loseCard();
+      later(cluster, 5_000, () => again(agent));
+      return agent.name;
+    },
+  },
+  'card of an agent copied': {
+    weight: 1,
+    make: (cluster) => {
+      const agent = anAgent(cluster);
+      const copy = cluster.copyOf(agent);
+      copy.start();
+      later(cluster, 15_000, () => {
+        copy.down = true;
+        copy.cutPower();
+      });
+      return agent.name;
+    },
+  },
+  'clock jumps': {
+    weight: 1,
+    make: (cluster) => {
+      const victim = cluster.random.chance(0.5) ? aMaster(cluster) : anAgent(cluster);
+      // Forwards by days, or back to 1970 as on a board without a battery.
+      victim.wallMs = cluster.random.chance(0.5) ? -cluster.clock.wall() : cluster.random.next() * 1e9;
+      return victim instanceof AgentMachine ? victim.name : victim.id;
+    },
+  },
+};
+
+const DRAWN = Object.entries(FAULTS).flatMap(([name, { weight, make }]) =>
+  Array.from({ length: weight }, () => ({ name, make })),
+);
+
+/** All there are. */
+export const FAULT_NAMES = Object.keys(FAULTS);
+
+/** Makes one fault by chance; what mends it comes by itself. Its name. */
+export function breakSomething(cluster: ClusterSimulation): string {
+  for (;;) {
+    const drawn = DRAWN[cluster.random.below(DRAWN.length)];
+    const victim = drawn?.make(cluster);
+    if (drawn === undefined || victim === undefined) continue;
+    cluster.say('fault:', drawn.name, { victim });
+    return drawn.name;
+  }
+}
+
+function aMaster({ masters, random }: ClusterSimulation): MasterProcess {
+  const master = masters[random.below(masters.length)];
+  if (master === undefined) throw new Error('there are masters');
+  return master;
+}
+
+function anAgent({ agents, random }: ClusterSimulation): AgentMachine {
+  const agent = agents[random.below(agents.length)];
+  if (agent === undefined) throw new Error('there are agents');
+  return agent;
+}
+
+/** Within so many milliseconds; most often soon. */
+function later({ clock, random }: ClusterSimulation, ms: number, run: () => void): void {
+  clock.after(random.chance(0.3) ? 5 : random.next() * ms, run);
+}
+
+function again(part: MasterProcess | AgentMachine): void {
+  if (!part.down) part.start();
+}
+
+function part(
+  cluster: ClusterSimulation,
+  ms: number,
+  blocks: Parameters<ClusterSimulation['network']['partition']>[0],
+): void {
+  cluster.cut(blocks, cluster.random.next() * ms);
+}

@@ -1,0 +1,64 @@
+import type { Bus } from '../../../io/bus.ts';
+import type { Log, LogFields } from '../../../io/log.ts';
+import { connectSimulatedBus, type SimulatedBus, type SimulatedBusOptions } from '../bus.ts';
+import type { VirtualClock } from '../clock.ts';
+import type { SimulatedNetwork } from '../network.ts';
+import { ProcessClock } from '../process-clock.ts';
+import { SeededRandom } from '../random.ts';
+
+/** Where all processes live: one time, one network, one seed. */
+export interface Surroundings {
+  readonly clock: VirtualClock;
+  readonly network: SimulatedNetwork;
+  readonly random: SeededRandom;
+  /** Of processes, by the ids of their clients and the URLs of their brokers. */
+  readonly owners: Map<string, ProcessClock>;
+  readonly say: (who: string, what: string, fields?: object) => void;
+}
+
+/** One life of a process: its clock and its connections, which end with it. */
+export class SimulatedProcess {
+  readonly clock: ProcessClock;
+  readonly random: SeededRandom;
+  readonly log: Log;
+  readonly #around: Surroundings;
+  readonly #buses: SimulatedBus[] = [];
+
+  constructor(around: Surroundings, name: string, rate: number, wallMs: () => number) {
+    this.#around = around;
+    this.clock = new ProcessClock(around.clock, rate, wallMs);
+    this.random = new SeededRandom(around.random.below(2 ** 32));
+    const tell = (event: string, fields?: LogFields): void => {
+      if (!this.clock.killed) around.say(name, event, fields);
+    };
+    this.log = { debug: () => undefined, info: tell, warn: tell, error: tell };
+  }
+
+  connect(options: SimulatedBusOptions): SimulatedBus & Bus {
+    const { owners, network } = this.#around;
+    owners.set(options.clientId, this.clock);
+    const bus = connectSimulatedBus(network, { ...options, clock: this.clock });
+    this.#buses.push(bus);
+    return bus;
+  }
+
+  pause(): void {
+    this.clock.pause();
+    this.#around.network.pause((client, url) => this.#sleeps(client, url));
+  }
+
+  resume(): void {
+    this.clock.resume();
+    this.#around.network.pause((client, url) => this.#sleeps(client, url));
+  }
+
+  kill(): void {
+    this.clock.kill();
+    this.#around.network.pause((client, url) => this.#sleeps(client, url));
+    for (const bus of this.#buses) bus.kill();
+  }
+
+  #sleeps(client: string | undefined, url: string | undefined): boolean {
+    return this.#around.owners.get(client ?? url ?? '')?.paused === true;
+  }
+}

@@ -8,7 +8,7 @@ import type { Prober } from '../io/prober.ts';
 import { type Random, randomWord } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
 import type { VolumeFolders } from '../io/volume-folders.ts';
-import type { Identity } from '../protocol/agent-link.ts';
+import { type Identity, isOtherMachine } from '../protocol/agent-link.ts';
 import { cut } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
@@ -84,8 +84,20 @@ export async function startAgent(options: AgentOptions): Promise<Agent | Fault> 
       options.onFailed(new Fault('DISK', `the data folder of agent ${options.name} failed: ${String(error)}`)),
   });
   if (durable instanceof Fault) return durable;
+  const { identity } = durable.state;
+  if (identity !== undefined && isOtherMachine(identity, options.identity)) {
+    await durable.close();
+    // Work that goes on by itself, before any master was seen, would go on twice.
+    return new Fault('CLONED', `the data folder of agent ${options.name} comes from another machine`);
+  }
   const agent = durable.state.agent ?? randomWord(options.random, 12);
-  if (durable.state.agent === undefined) await durable.commit([{ kind: 'AGENT', agent }]);
+  // A serial number that only root may read is kept from when it was read.
+  const bound = {
+    machine: options.identity.machine || (identity?.machine ?? ''),
+    serial: options.identity.serial || (identity?.serial ?? ''),
+  };
+  if (bound.machine !== identity?.machine || bound.serial !== identity.serial)
+    await durable.commit([{ kind: 'AGENT', agent, identity: bound }]);
   const running = new RunningAgent(options, agent, durable);
   return (await running.start()) ?? running;
 }

@@ -1,6 +1,6 @@
 import type * as v from 'valibot';
 import { randomWord } from '../io/random.ts';
-import { type AGENT_UP, type KnownTask, type Presence, taskDigest } from '../protocol/agent-link.ts';
+import { type AGENT_UP, isOtherMachine, type KnownTask, type Presence, taskDigest } from '../protocol/agent-link.ts';
 import { formatAttributes } from '../protocol/attributes.ts';
 import { oldGenerationFault, otherClusterFault } from '../protocol/cluster-faults.ts';
 import { type Encoding, type MessageOf, PROTOCOL } from '../protocol/envelope.ts';
@@ -12,7 +12,7 @@ import { type AgentSessions, goneFault } from './agent-sessions.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { ExecutorLink } from './executor-link.ts';
 import type { Leader } from './leader.ts';
-import { isOtherMachine, tellsNews } from './registry/apply-agents.ts';
+import { tellsNews } from './registry/apply-agents.ts';
 import { type AgentRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 
 type Up = MessageOf<typeof AGENT_UP>;

@@ -195,6 +195,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     onRestored: ({ slices }) => {
       registry = registryOf(slices);
       reader = new CommandReader();
+      // The cluster and its generation may be known only now.
+      announceStanding();
     },
     slices: () => (reader.idle ? snapshotSlices(registry) : undefined),
     onInformed: () => {

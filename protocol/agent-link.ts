@@ -15,6 +15,15 @@ const V = v.object({ v: v.number() });
 export const Identity = v.object({ machine: Word, serial: Word });
 export type Identity = v.InferOutput<typeof Identity>;
 
+/**
+ * True where both say what they are, and it is not the same: a copied card, or one that was moved. What either side does
+ * not know (a serial number only root may read) tells nothing.
+ */
+export function isOtherMachine(known: Identity, now: Identity): boolean {
+  const differ = (left: string, right: string): boolean => left !== '' && right !== '' && left !== right;
+  return differ(known.machine, now.machine) || differ(known.serial, now.serial);
+}
+
 export const Versions = v.object({ min: Count, max: Count, features: v.pipe(v.array(Id), v.maxLength(64)) });
 
 /** A run as the agent has it. */

@@ -41,12 +41,12 @@ export class TestClock implements Clock {
   /** Lets `ms` pass. */
   async advance(ms: number): Promise<void> {
     const end = this.now + ms;
-    await settled();
+    await this.settled();
     for (let next = this.pending[0]; next !== undefined && next.due <= end; next = this.pending[0]) {
       this.pending.shift();
       this.now = next.due;
       next.callback();
-      await settled();
+      await this.settled();
     }
     this.now = end;
   }
@@ -54,12 +54,17 @@ export class TestClock implements Clock {
   /** Lets time pass, a timer at a time, until `done`; throws after `limitMs` of virtual time, or where nothing is left to happen. */
   async until(done: () => boolean, limitMs = 3_600_000): Promise<void> {
     const end = this.now + limitMs;
-    await settled();
+    await this.settled();
     while (!done()) {
       const next = this.pending[0];
       if (next === undefined || next.due > end) throw new Error(`not within ${limitMs} ms of virtual time`);
       await this.advance(next.due - this.now);
     }
+  }
+
+  /** A turn of the event loop: every promise that can go on has gone on. */
+  protected settled(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
   }
 
   private remove(timer: Pending): void {
@@ -78,9 +83,4 @@ export class TestClock implements Clock {
     }
     return low;
   }
-}
-
-/** A turn of the event loop: every promise that can go on has gone on. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,27 +1,65 @@
 import { parseArgs } from 'node:util';
+import { ClusterSimulation } from '../test/sim/cluster/cluster-simulation.ts';
 import { RaftSimulation } from '../test/sim/raft-simulation.ts';
 
 /*
- * npm run sim -- --seed 7        one seed again
- * npm run sim -- --minutes 10    fresh seeds for ten minutes
+ * npm run sim -- --minutes 10              fresh seeds for ten minutes, of whole clusters and of Raft alone in turn
+ * npm run sim -- --seed 7                  one seed of a whole cluster again, with everything that happened
+ * npm run sim -- --seed 7 --only raft      one seed of Raft alone
  * Ends with 1 at the first violation, and names its seed.
  */
-const { values } = parseArgs({ options: { seed: { type: 'string' }, minutes: { type: 'string', default: '1' } } });
-const first = values.seed === undefined ? Date.now() % 1_000_000_000 : Number(values.seed);
-const until = values.seed === undefined ? Date.now() + Number(values.minutes) * 60_000 : 0;
-if (!Number.isSafeInteger(first) || Number.isNaN(until)) throw new Error('--seed and --minutes are numbers');
 
-const began = Date.now();
-let virtualMs = 0;
-let seed = first;
-for (; ; seed++) {
-  const simulation = new RaftSimulation(seed);
-  const violations = simulation.run();
-  virtualMs += simulation.virtualMs;
-  if (values.seed !== undefined) console.log(JSON.stringify(simulation.tally));
-  for (const violation of violations) console.error(`seed ${seed}: ${violation}`);
-  if (violations.length > 0) process.exitCode = 1;
-  if (violations.length > 0 || Date.now() >= until) break;
+const KINDS = ['cluster', 'raft'] as const;
+type Kind = (typeof KINDS)[number];
+
+interface Played {
+  readonly violations: readonly string[];
+  readonly virtualMs: number;
+  /** What happened, a line each, and sums of it. */
+  readonly told: readonly string[];
 }
-const spentMs = Math.max(1, Date.now() - began);
-console.log(`seeds ${first} to ${seed}: ${Math.round(virtualMs / spentMs)} times real time`);
+
+const { values } = parseArgs({
+  options: { seed: { type: 'string' }, minutes: { type: 'string', default: '1' }, only: { type: 'string' } },
+});
+const again = values.seed !== undefined;
+const first = again ? Number(values.seed) : Date.now() % 1_000_000_000;
+const until = again ? 0 : Date.now() + Number(values.minutes) * 60_000;
+if (!Number.isSafeInteger(first) || Number.isNaN(until)) throw new Error('--seed and --minutes are numbers');
+const only = KINDS.filter((kind) => values.only === undefined || kind === values.only);
+if (only.length === 0) throw new Error(`--only ${values.only}: there are ${KINDS.join(' and ')}`);
+
+const spent = { cluster: { virtualMs: 0, realMs: 0 }, raft: { virtualMs: 0, realMs: 0 } };
+let failed = false;
+let seed = first;
+for (; !failed; seed++) {
+  for (const kind of again ? only.slice(0, 1) : only) {
+    const began = performance.now();
+    const { violations, virtualMs, told } = await play(kind, seed);
+    spent[kind].virtualMs += virtualMs;
+    spent[kind].realMs += performance.now() - began;
+    if (again) for (const line of told) console.log(line);
+    for (const violation of violations) console.error(`seed ${seed} of ${kind}: ${violation}`);
+    failed ||= violations.length > 0;
+    if (failed && !again) console.error(`again: npm run sim -- --seed ${seed} --only ${kind}`);
+  }
+  if (Date.now() >= until) break;
+}
+const speeds = KINDS.filter((kind) => spent[kind].realMs > 0).map(
+  (kind) => `${kind} ${Math.round(spent[kind].virtualMs / spent[kind].realMs)} times real time`,
+);
+console.log(`seeds ${first} to ${seed}: ${speeds.join(', ')}`);
+if (failed) process.exitCode = 1;
+
+async function play(kind: Kind, at: number): Promise<Played> {
+  if (kind === 'raft') {
+    const simulation = new RaftSimulation(at);
+    const violations = simulation.run();
+    return { violations, virtualMs: simulation.virtualMs, told: [JSON.stringify(simulation.tally)] };
+  }
+  const simulation = new ClusterSimulation(at);
+  const violations = await simulation.run();
+  const { weather, audit, faults, transcript, clock } = simulation;
+  const sums = [weather, Object.fromEntries(faults), audit.tally].map((each) => JSON.stringify(each));
+  return { violations, virtualMs: clock.monotonic(), told: [...transcript, ...sums] };
+}

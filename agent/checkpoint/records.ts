@@ -1,3 +1,4 @@
+import type { Identity } from '../../protocol/agent-link.ts';
 import { decode, encode } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
 import type { ExecutorInfo, Reason, TaskInfo, TaskStatus } from '../../protocol/task.ts';
@@ -13,8 +14,8 @@ export interface Moment {
  * of is done or said: an acceptance before the start, a report before it is sent.
  */
 export type CheckpointRecord =
-  /** Minted when the agent first joins; bound to its hardware by the registry. */
-  | { readonly kind: 'AGENT'; readonly agent: string }
+  /** Minted when the agent first joins, and bound to its hardware, here and by the registry. */
+  | { readonly kind: 'AGENT'; readonly agent: string; readonly identity?: Identity | undefined }
   /** Of a registration about to be sent. */
   | { readonly kind: 'COUNTER'; readonly counter: number }
   /** What the registry gave, and to which boot of the machine. Epoch 0 where the agent left its cluster. */

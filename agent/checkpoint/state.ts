@@ -1,3 +1,4 @@
+import type { Identity } from '../../protocol/agent-link.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import { type ExecutorInfo, isTerminal, type Reason, type TaskInfo, type TaskStatus } from '../../protocol/task.ts';
 import { type CheckpointRecord, decodeRecord, encodeRecord, type Moment } from './records.ts';
@@ -44,6 +45,8 @@ export interface ExecutorStart {
 /** Everything an agent knows that outlives its process. Changed only by records. */
 export interface AgentState {
   agent: string | undefined;
+  /** The machine it was minted on; undefined where a version wrote it that did not remember. */
+  identity: Identity | undefined;
   counter: number;
   /** Of the last registration that was answered: after another boot the agent registers anew. */
   boot: string;
@@ -58,6 +61,7 @@ export interface AgentState {
 export function emptyState(): AgentState {
   return {
     agent: undefined,
+    identity: undefined,
     counter: 0,
     boot: '',
     epoch: 0,
@@ -87,6 +91,7 @@ export function applyRecord(state: AgentState, record: CheckpointRecord): void {
   switch (record.kind) {
     case 'AGENT':
       state.agent = record.agent;
+      state.identity = record.identity;
       return;
     case 'COUNTER':
       state.counter = record.counter;
@@ -208,10 +213,10 @@ export function recover(records: Iterable<Uint8Array>): AgentState {
 
 /** The state as records, one slice each: what a compacted journal begins with. */
 export function* stateSlices(state: AgentState): Generator<Uint8Array> {
-  const { agent, counter, boot, epoch, generation, term } = state;
+  const { agent, identity, counter, boot, epoch, generation, term } = state;
   const runs = [...state.runs.values()];
   const executors = [...state.executors.values()];
-  if (agent !== undefined) yield encodeRecord({ kind: 'AGENT', agent });
+  if (agent !== undefined) yield encodeRecord({ kind: 'AGENT', agent, identity });
   yield encodeRecord({ kind: 'COUNTER', counter });
   yield encodeRecord({ kind: 'REGISTERED', epoch, boot });
   yield encodeRecord({ kind: 'FENCE', generation, term });

@@ -1,4 +1,4 @@
-import type { KnownTask } from '../../protocol/agent-link.ts';
+import { isOtherMachine, type KnownTask } from '../../protocol/agent-link.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { isTerminal } from '../../protocol/task.ts';
 import { endOperations } from './apply-operations.ts';
@@ -121,15 +121,6 @@ function isSameMachine(known: { machine: string; serial: string }, now: { machin
   return (
     (known.machine !== '' && known.machine === now.machine) || (known.serial !== '' && known.serial === now.serial)
   );
-}
-
-/** What either side does not know (a serial number only root may read) tells nothing. */
-export function isOtherMachine(
-  known: { machine: string; serial: string },
-  now: { machine: string; serial: string },
-): boolean {
-  const differ = (left: string, right: string): boolean => left !== '' && right !== '' && left !== right;
-  return differ(known.machine, now.machine) || differ(known.serial, now.serial);
 }
 
 function freeName(registry: Registry, name: string): string {

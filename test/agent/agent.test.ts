@@ -275,6 +275,26 @@ test('refusals: those that a person must mend end a process that never registere
   t.deepEqual(world.faults, []);
 });
 
+test('a copied data folder starts nothing on another machine, also before a master was seen', async (t) => {
+  const world = new AgentWorld();
+  await world.up();
+  world.master.place('service', { argv: program({ stays: true }), restart: 'always' });
+  await world.until(() => world.started.length === 1);
+  world.cutPower();
+  world.identity = { machine: 'machine-2', serial: 'serial-1' };
+  const refused = await world.start();
+  t.true(refused instanceof Fault && refused.code === 'CLONED');
+  await world.clock.advance(60_000);
+  t.is(world.started.length, 1);
+  // A serial number that cannot be read for once is no other one.
+  world.identity = { machine: 'machine-1', serial: '' };
+  await world.start();
+  await world.until(() => world.started.length === 2);
+  world.kill();
+  world.identity = { machine: 'machine-1', serial: 'serial-2' };
+  t.true((await world.start()) instanceof Fault);
+});
+
 test('a shutdown kills everything, then the agent', async (t) => {
   const world = new AgentWorld();
   await world.up();

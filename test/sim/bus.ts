@@ -79,8 +79,8 @@ export class SimulatedBus implements MovableBus {
       return Promise.reject(new BusError('DISCONNECTED', `no connection to ${this.target}`));
     const bytes = payload.slice();
     if (qos === 0) {
-      if (!this.network.random.chance(this.network.loss))
-        link.toBroker(() => link.broker.route(topic, bytes, 0, retain));
+      const isLost = this.network.random.chance(this.network.loss);
+      if (!isLost || this.options.local === true) link.toBroker(() => link.broker.route(topic, bytes, 0, retain));
       return Promise.resolve();
     }
     return this.request((done) =>

@@ -233,12 +233,14 @@ export class SimulatedBroker {
   }
 
   private deliver(link: Link, message: BusMessage, qos: QoS): void {
-    if (qos === 0 && this.network.random.chance(this.network.loss)) return;
-    link.toClient(message.topic, () => link.client.received(link, message));
-    const { duplicates, duplicatesAtQos0 } = this.network;
-    if (this.network.random.chance(qos === 1 ? duplicates : duplicatesAtQos0)) {
-      link.toClient(message.topic, () => link.client.received(link, message));
-    }
+    const { random, loss, duplicates, duplicatesAtQos0 } = this.network;
+    const arrive = (): void => link.toClient(message.topic, () => link.client.received(link, message));
+    // Asked in any case: chance goes the same way for all the others.
+    const isLost = qos === 0 && random.chance(loss);
+    if (isLost && !link.client.local) return;
+    arrive();
+    const isDoubled = qos === 1 ? random.chance(duplicates) : duplicatesAtQos0 > 0 && random.chance(duplicatesAtQos0);
+    if (isDoubled && !link.client.local) arrive();
   }
 }
 

@@ -48,12 +48,11 @@ conversation('registration', async (world, say) => {
   agent.reboot();
   await agent.start();
   say.note('another machine with a copy of its data folder');
-  const clone = new SimulatedAgent(world, 'pi-1');
+  const clone = new ScriptedAgent(world, 'pi-1');
+  const known = agent.agent?.agent ?? '';
   agent.kill();
   await world.clock.advance(1_000);
-  clone.disk = agent.disk;
-  clone.identity = { machine: 'machine-other', serial: '' };
-  await clone.start();
+  await clone.say(greeting('pi-1', { agent: known, counter: 3, identity: { machine: 'machine-other', serial: '' } }));
   say.note('a new agent, under a name that is taken');
   const second = new ScriptedAgent(world, 'pi-1');
   await second.say(greeting('pi-1', { agent: 'id-other' }));

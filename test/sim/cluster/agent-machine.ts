@@ -26,7 +26,8 @@ export interface AgentMachineOptions {
   readonly urls: readonly string[];
   readonly rate: number;
   readonly diskMs: () => number;
-  readonly disk?: SimulatedDisk;
+  /** A card that was in use elsewhere, and the machine-id on it. */
+  readonly card?: { readonly disk: SimulatedDisk; readonly machineId: string };
 }
 
 /** A board with an agent on it: a disk, tasks that outlive the agent's process, and power that may go. */
@@ -46,12 +47,16 @@ export class AgentMachine {
   #process: SimulatedProcess | undefined;
   #boots = 1;
   #cards = 1;
+  #machineId: string;
+  /** What the agent on the card is known as. */
+  #agent: string | undefined;
 
   constructor(options: AgentMachineOptions) {
     const { around, audit, machine } = options;
     this.#options = options;
     this.name = options.agent;
-    this.disk = options.disk ?? new SimulatedDisk();
+    this.disk = options.card?.disk ?? new SimulatedDisk();
+    this.#machineId = options.card?.machineId ?? `${machine}-card-1`;
     this.machine = new SimulatedMachine(around.clock, (task) => {
       this.#made.set(task.folder, task);
       return fromLastArgument(task);
@@ -89,7 +94,7 @@ export class AgentMachine {
       name,
       prefix: 'mesq',
       urls,
-      identity: { machine: `${machine}-card-${this.#cards}`, serial: machine },
+      identity: { machine: this.#machineId, serial: machine },
       boot: `${machine}-boot-${this.#boots}`,
       hostname: machine,
       metered: false,
@@ -110,6 +115,7 @@ export class AgentMachine {
     starting.then(
       (started) => {
         if (started instanceof Fault) this.#died(process, started);
+        else if (process === this.#process) this.#agent = started.agent;
       },
       (error: unknown) => this.#died(process, error),
     );
@@ -130,17 +136,24 @@ export class AgentMachine {
     this.#boots++;
   }
 
-  /** Another card is put in, with nothing on it. */
-  loseCard(): void {
+  /** Another card is put in, with nothing on it. The id of the agent that is gone with it, where it had one. */
+  loseCard(): string | undefined {
+    const lost = this.#agent;
     this.cutPower();
     this.disk.wipe();
     for (const folder of this.machine.folders) this.machine.remove(folder);
-    this.#cards++;
+    this.#machineId = `${this.#options.machine}-card-${++this.#cards}`;
+    this.#agent = undefined;
+    return lost;
   }
 
   /** Another machine with a copy of this one's card. */
   copy(machine: string): AgentMachine {
-    return new AgentMachine({ ...this.#options, machine, disk: this.disk.clone() });
+    return new AgentMachine({
+      ...this.#options,
+      machine,
+      card: { disk: this.disk.clone(), machineId: this.#machineId },
+    });
   }
 
   pause(): void {

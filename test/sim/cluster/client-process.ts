@@ -17,9 +17,11 @@ export class ClientProcess {
   readonly states = new Map<string, string>();
   readonly #around: Surroundings;
   readonly #process: SimulatedProcess;
+  readonly #gone = new Set<string>();
   #count = 0;
   #stops = false;
-  #submitting = false;
+  /** The submission that is not answered yet, and its place in the history. */
+  #asking: { readonly job: string; write: number } | undefined;
 
   constructor(around: Surroundings, urls: readonly string[]) {
     this.#around = around;
@@ -30,7 +32,7 @@ export class ClientProcess {
   }
 
   get idle(): boolean {
-    return this.#stops && !this.#submitting;
+    return this.#stops && this.#asking === undefined;
   }
 
   start(): void {
@@ -45,15 +47,35 @@ export class ClientProcess {
 
   /** What an acknowledged backup holds was there; of later jobs nobody knows any more. */
   restored(known: ReadonlySet<string>): void {
-    this.history = new JobHistory(KEPT_JOBS);
-    for (const id of this.acknowledged) if (!known.has(id)) this.acknowledged.delete(id);
-    for (const id of known) this.history.acknowledged(this.history.submitted(id));
+    const history = new JobHistory(KEPT_JOBS);
+    this.history = history;
+    for (const id of known) history.acknowledged(history.submitted(id));
+    for (const id of [...this.acknowledged].filter((each) => !known.has(each))) {
+      this.acknowledged.delete(id);
+      history.submitted(id);
+    }
+    if (this.#asking !== undefined) this.#asking.write = history.submitted(this.#asking.job);
     this.states.clear();
+    for (const agent of this.#gone) void this.#tellGone(agent);
   }
 
   /** Of the acknowledged jobs, those that are not known to have ended. */
   unfinished(): string[] {
     return [...this.acknowledged].filter((id) => !/finished|failed/.test(this.states.get(id) ?? ''));
+  }
+
+  /** Asks for it until it is done. Again after a restored backup, which has forgotten it. */
+  declareGone(agent: string): void {
+    this.#gone.add(agent);
+    void this.#tellGone(agent);
+  }
+
+  async #tellGone(agent: string): Promise<void> {
+    for (;;) {
+      const answer = await this.client.request('gone', { agent }, { timeoutMs: TIMEOUT_MS });
+      if (!(answer instanceof Fault) || answer.code === 'NOT_FOUND' || answer.code === 'GONE') return;
+      this.#around.say('client', 'is refused', { gone: agent, code: answer.code });
+    }
   }
 
   /** Again and again, with a pause of up to `ms` between. */
@@ -67,10 +89,9 @@ export class ClientProcess {
 
   async #submit(): Promise<void> {
     if (this.#stops) return;
-    this.#submitting = true;
-    const { history } = this;
     const job = this.#draw(`job-${++this.#count}`);
-    const write = history.submitted(job.job);
+    const asking = { job: job.job, write: this.history.submitted(job.job) };
+    this.#asking = asking;
     for (;;) {
       // The outcome of a request without an answer is unknown: the same one is sent again.
       const answer = await this.client.request('submit', job, {
@@ -78,18 +99,16 @@ export class ClientProcess {
         request: job.job,
         timeoutMs: TIMEOUT_MS,
       });
-      // A cluster that was restored meanwhile may have forgotten it.
-      if (history !== this.history) break;
       if (answer instanceof Fault) {
         this.#around.say('client', 'is refused', { job: job.job, code: answer.code });
         continue;
       }
       this.#around.say('client', 'is told of', { job: job.job });
-      history.acknowledged(write);
+      this.history.acknowledged(asking.write);
       this.acknowledged.add(job.job);
       break;
     }
-    this.#submitting = false;
+    this.#asking = undefined;
   }
 
   async #look(): Promise<void> {

@@ -1,4 +1,4 @@
-import { AgentMachine } from './agent-machine.ts';
+import type { AgentMachine } from './agent-machine.ts';
 import type { ClusterSimulation } from './cluster-simulation.ts';
 import type { MasterProcess } from './master-process.ts';
 
@@ -190,7 +190,9 @@ const FAULTS: Readonly<Record<string, FaultKind>> = {
     weight: 1,
     make: (cluster) => {
       const agent = anAgent(cluster);
-      agent.loseCard();
+      const lost = agent.loseCard();
+      // Nobody but an operator knows that what ran there does not run any more.
+      if (lost !== undefined) cluster.client.declareGone(lost);
       later(cluster, 5_000, () => again(agent));
       return agent.name;
     },
@@ -211,10 +213,17 @@ const FAULTS: Readonly<Record<string, FaultKind>> = {
   'clock jumps': {
     weight: 1,
     make: (cluster) => {
-      const victim = cluster.random.chance(0.5) ? aMaster(cluster) : anAgent(cluster);
-      // Forwards by days, or back to 1970 as on a board without a battery.
-      victim.wallMs = cluster.random.chance(0.5) ? -cluster.clock.wall() : cluster.random.next() * 1e9;
-      return victim instanceof AgentMachine ? victim.name : victim.id;
+      // By days, and less than those for which ended jobs are kept.
+      const wallMs = (cluster.random.next() - 0.5) * 5e8;
+      if (cluster.random.chance(0.5)) {
+        const master = aMaster(cluster);
+        master.wallMs = wallMs;
+        return master.id;
+      }
+      // A board without a battery may wake up in 1970.
+      const agent = anAgent(cluster);
+      agent.wallMs = cluster.random.chance(0.5) ? wallMs : -cluster.clock.wall();
+      return agent.name;
     },
   },
 };

@@ -1,9 +1,10 @@
 import { createBatch } from '../../../frameworks/batch/batch.ts';
 import { systemDigest } from '../../../io/node/digest.ts';
 import { type Master, startMaster } from '../../../master/master.ts';
-import { read } from '../../../protocol/envelope.ts';
+import type { RaftMessage } from '../../../master/raft/state.ts';
+import { decode } from '../../../protocol/envelope.ts';
 import { Fault } from '../../../protocol/faults.ts';
-import { type Member, RAFT } from '../../../protocol/raft.ts';
+import type { Member } from '../../../protocol/raft.ts';
 import { createSchedulerDriver } from '../../../sdk/scheduler-driver.ts';
 import { type DiskLatency, SimulatedDisk } from '../storage.ts';
 import type { Audit } from './audit.ts';
@@ -166,11 +167,11 @@ export function urlOf(master: string): string {
   return `mqtt://${master}:1883`;
 }
 
-/** What masters say to each other, on its way to a broker. */
-export function raftMessageOf(topic: string, payload: Uint8Array) {
-  if (!/^mesq\/masters\/[^/]+\/raft\//.test(topic)) return undefined;
-  const taken = read(RAFT, payload);
-  return taken instanceof Fault ? undefined : taken.message;
+/** What masters say to each other, on its way to a broker; undefined for anything else. Its receiver checks its shape. */
+export function raftMessageOf(topic: string, payload: Uint8Array): RaftMessage | undefined {
+  if (!topic.startsWith('mesq/masters/')) return undefined;
+  const decoded = decode(payload);
+  return decoded instanceof Fault ? undefined : (decoded.value as RaftMessage);
 }
 
 function textOf(error: unknown): string {

@@ -1,0 +1,50 @@
+import test from 'ava';
+import { ClusterSimulation } from './cluster-simulation.ts';
+import { FAULT_NAMES } from './faults.ts';
+
+/** Seeds that are run always, and how many fresh ones: about a minute. */
+const FIXED = 24;
+const FRESH = 12;
+
+async function play(seeds: readonly number[]) {
+  const total = { elections: 0, starts: 0, applied: 0, compared: 0, acknowledged: 0, virtualMs: 0 };
+  const faults = new Map<string, number>();
+  for (const seed of seeds) {
+    const simulation = new ClusterSimulation(seed);
+    const violations = await simulation.run();
+    if (violations.length > 0) return { seed, violations, total, faults };
+    for (const [name, count] of Object.entries(simulation.audit.tally)) total[name as keyof typeof total] += count;
+    for (const [name, count] of simulation.faults) faults.set(name, (faults.get(name) ?? 0) + count);
+    total.acknowledged += simulation.client.acknowledged.size;
+    total.virtualMs += simulation.clock.monotonic();
+  }
+  return { seed: undefined, violations: [], total, faults };
+}
+
+test('whole clusters keep their promises through everything that goes wrong: fixed seeds', async (t) => {
+  const { seed, violations, total, faults } = await play(Array.from({ length: FIXED }, (_, at) => at + 1));
+  t.deepEqual(violations, [], `npm run sim -- --seed ${seed}`);
+  t.log(JSON.stringify(total));
+  t.deepEqual(
+    FAULT_NAMES.filter((name) => !faults.has(name)),
+    [],
+    'every fault was made',
+  );
+  t.true(total.starts > FIXED && total.compared > FIXED && total.acknowledged > FIXED);
+});
+
+test('the same, with fresh seeds', async (t) => {
+  const first = Date.now() % 1_000_000_000;
+  const { seed, violations } = await play(Array.from({ length: FRESH }, (_, at) => first + at));
+  t.log(`seeds ${first} to ${first + FRESH - 1}`);
+  t.deepEqual(violations, [], `npm run sim -- --seed ${seed}`);
+});
+
+test('a seed plays the same again, to the last message', async (t) => {
+  const weather = { stormMs: 15_000 };
+  const [one, other] = [new ClusterSimulation(5, weather), new ClusterSimulation(5, weather)];
+  await one.run();
+  await other.run();
+  t.true(one.transcript.length > 50);
+  t.deepEqual(one.transcript, other.transcript);
+});

@@ -43,16 +43,17 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const bound = isLoopback(hostname);
   let accept: ((connection: Connection) => void) | undefined;
   /** Came before anybody wanted them. */
-  const early: (() => void)[] = [];
+  const early: { readonly stream: Duplex; readonly handOver: () => void }[] = [];
+  let closed = false;
   const connected = (socket: Socket, stream: Duplex, secure: boolean): void => {
     const address = socket.remoteAddress ?? '';
     const connection = { address, loopback: bound && isLoopback(address), secure };
     const handOver = (): void => accept?.({ ...connection, stream: coalesced(stream) });
     if (accept !== undefined) return handOver();
-    if (early.length >= BACKLOG) return void stream.destroy();
+    if (closed || early.length >= BACKLOG) return void stream.destroy();
     // It may be reset meanwhile: whoever takes it is told by `close`.
     stream.on('error', () => undefined);
-    early.push(() => stream.destroyed || handOver());
+    early.push({ stream, handOver });
     return undefined;
   };
   const server = serverOf(protocol, options, connected);
@@ -63,11 +64,14 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     url,
     onConnection: (handler) => {
       accept = handler;
-      for (const handOver of early.splice(0)) handOver();
+      for (const { stream, handOver } of early.splice(0)) if (!stream.destroyed) handOver();
     },
     close: () =>
       new Promise((resolve) => {
+        closed = true;
         server.close(() => resolve());
+        // Nobody else has them, and the server waits until all connections have ended.
+        for (const { stream } of early.splice(0)) stream.destroy();
       }),
   };
 }

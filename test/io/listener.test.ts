@@ -135,3 +135,13 @@ test('what is loopback, and what only looks like it', (t) => {
     t.false(isLoopback(host), host);
   }
 });
+
+test('a connection that nobody has taken yet does not keep a listener from closing', async (t) => {
+  const listener = await listen({ url: 'mqtt://127.0.0.1:0' });
+  const socket = connect(Number(new URL(listener.url).port), '127.0.0.1');
+  const ended = new Promise((resolve) => socket.on('error', () => undefined).on('close', resolve));
+  await once(socket, 'connect');
+  await listener.close();
+  await ended;
+  t.pass();
+});

@@ -10,7 +10,10 @@ export interface Storage {
   read(path: string): Promise<Uint8Array | undefined>;
   /** Creates or replaces the file atomically and durably: temporary file, fsync, rename, fsync of the folder. Mode 0600. */
   replace(path: string, bytes: Uint8Array): Promise<void>;
-  /** Renames a file within its folder atomically and durably, replacing `to`. Sync its content first. */
+  /**
+   * Renames a file within its folder atomically and durably, replacing `to`. Sync its content first. A folder with all in
+   * it too, where there is no `to`.
+   */
   rename(from: string, to: string): Promise<void>;
   /** Names (not paths) in a folder (`''` is the data folder itself), sorted, without temporary files; empty where the folder is missing. */
   list(folder: string): Promise<string[]>;

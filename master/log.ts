@@ -1,17 +1,16 @@
 import type { Timer } from '../io/clock.ts';
-import { type Journal, openJournal } from '../io/journal.ts';
+import type { Journal } from '../io/journal.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Membership } from '../protocol/raft.ts';
 import type { MembershipChange } from './raft/membership.ts';
 import { createRaft, type InstalledSnapshot, type Raft, type Ready } from './raft/raft.ts';
-import { encodeEntry, encodeFounders, encodeHardState, encodeSnapshotMeta } from './raft/records.ts';
-import { type LogStart, type Remembered, recover } from './raft/recover.ts';
+import { encodeBeginning, encodeEntry, encodeSnapshotMeta, type HardState } from './raft/records.ts';
+import type { LogStart, Remembered } from './raft/recover.ts';
 import type { RaftMessage } from './raft/state.ts';
-import type { LogOptions, OpenedLog, RaftStanding, ReplicatedLog } from './replicated-log.ts';
+import type { LogOptions, RaftStanding, ReplicatedLog } from './replicated-log.ts';
 import { piecesOf } from './snapshot-pieces.ts';
 
-const SEGMENT_BYTES = 4 * 1_048_576;
 /** Ten of them without a leader, and as many more by chance, end in an election: 500 ms to 1 s. */
 export const TICK_MS = 50;
 const HEARTBEAT_TICKS = 2;
@@ -19,36 +18,8 @@ const ELECTION_TICKS = 10;
 /** Entries that are kept in memory behind a snapshot, for followers that lag a little. */
 const KEPT_ENTRIES = 1_000;
 
-/**
- * Opens the log in `folder`, a new one where there is none. Faults: `CORRUPT`, `UNSUPPORTED` (a later version wrote it);
- * rejects with a `StorageError` where the disk refuses.
- */
-export async function openLog(options: LogOptions): Promise<OpenedLog | Fault> {
-  const { storage, folder, log, segmentBytes = SEGMENT_BYTES } = options;
-  const opened = await openJournal(storage, folder, { segmentBytes });
-  if ('refused' in opened) {
-    return opened.refused === 'corrupt'
-      ? new Fault('CORRUPT', opened.message)
-      : new Fault('UNSUPPORTED', opened.message, 'Start the later version again that wrote it.');
-  }
-  const { journal, recovered } = opened;
-  const [meta, ...slices] = recovered.snapshot ?? [];
-  const remembered = recover(meta, recovered.records);
-  if (remembered instanceof Fault) {
-    await journal.close();
-    return remembered;
-  }
-  const { start, entries, hardState } = remembered;
-  log.info('log opened', { snapshot: start.index, entries: entries.length, term: hardState.term });
-  if (recovered.tornBytes > 0) log.warn('cut a write that a crash had left unfinished', { bytes: recovered.tornBytes });
-  return {
-    log: new JournaledLog(options, journal, remembered),
-    snapshot: meta === undefined ? undefined : { ...start, slices },
-  };
-}
-
 /** The shell around {@link Raft}: persists, then sends and applies. */
-class JournaledLog implements ReplicatedLog {
+export class JournaledLog implements ReplicatedLog {
   readonly #options: LogOptions;
   readonly #journal: Journal;
   readonly #raft: Raft;
@@ -73,6 +44,7 @@ class JournaledLog implements ReplicatedLog {
   #tickedMs = 0;
   #stopped = false;
   #failed = false;
+  #rejoining: boolean;
 
   constructor(options: LogOptions, journal: Journal, remembered: Remembered) {
     const { id, random, founders } = options;
@@ -86,6 +58,7 @@ class JournaledLog implements ReplicatedLog {
       chance: (bound) => Math.floor(random.next() * bound),
       ...(founders === undefined ? {} : { founders }),
     });
+    this.#rejoining = remembered.hardState.rejoining === true;
     this.#applied = remembered.start;
     this.#snapshotIndex = remembered.start.index;
     this.#informedAt = remembered.start.index + remembered.entries.length;
@@ -284,9 +257,8 @@ class JournaledLog implements ReplicatedLog {
   }
 
   #persist({ foundation, hardState, entries }: Ready, write: number): void {
-    const records = entries.map(encodeEntry);
-    if (hardState !== undefined) records.unshift(encodeHardState(hardState));
-    if (foundation !== undefined) records.unshift(encodeFounders(foundation));
+    const records = [...encodeBeginning(hardState, foundation), ...entries.map(encodeEntry)];
+    if (hardState !== undefined) this.#showRejoining(hardState);
     const { ordinal, durable } = this.#journal.append(records);
     const [first] = entries;
     if (first !== undefined) this.#remember(first.index, ordinal + records.length - entries.length);
@@ -338,6 +310,15 @@ class JournaledLog implements ReplicatedLog {
     const then = this.#reads.get(context);
     this.#reads.delete(context);
     if (then !== undefined) this.#readable.push({ index, then });
+  }
+
+  #showRejoining({ rejoining = false }: HardState): void {
+    if (rejoining === this.#rejoining) return;
+    this.#rejoining = rejoining;
+    const { log } = this.#options;
+    if (rejoining)
+      log.warn('the others have a cluster already: this master rejoins, and does not vote until it has all');
+    else log.info('this master has all again that is committed, and votes');
   }
 
   #showMembership(): void {

@@ -16,7 +16,7 @@ import { Counters } from './counters.ts';
 import type { Times, World } from './leader.ts';
 import { announceLeader } from './leader-announcement.ts';
 import { Leadership } from './leadership.ts';
-import { openLog } from './log.ts';
+import { openLog } from './open-log.ts';
 import type { Entry } from './raft/records.ts';
 import { type PeerTraffic, RaftLink } from './raft-link.ts';
 import { apply } from './registry/apply.ts';

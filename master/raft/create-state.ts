@@ -17,8 +17,9 @@ export function createState({ id, remembered, founders, ...settings }: RaftOptio
   const { hardState, start, entries, membership } = remembered;
   const used = hardState.term > 0 || start.index > 0 || entries.length > 0 || hardState.rejoining === true;
   const alone: Membership = { voters: [{ id, urls: [] }], learners: [] };
-  // A log of the time before memberships were written down is of one master alone.
-  const members = membership ?? (used ? alone : (founders ?? alone));
+  // A log of the time before memberships were written down is of one master alone; one that rejoins is of several.
+  const lonely = used && hardState.rejoining !== true;
+  const members = membership ?? (lonely ? alone : (founders ?? alone));
   const log = new RaftLog(start, entries, members);
   const sole = members.voters.length === 1 && members.voters[0]?.id === id && members.learners.length === 0;
   const state: RaftState = {

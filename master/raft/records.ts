@@ -81,6 +81,16 @@ export function encodeFounders(founders: Membership): Uint8Array {
 }
 
 /**
+ * A crash may leave a beginning of what is written here. Of one that rejoins, that much must remain; of one that votes
+ * for the first time, who the founders are, or it would take itself for a cluster of its own.
+ */
+export function encodeBeginning(hardState: HardState | undefined, founders: Membership | undefined): Uint8Array[] {
+  const state = hardState === undefined ? [] : [encodeHardState(hardState)];
+  const members = founders === undefined ? [] : [encodeFounders(founders)];
+  return hardState?.rejoining === true ? [...state, ...members] : [...members, ...state];
+}
+
+/**
  * Format (u8) · 8 (u8) · index (u64) · term (u64) · term of the hard state (u64) · 1 if it rejoins (u64) · bytes of the
  * vote (u64) · vote (UTF-8) · CBOR of the membership.
  */

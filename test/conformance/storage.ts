@@ -77,6 +77,21 @@ export const STORAGE_CHECKS: Readonly<Record<string, Check>> = {
     await t.throwsAsync(storage.rename('f/old', 'elsewhere'), { instanceOf: StorageError, code: 'EINVAL' });
   },
 
+  'a folder is renamed with all that is in it': async (t, { start }) => {
+    const storage = start();
+    await storage.replace('f/a', bytes('a'));
+    await storage.replace('f/deep/b', bytes('b'));
+    await storage.replace('folder', bytes('c'));
+    await storage.rename('f', 'g');
+    t.deepEqual(await storage.list(''), ['folder', 'g']);
+    await storage.replace('f/a', bytes('new'));
+    const next = start();
+    t.is(text(await next.read('g/a')), 'a');
+    t.is(text(await next.read('g/deep/b')), 'b');
+    t.is(text(await next.read('f/a')), 'new');
+    await t.throwsAsync(storage.rename('f', 'g'), { instanceOf: StorageError });
+  },
+
   'remove removes, and the next run agrees': async (t, { start }) => {
     const storage = start();
     await storage.replace('f/a', bytes('a'));

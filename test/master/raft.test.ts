@@ -7,7 +7,7 @@ import type { Log } from '../../io/log.ts';
 import { systemClock } from '../../io/node/clock.ts';
 import { fileStorage } from '../../io/node/storage.ts';
 import { type Storage, StorageError } from '../../io/storage.ts';
-import { openLog } from '../../master/log.ts';
+import { openLog } from '../../master/open-log.ts';
 import { createRaft, type Raft, type Ready } from '../../master/raft/raft.ts';
 import {
   decodeRecord,

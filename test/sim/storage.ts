@@ -137,11 +137,9 @@ export class SimulatedDisk {
 
     const move = async (from: string, to: string): Promise<void> => {
       const inode = this.#names.get(from);
-      if (inode === undefined) throw new StorageError('ENOENT', to);
-      await rename([
-        [from, undefined],
-        [to, inode],
-      ]);
+      const moved = inode === undefined ? this.#below(from, to) : [[to, inode] as const];
+      if (moved.length === 0) throw new StorageError('ENOENT', to);
+      await rename([[from, undefined], ...moved]);
       await syncNames(to);
     };
 
@@ -256,6 +254,19 @@ export class SimulatedDisk {
   #rename(change: NameChange): void {
     this.#unsyncedNames.push(change);
     applyNames(this.#names, change);
+  }
+
+  /** What becomes of the names in the folder `from` when it is called `to`: all at once. */
+  #below(from: string, to: string): [string, Inode | undefined][] {
+    if (this.paths().some((path) => path.startsWith(`${to}/`))) throw new StorageError('ENOTEMPTY', to);
+    return [...this.#names].flatMap(([path, inode]) =>
+      path.startsWith(`${from}/`)
+        ? [
+            [path, undefined],
+            [to + path.slice(from.length), inode],
+          ]
+        : [],
+    );
   }
 
   #syncNames(path: string): void {

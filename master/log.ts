@@ -86,6 +86,8 @@ export class JournaledLog implements ReplicatedLog {
 
   receive(message: RaftMessage): void {
     if (this.#stopped) return;
+    const objection = this.#raft.objectionTo(message);
+    if (objection !== undefined) return this.#options.onObjection(objection, message.from);
     try {
       this.#raft.step(message);
       this.#pumpSoon();

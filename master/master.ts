@@ -189,6 +189,10 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     random: options.random,
     founders: { voters: [self, ...peers].sort((a, b) => (a.id < b.id ? -1 : 1)), learners: [] },
     send: (message) => link.send(message),
+    onObjection: (objection, from) => {
+      if (counters.count(`raft: ${objection}`) === 1)
+        log.error('a master says what cannot be', { master: from, what: objection });
+    },
     onMembership: (membership) => {
       if (connectPeer !== undefined) link.connectTo(membership);
     },

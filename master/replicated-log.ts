@@ -24,6 +24,8 @@ export interface LogOptions {
   readonly tickMs?: number;
   /** Carries a message to another master; any may be lost. */
   send(message: RaftMessage): void;
+  /** A message of `from` was dropped, because it cannot be of a master that works. */
+  onObjection(objection: string, from: string): void;
   /** Who belongs to the cluster now; called at the start, and after every change. */
   onMembership(membership: Membership): void;
   /** A leader's state takes the place of the registry. */

@@ -2,8 +2,14 @@ import * as v from 'valibot';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 
-const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
-const Bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes are expected');
+/** Indexes and terms: so far from the end of the safe integers that sums of them stay exact. */
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(2 ** 52));
+function bytes(least: number, most: number) {
+  return v.custom<Uint8Array>(
+    (value) => value instanceof Uint8Array && value.length >= least && value.length <= most,
+    `${least} to ${most} bytes are expected`,
+  );
+}
 const Urls = v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(16));
 
 /** One master as the others know it: where its broker is reached, one URL a scheme or network. */
@@ -11,17 +17,24 @@ export const Member = v.object({ id: Id, urls: v.optional(Urls, []) });
 export type Member = v.InferOutput<typeof Member>;
 
 /** Who belongs to the cluster. Voters make majorities; learners only receive the log (Raft thesis §4.2.1). */
-export const Membership = v.object({
-  voters: v.pipe(v.array(Member), v.minLength(1), v.maxLength(LIMITS.masters)),
-  learners: v.pipe(v.array(Member), v.maxLength(LIMITS.masters)),
-});
+export const Membership = v.pipe(
+  v.object({
+    voters: v.pipe(v.array(Member), v.minLength(1), v.maxLength(LIMITS.masters)),
+    learners: v.pipe(v.array(Member), v.maxLength(LIMITS.masters)),
+  }),
+  // One that is named twice would count twice.
+  v.check(({ voters, learners }) => {
+    const ids = [...voters, ...learners].map(({ id }) => id);
+    return new Set(ids).size === ids.length;
+  }, 'each master is named once'),
+);
 export type Membership = v.InferOutput<typeof Membership>;
 
 /** An entry on its way: its index follows from the message's. */
 export const SentEntry = v.object({
   kind: v.picklist(['noop', 'command', 'membership']),
   term: Count,
-  payload: Bytes,
+  payload: bytes(0, LIMITS.commandBytes),
 });
 
 /** Cluster and generation, where the sender knows them: whoever belongs to another does not listen. */
@@ -80,7 +93,7 @@ const Snapshot = v.object({
   part: Count,
   last: v.boolean(),
   ends: v.boolean(),
-  bytes: Bytes,
+  bytes: bytes(1, LIMITS.partBytes),
 });
 /** All pieces below `parts` have arrived. */
 const SnapshotReply = v.object({ ...Each, type: v.literal('SNAPSHOT_REPLY'), index: Count, parts: Count });

@@ -4,6 +4,7 @@ import { createState, type RaftOptions } from './create-state.ts';
 import { campaign, missed, ownVoteDurable } from './election.ts';
 import { probePeers } from './founding.ts';
 import { changeMembership, leaveWhenRemoved, type MembershipChange } from './membership.ts';
+import { objectionTo } from './objections.ts';
 import type { Piece } from './progress.ts';
 import { askToRead } from './reads.ts';
 import type { Entry, HardState } from './records.ts';
@@ -62,6 +63,8 @@ export interface Raft {
   readonly followers: ReadonlyMap<string, { readonly match: number; readonly active: boolean }>;
   /** Time has passed. Who hears of no leader stands for election (§5.2); a sole voter has nobody to wait for. */
   tick(): void;
+  /** Why a message must not be handed to `step`; undefined where it may. */
+  objectionTo(message: RaftMessage): string | undefined;
   /** A message of an authenticated peer. Any may come twice, late, and out of order. */
   step(message: RaftMessage): void;
   /** The connection to that master has ended. A hint: nothing depends on its being true. */
@@ -161,6 +164,10 @@ class Voter implements Raft {
     if (state.electionElapsed < state.electionTimeout || this.#awaitsItself()) return;
     state.electionElapsed = 0;
     campaign(state);
+  }
+
+  objectionTo(message: RaftMessage): string | undefined {
+    return objectionTo(this.#state, message);
   }
 
   step(message: RaftMessage): void {

@@ -48,6 +48,15 @@ for (const role of ROLES) {
   });
 }
 
+test('a master that is a client of another one says Raft messages under its own name, and nothing else', (t) => {
+  const peer = accessOf(TABLE, { role: 'peer', name: 'm2' });
+  t.true(peer.mayPublish('mesq/masters/m1/raft/m2'));
+  for (const other of ['mesq/masters/m1/raft/m3', 'mesq/masters/m1/raft/m2/x', 'mesq/leader', 'mesq/agents/m2/up'])
+    t.false(peer.mayPublish(other), other);
+  for (const filter of ['mesq/masters/m1/raft/m2', 'mesq/masters/+/raft/+', 'mesq/#', '#'])
+    t.false(peer.maySubscribe(filter) !== 'refused' && peer.mayReceive('mesq/masters/m1/raft/m3'), filter);
+});
+
 test('MQTT Explorer subscribes to everything, is granted it, and receives what it may', (t) => {
   const viewer = accessOf(TABLE, { role: 'viewer', name: 'eve' });
   t.is(viewer.maySubscribe('#'), 'filtered');

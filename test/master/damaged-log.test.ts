@@ -40,6 +40,7 @@ class Lone {
         this.sent.push(message);
         this.#changed();
       },
+      onObjection: () => {},
       onMembership: () => {},
       onRestored: () => {},
       slices: () => undefined,

@@ -36,6 +36,7 @@ const ALONE = {
   clock: systemClock,
   random: new SeededRandom(1),
   send: () => {},
+  onObjection: () => {},
   onMembership: () => {},
   onRestored: () => {},
   slices: () => undefined,

@@ -44,6 +44,14 @@ export function onProbeReply(state: RaftState, { from, standing }: Received<'PRO
   advance(state);
 }
 
+/**
+ * A term was heard of. Nobody has one before all are founders: who is blank has lost its log. It must write that down
+ * with the term, or after the next start that term would make a member of it that has promised nothing.
+ */
+export function termHeard(state: RaftState, term: number): void {
+  if (state.standing === 'blank' && term > 0) rejoin(state);
+}
+
 /** There is a cluster, and it goes on. */
 function rejoin(state: RaftState): void {
   state.standing = 'member';
@@ -57,7 +65,6 @@ function rejoin(state: RaftState): void {
  * second leader of that term can come of it.
  */
 export function leaderHeard(state: RaftState, leader: string): void {
-  if (state.standing === 'blank') rejoin(state);
   state.standing = 'member';
   if (state.hardState.rejoining === true && state.hardState.vote !== leader)
     setHardState(state, { ...state.hardState, vote: leader });

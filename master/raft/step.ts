@@ -1,7 +1,7 @@
 import { assert } from '../../protocol/faults.ts';
 import { campaign, leaderLives, onVoteReply, onVoteRequest } from './election.ts';
 import { onAppend, onHeartbeat } from './following.ts';
-import { leaderHeard, onProbe, onProbeReply } from './founding.ts';
+import { leaderHeard, onProbe, onProbeReply, termHeard } from './founding.ts';
 import { broadcastHeartbeat } from './heartbeat.ts';
 import { leaveWhenRemoved } from './membership.ts';
 import { onRound } from './reads.ts';
@@ -13,6 +13,7 @@ import { handOver } from './transfer.ts';
 /** Takes one message: terms first (§5.1), then what it says. */
 export function step(state: RaftState, message: RaftMessage): void {
   if (message.to !== state.id || message.from === state.id) return;
+  termHeard(state, message.term);
   if (message.type === 'PROBE') return onProbe(state, message);
   if (message.type === 'PROBE_REPLY') return onProbeReply(state, message);
   if (termSettled(state, message)) act(state, message);

@@ -170,6 +170,22 @@ test('who has lost its log writes down the founders, and votes when a leader has
   t.is(raft.hardState.vote, '2', 'no second leader of that term');
 });
 
+test('who has lost its log, and hears of a term before it is told so, writes down that it rejoins with the term', (t) => {
+  const late = { ...from, term: 4, index: 91, reject: false, hint: 0, hintTerm: 0, blank: false } as const;
+  const vote = { from: '3', to: '1', type: 'VOTE', term: 4, index: 9, logTerm: 4, force: true } as const;
+  const heard: RaftMessage[] = [{ ...late, type: 'APPEND_REPLY' }, vote, { ...from, type: 'PROBE', term: 4 }];
+  for (const message of heard) {
+    const raft = voter({});
+    raft.step(message);
+    const [ready] = all(raft);
+    t.deepEqual(ready?.foundation, membersOf([1, 2, 3]), message.type);
+    t.true(ready?.hardState?.rejoining, message.type);
+    const again = voter({ hardState: raft.hardState, membership: membersOf([1, 2, 3]) });
+    again.step(vote);
+    t.like(sent(all(again)).at(-1), { type: 'VOTE_REPLY', reject: true }, message.type);
+  }
+});
+
 test('a leader counts nothing any more that a follower had acknowledged and lost', (t) => {
   const raft = leader(member(1));
   const reply = { ...from, type: 'APPEND_REPLY', term: 2, reject: false, hint: 0, hintTerm: 0, blank: false } as const;

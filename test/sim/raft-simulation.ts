@@ -2,8 +2,8 @@ import { createState } from '../../master/raft/create-state.ts';
 import { type Raft, type Ready, raftOf } from '../../master/raft/raft.ts';
 import {
   type Entry,
+  encodeBeginning,
   encodeEntry,
-  encodeFounders,
   encodeHardState,
   encodeSnapshotMeta,
 } from '../../master/raft/records.ts';
@@ -341,9 +341,7 @@ export class RaftSimulation {
   }
 
   #write(master: Master, ready: Ready, write: number): void {
-    const records = ready.entries.map(encodeEntry);
-    if (ready.hardState !== undefined) records.unshift(encodeHardState(ready.hardState));
-    if (ready.foundation !== undefined) records.unshift(encodeFounders(ready.foundation));
+    const records = [...encodeBeginning(ready.hardState, ready.foundation), ...ready.entries.map(encodeEntry)];
     const { epoch } = master;
     let snapshot: Snapshot | undefined;
     if (ready.snapshot !== undefined && master.raft !== undefined) {

@@ -17,6 +17,7 @@ import { type Master, startMaster as startMasterShell } from '../master/master.t
 import type { PeerTraffic } from '../master/raft-link.ts';
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
+import { LIMITS } from '../protocol/limits.ts';
 import type { Member } from '../protocol/raft.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
 import { rights } from '../protocol/topics.ts';
@@ -93,6 +94,8 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     fail = resolve;
   });
   let master: Master | undefined;
+  /** Masters that were refused: each is news once. */
+  const strangers = new Set<string>();
   const broker = await startBroker({
     listeners,
     rights: rights(prefix),
@@ -111,8 +114,15 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
         return loopback && !isBuiltIn(name) && master?.hasToken(name) === false ? { role: 'local', name } : undefined;
       // Whoever sent a token in plain text beyond this machine has shown it to the network: it is not accepted.
       if (!loopback && !secure) return undefined;
-      if (key !== undefined && name !== id && password === peerPassword(systemDigest, key, name, id))
-        return { role: 'peer', name };
+      if (key !== undefined && isOfPeer(name, clientId)) {
+        if (name !== id && password === peerPassword(systemDigest, key, name, id)) return { role: 'peer', name };
+        // At once, although nobody else can be told from a stranger yet: who has another key waits for nothing.
+        if (!strangers.has(name) && strangers.size < LIMITS.masters) {
+          strangers.add(name);
+          log.error('refused a master: is its --cluster-key the same as here?', { master: name });
+        }
+        return undefined;
+      }
       const role = master?.roleOf(name, password);
       return role === undefined ? pending : { role, name };
     },
@@ -203,6 +213,11 @@ function clusterKeyOf({ peers = [], clusterKey }: StartMasterOptions): Promise<s
   );
 }
 
+/** By its client id: see {@link peerConnector}. */
+function isOfPeer(name: string, clientId: string): boolean {
+  return clientId === `${name}~raft` || clientId === `${name}~snapshots`;
+}
+
 /** Reconnects to another master after at most this long: every election waits for it. */
 const PEER_BACK_OFF_MS = 500;
 const PEER_KEEP_ALIVE_S = 5;
@@ -218,8 +233,9 @@ function peerConnector({
   readonly ca: string | undefined;
   readonly log: Log;
 }): (peer: Member, traffic: PeerTraffic) => Bus {
-  return (peer, traffic) =>
-    connectMqttBus({
+  return (peer, traffic) => {
+    let refused = false;
+    return connectMqttBus({
       urls: peer.urls,
       clientId: `${id}~${traffic}`,
       username: id,
@@ -227,12 +243,17 @@ function peerConnector({
       keepAliveS: PEER_KEEP_ALIVE_S,
       connectTimeoutMs: 2_000,
       backOffCapMs: PEER_BACK_OFF_MS,
-      onRefused: ({ message }) => log.warn('a master refuses this one', { master: peer.id, message }),
+      onRefused: ({ message }) => {
+        if (!refused)
+          log.error('a master refuses this one: is its --cluster-key the same?', { master: peer.id, message });
+        refused = true;
+      },
       clock: systemClock,
       random: systemRandom,
       log,
       ...(ca === undefined ? {} : { ca }),
     });
+  };
 }
 
 async function openListeners(options: StartMasterOptions): Promise<Listener[] | Fault> {

@@ -18,6 +18,8 @@ const IN_FLIGHT = 65_000;
 const WAITING_BYTES = 4 * 1_048_576;
 /** How long a broker may take for what is in flight when we leave, and again to close the connection after our DISCONNECT. */
 const LEAVE_MS = 1_000;
+/** Of the slowest link that is taken for one: so much longer a byte that was sent may be without an answer. */
+const SLOWEST_MS_A_BYTE = 1;
 /** DISCONNECT, the whole packet ([MQTT-3.14.1-1]). */
 const DISCONNECT = Uint8Array.of(0xe0, 0);
 
@@ -27,6 +29,8 @@ export interface SessionOptions {
   readonly password?: string | undefined;
   readonly will?: Will | undefined;
   readonly keepAliveS: number;
+  /** Something waits for an acknowledgement, and nothing comes: after this many milliseconds it is over. */
+  readonly silenceMs: number;
   readonly clock: Clock;
   /** The broker accepted us. */
   readonly onOpen: () => void;
@@ -57,11 +61,16 @@ export class BrokerSession {
   private idle: (() => void) | undefined;
   private ended: SessionEnd | undefined;
   private failure: SessionEnd | undefined;
+  private readonly silenceMs: number;
+  /** When the broker was last heard, as far as anybody looked, and how many bytes had gone to and fro. */
+  private heard = { ms: 0, received: 0, sent: 0 };
+  private silence: Timer | undefined;
 
   constructor(way: BrokerStream, options: SessionOptions) {
     this.stream = way.stream;
     this.carrier = way.carrier;
     this.clock = options.clock;
+    this.silenceMs = options.silenceMs;
     const { will } = options;
     this.client = new mqttClient.default(() => way.stream, {
       clientId: options.clientId,
@@ -101,6 +110,7 @@ export class BrokerSession {
     });
     this.client.on('close', () => {
       if (this.ended !== undefined) return;
+      this.silence?.cancel();
       this.ended = this.failure ?? { code: 'UNREACHABLE', reason: 'the broker closed the connection' };
       const error = new BusError('DISCONNECTED', this.ended.reason);
       for (const reject of this.pending) reject(error);
@@ -189,10 +199,32 @@ export class BrokerSession {
     this.stream.destroy();
   }
 
+  /** From now on the broker owes an acknowledgement. */
+  private listen(): void {
+    this.heard = { ms: this.clock.monotonic(), received: this.bytesReceived, sent: this.bytesSent };
+    this.silence ??= this.clock.after(this.silenceMs, () => this.doubt(false));
+  }
+
+  /**
+   * A broker may be frozen, or cut off: TCP does not tell for minutes, the keep-alive after 1.5 of them. Whoever has
+   * nothing to say can wait for that; whoever has, goes elsewhere.
+   */
+  private doubt(lookedAgain: boolean): void {
+    this.silence = undefined;
+    if (this.pending.size === 0 || this.ended !== undefined) return;
+    if (this.bytesReceived > this.heard.received) return this.listen();
+    const silentMs = this.clock.monotonic() - this.heard.ms;
+    const leftMs = this.silenceMs + (this.bytesSent - this.heard.sent) * SLOWEST_MS_A_BYTE - silentMs;
+    if (leftMs <= 0 && lookedAgain) return this.cut(`no acknowledgement within ${Math.round(silentMs)} ms`);
+    // After a pause of this process, what has arrived meanwhile is read between two timers.
+    this.silence = this.clock.after(Math.max(1, leftMs), () => this.doubt(leftMs <= 0));
+  }
+
   /** MQTT.js drops some callbacks when a connection breaks: whatever has not settled by then is rejected here. */
   private request(start: (settle: (error?: BusError | null | undefined) => void) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.ended !== undefined) return reject(new BusError('DISCONNECTED', this.ended.reason));
+      if (this.pending.size === 0) this.listen();
       this.pending.add(reject);
       start((error) => {
         if (this.pending.delete(reject) && this.pending.size === 0) this.idle?.();

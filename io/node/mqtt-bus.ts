@@ -25,6 +25,7 @@ const MOVE_CAP_MS = 1_000;
 /** CONNACK 3: the broker is there, and cannot tell yet who may come in. It is asked again about every 400 ms. */
 const NOT_NOW = 3;
 const NOT_NOW_ATTEMPTS = 3;
+const SILENCE_MS = 8_000;
 /** A connection that ends sooner counts as a failed attempt: two clients under one id would throw each other out for ever. */
 const LASTING_MS = 10_000;
 /** One that ends between this and that is forgiven by half: its broker may have died. */
@@ -43,6 +44,11 @@ export interface MqttBusOptions {
   readonly password?: string;
   /** Seconds, 1 to 65,535. Default 60. A broken connection is noticed after at most 1.5 times that. */
   readonly keepAliveS?: number;
+  /**
+   * Milliseconds without a byte from the broker, while it owes an acknowledgement, after which it is left: longer by one
+   * for each byte that was sent meanwhile. Default 8,000.
+   */
+  readonly silenceMs?: number;
   /** Asked before every connection: a will carries what belongs to that connection. */
   readonly will?: () => Will | undefined;
   /** PEM of the authorities to trust instead of the system's. */
@@ -276,13 +282,14 @@ class MqttBusConnection implements MqttBus {
       way.stream.on('error', () => {}).destroy();
       return;
     }
-    const { clientId, username, password, will, keepAliveS = 60, clock } = this.options;
+    const { clientId, username, password, will, keepAliveS = 60, silenceMs = SILENCE_MS, clock } = this.options;
     const session = new BrokerSession(way, {
       clientId,
       username,
       password,
       will: will?.(),
       keepAliveS,
+      silenceMs,
       clock,
       onOpen: () => {
         if (generation === this.generation)

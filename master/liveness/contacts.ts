@@ -28,7 +28,7 @@ export class Contacts {
 
   /** An agent of the registry that this leader has not heard yet. */
   expect(agent: string, metered: boolean, nowMs: number): void {
-    this.#contacts.set(agent, { metered, connected: false, sinceMs: nowMs + this.#patience.leaseMs });
+    this.#contacts.set(agent, { metered, connected: false, sinceMs: nowMs + this.#lease(metered) });
   }
 
   heard(agent: string, metered: boolean, nowMs: number): void {
@@ -84,7 +84,12 @@ export class Contacts {
   }
 
   #deadline({ connected, metered, sinceMs }: Contact): number {
-    const { leaseMs, unreachableMs, unreachableMeteredMs } = this.#patience;
-    return sinceMs + (connected ? leaseMs * (metered ? 4 : 1) : metered ? unreachableMeteredMs : unreachableMs);
+    const { unreachableMs, unreachableMeteredMs } = this.#patience;
+    return sinceMs + (connected ? this.#lease(metered) : metered ? unreachableMeteredMs : unreachableMs);
+  }
+
+  /** 1.5 keep-alives: by then an idle agent has noticed, too, that its broker is gone or frozen. */
+  #lease(metered: boolean): number {
+    return this.#patience.leaseMs * (metered ? 4 : 1);
   }
 }

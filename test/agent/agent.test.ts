@@ -352,3 +352,38 @@ test('output is read within its grant, to its end', async (t) => {
   await world.clock.advance(1_000);
   t.is(world.master.chunks.at(-1)?.fault?.code, 'NOT_FOUND');
 });
+
+test('an agent connected to a master that knows no leader asks another one after a while', async (t) => {
+  const world = new AgentWorld(1, [URL, 'mqtt://m2:1883']);
+  const other = world.masterAt('mqtt://m2:1883', 'cluster-1');
+  other.term = 2;
+  await world.clock.advance(100);
+  // Both are cut off from each other; whichever the agent came to first, the second one is the leader.
+  world.master.lead(null);
+  other.lead(null);
+  await world.start();
+  await world.clock.advance(1_000);
+  t.deepEqual([world.master.heard, other.heard], [[], []]);
+  const at = (url: string): boolean =>
+    world.network
+      .broker(url)
+      .clients()
+      .some((client) => client.startsWith('pi-1~'));
+  const second = at(URL) ? other : world.master;
+  second.lead('m');
+  await world.until(() => second.epoch > 0, 60_000);
+  t.true(second.heard.some(({ type }) => type === 'REGISTER'));
+});
+
+test('while no master knows a leader, an agent goes from one to the next ever more slowly', async (t) => {
+  const urls = [URL, 'mqtt://m2:1883', 'mqtt://m3:1883'];
+  const world = new AgentWorld(1, urls);
+  const masters = [world.master, ...urls.slice(1).map((url) => world.masterAt(url, 'cluster-1'))];
+  await world.clock.advance(100);
+  for (const master of masters) master.lead(null);
+  await world.start();
+  await world.clock.advance(600_000);
+  const came = masters.flatMap(({ presence }) => presence.filter(({ online }) => online)).length;
+  t.true(came >= 4, `${came} connections`);
+  t.true(came <= 15, `${came} connections`);
+});

@@ -328,6 +328,43 @@ test('an idle connection says nothing but pings, and a dead one is noticed', asy
   t.regex(await reason, /keepalive/i);
 });
 
+test('a broker that owes an acknowledgement and says nothing is left; what it then owes is told', async (t) => {
+  const { broker: scripted, url } = await broker(t);
+  const { bus } = open(t, { urls: [url], silenceMs: 1_000 });
+  await bus.ready(LONG_MS);
+  await bus.publish('a', new Uint8Array(1), { qos: 1 });
+  scripted.alive = false;
+  const reason = disconnected(bus);
+  const again = scripted.got(PACKET.CONNECT, 2);
+  await t.throwsAsync(bus.publish('b', new Uint8Array(1), { qos: 1 }), {
+    instanceOf: BusError,
+    code: 'DISCONNECTED',
+    message: /no acknowledgement within/,
+  });
+  t.regex(await reason, /no acknowledgement within/);
+  await again;
+});
+
+test('a broker that says anything at all while it owes an acknowledgement is not left', async (t) => {
+  const { broker: scripted, url } = await broker(t);
+  const { bus } = open(t, { urls: [url], silenceMs: 1_000 });
+  await bus.ready(LONG_MS);
+  let heard = 0;
+  const enough = new Promise<void>((resolve) => {
+    void bus.subscribe('news', 0, () => {
+      if (++heard === 40) resolve();
+    });
+  });
+  scripted.alive = false;
+  const owed = bus.publish('b', new Uint8Array(1), { qos: 1 }).catch(() => 'lost');
+  const news = setInterval(() => scripted.send('news', 'x'), 30);
+  await enough;
+  clearInterval(news);
+  t.true(bus.connected);
+  await bus.close();
+  t.is(await owed, 'lost');
+});
+
 test('a broker that stops reading does not fill the memory', async (t) => {
   const { broker: scripted, url } = await broker(t);
   const { bus } = open(t, { urls: [url] });

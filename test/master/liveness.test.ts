@@ -1,7 +1,11 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { Contacts } from '../../master/liveness/contacts.ts';
+import { TIMES } from '../../protocol/limits.ts';
 
+/** Of the agent's bus: io/node/mqtt-bus.ts. */
+const CONNECT_MS = 4_000;
+const BACK_OFF_MS = 30_000;
 const PATIENCE = { leaseMs: 90, unreachableMs: 60, unreachableMeteredMs: 600 };
 
 test('silence makes an agent disconnected, then unreachable; a new leader gives a full period', (t) => {
@@ -20,6 +24,20 @@ test('silence makes an agent disconnected, then unreachable; a new leader gives 
   contacts.forget('a');
   contacts.forget('old');
   t.is(contacts.nextMs(), 360, 'a metered link is given four times as long');
+});
+
+test('an idle agent that was connected to a leader that froze finds the new one before it is given up', (t) => {
+  for (const metered of [false, true]) {
+    const contacts = new Contacts(TIMES);
+    contacts.expect('idle', metered, 0);
+    // It spoke just before, notices with its keep-alive, tries the frozen one again, and waits as long as it ever does.
+    const noticedMs = 1.5 * (metered ? TIMES.keepAliveMeteredMs : TIMES.keepAliveMs);
+    const foundMs = noticedMs + CONNECT_MS + BACK_OFF_MS + CONNECT_MS;
+    t.deepEqual(contacts.due(foundMs), { expired: [], unreachable: [] });
+    const unreachableMs = metered ? TIMES.unreachableMeteredMs : TIMES.unreachableMs;
+    t.deepEqual(contacts.due(noticedMs + unreachableMs - 1).unreachable, [], 'a full period, and then its patience');
+    t.deepEqual(contacts.due(noticedMs + unreachableMs).unreachable, ['idle']);
+  }
 });
 
 test('whatever is heard when: nobody is given up early, nobody is forgotten, and the next deadline is never missed', (t) => {

@@ -9,7 +9,7 @@ import { otherClusterFault, restoredTwiceFault } from '../protocol/cluster-fault
 import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
-import { chooseLeader, type Leadership } from '../protocol/leader-choice.ts';
+import { chooseLeader, type Leadership, nextBroker, patienceMs } from '../protocol/leader-choice.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { LeaderDocument, topicOf } from '../protocol/topics.ts';
@@ -25,12 +25,6 @@ const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
 /** After a refusal that a person must mend. */
 const REFUSED_RETRY_MS = 60_000;
-/**
- * Connected, and nobody is known to lead: that master may be cut off from the others, which have elected one. The next
- * is tried after this, and then less and less often: where there is no majority, no other knows more.
- */
-const LEADERLESS_MS = 10_000;
-const LEADERLESS_MAX_MS = 60_000;
 /** Which cluster the agent belongs to: a person removes it to move the agent (docs/faults.md, OTHER_CLUSTER). */
 const CLUSTER_FILE = 'cluster.json';
 const ClusterFile = v.object({ uuid: Id, generation: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) });
@@ -84,8 +78,10 @@ export class Session {
   /** The broker it is connected to leads, as far as it knows. */
   #leads = false;
   #approach: Timer | undefined;
-  #leaderless: Timer | undefined;
-  #leaderlessMs = LEADERLESS_MS;
+  /** Runs while no leader is known. */
+  #patience: Timer | undefined;
+  /** Brokers in a row that knew none. */
+  #leaderless = 0;
   /** A registration is being written down; what comes meanwhile waits. */
   #held: Uint8Array[] | undefined;
   #otherCluster = '';
@@ -122,7 +118,7 @@ export class Session {
   async stop(): Promise<void> {
     const { bus } = this.#world;
     this.#approach?.cancel();
-    this.#leaderless?.cancel();
+    this.#patience?.cancel();
     this.#retry?.cancel();
     this.#renew?.cancel();
     // A polite leave sends no will.
@@ -192,33 +188,20 @@ export class Session {
     void this.#publishPresence(true);
     this.#retryMs = FIRST_RETRY_MS;
     if (this.#leads && this.#greeting === 'none' && !this.#established) this.#greet();
-    if (this.#leader?.leader === undefined) this.#awaitLeader();
-  }
-
-  /** Waits here for a leader, for a while. */
-  #awaitLeader(): void {
-    const { bus, clock, random, urls, log } = this.#world;
-    this.#leaderless?.cancel();
-    const waitMs = Math.floor(this.#leaderlessMs * (1 + random.next()));
-    this.#leaderless = clock.after(waitMs, () => {
-      this.#leaderlessMs = Math.min(2 * this.#leaderlessMs, LEADERLESS_MAX_MS);
-      const next = urls[(urls.indexOf(bus.url) + 1) % urls.length];
-      if (next === undefined || next === bus.url) return;
-      log.info('asking another master who leads', { url: next });
-      bus.moveTo(next);
-    });
+    // A master that was never told of its cluster says nothing at all.
+    if (this.#leader === undefined) this.#await();
   }
 
   #disconnected(reason: string): void {
     this.#world.log.info('disconnected', { reason });
     this.#leader = undefined;
     this.#leads = false;
-    this.#leaderless?.cancel();
     this.#over();
   }
 
   #over(): void {
     this.#approach?.cancel();
+    this.#patience?.cancel();
     this.#retry?.cancel();
     this.#renew?.cancel();
     this.#greeting = 'none';
@@ -242,19 +225,28 @@ export class Session {
     this.#leader = { generation, term, leader: choice.kind === 'move' ? null : leader };
     this.#leads = choice.kind === 'greet';
     this.#over();
-    this.#leaderless?.cancel();
     const approach =
       choice.kind === 'greet'
         ? () => this.#greet()
         : choice.kind === 'move'
           ? () => bus.moveTo(choice.url)
-          : () => {
-              log.info('waiting for a leader');
-              this.#awaitLeader();
-            };
+          : () => this.#await();
     if (choice.kind === 'greet' && !bus.connected) return;
     if (spreadMs === 0) approach();
     else this.#approach = clock.after(Math.floor(random.next() * spreadMs), approach);
+  }
+
+  /** Stays connected for a while: an election is short. */
+  #await(): void {
+    const { bus, urls, log, clock, random } = this.#world;
+    const waitMs = patienceMs(this.#leaderless, random.next());
+    log.info('waiting for a leader', { url: bus.url, waitMs });
+    this.#patience?.cancel();
+    this.#patience = clock.after(waitMs, () => {
+      this.#leaderless++;
+      const next = nextBroker(bus.url, urls);
+      if (next !== undefined) bus.moveTo(next);
+    });
   }
 
   /** Resumes its session, or registers for one. */
@@ -446,10 +438,10 @@ export class Session {
     this.#retryMs = FIRST_RETRY_MS;
     this.#greeting = 'none';
     this.#everEstablished = true;
+    this.#leaderless = 0;
     if (renewMs !== undefined) this.#armRenew(renewMs);
     if (this.#established) return;
     this.#established = true;
-    this.#leaderlessMs = LEADERLESS_MS;
     this.#world.bus.worked();
     this.#listener.established();
   }

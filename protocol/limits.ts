@@ -133,6 +133,10 @@ export const TIMES = {
   unreachableMeteredMs: 600_000,
   /** From unreachable to lost, for batch tasks. */
   lostAfterMs: 3_600_000,
+  /** A broker that knows no leader for this long is left for another: its master may be cut off from the others… */
+  leaderlessMs: 3_000,
+  /** …twice as long for each in a row that knows none, up to this; all by chance down to half of it. */
+  leaderlessMaxMs: 60_000,
   offerMs: 30_000,
   /** The allocator's batch. */
   allocationMs: 1_000,

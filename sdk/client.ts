@@ -5,7 +5,7 @@ import { type Random, randomWord } from '../io/random.ts';
 import { check, type Encoding, type MessageOf, read, write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { BATCH_OPERATIONS } from '../protocol/job.ts';
-import { chooseLeader } from '../protocol/leader-choice.ts';
+import { chooseLeader, nextBroker, patienceMs } from '../protocol/leader-choice.ts';
 import { OPERATIONS, REPLIES, REQUESTS } from '../protocol/operator.ts';
 import { type LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { ChunkRouter } from './chunk-router.ts';
@@ -112,6 +112,10 @@ class BusClient implements Client {
   /** What the last document said of a leader that there is none of. */
   #why: string | undefined;
   #leader: string | null | undefined;
+  /** Runs while the broker knows no leader, or an old one. */
+  #patience: Timer | undefined;
+  /** Brokers in a row that knew none. */
+  #leaderless = 0;
   /** Monotonic milliseconds of the last connection or answer. */
   #heardMs = 0;
   #closed = false;
@@ -125,9 +129,12 @@ class BusClient implements Client {
     options.bus.onDisconnected(() => {
       // The next broker may say of the same leader that it is elsewhere.
       this.#leader = undefined;
+      this.#patience?.cancel();
     });
     options.bus.onConnected(() => {
       this.#heardMs = options.clock.monotonic();
+      // A master that was never told of its cluster says nothing at all.
+      if (this.#leader === undefined) this.#await();
       this.#sendAgain();
       for (const listener of this.#connectedListeners) listener();
     });
@@ -195,6 +202,7 @@ class BusClient implements Client {
 
   close(): void {
     this.#closed = true;
+    this.#patience?.cancel();
     for (const { request } of [...this.#open.values()])
       this.#fail(request, new Fault('UNREACHABLE', 'the client was closed'));
     for (const remove of this.#unsubscribe) remove();
@@ -247,7 +255,9 @@ class BusClient implements Client {
   }
 
   #silence(op: string): Fault {
-    if (!this.#options.bus.connected) return new Fault('UNREACHABLE', 'there is no connection to the cluster');
+    // It may be on its way from one that said why to the next.
+    if (!this.#options.bus.connected && this.#why === undefined)
+      return new Fault('UNREACHABLE', 'there is no connection to the cluster');
     if (this.#leader === null || this.#leader === undefined) return new Fault('NO_LEADER', this.#why);
     return new Fault('TIMED_OUT', `${op} was not answered in time`);
   }
@@ -282,8 +292,20 @@ class BusClient implements Client {
   #doubt(): void {
     const { bus, urls = [], clock } = this.#options;
     if (!('moveTo' in bus) || !bus.connected || clock.monotonic() - this.#heardMs < SLOW_AGAIN_MS) return;
-    const next = urls[(urls.indexOf(bus.url) + 1) % urls.length];
-    if (next !== undefined && next !== bus.url) bus.moveTo(next);
+    const next = nextBroker(bus.url, urls);
+    if (next !== undefined) bus.moveTo(next);
+  }
+
+  /** A master that knows no leader for long, or only an old one, may be cut off from the others. */
+  #await(): void {
+    const { bus, urls = [], clock, random } = this.#options;
+    if (!('moveTo' in bus)) return;
+    this.#patience?.cancel();
+    this.#patience = clock.after(patienceMs(this.#leaderless, random.next()), () => {
+      this.#leaderless++;
+      const next = nextBroker(bus.url, urls);
+      if (next !== undefined) bus.moveTo(next);
+    });
   }
 
   #repeat(open: OpenRequest): void {
@@ -309,7 +331,11 @@ class BusClient implements Client {
         return bus.moveTo(choice.url);
       }
     }
-    if (generation < known.generation || (generation === known.generation && term < known.term)) return;
+    const stale = generation < known.generation || (generation === known.generation && term < known.term);
+    this.#patience?.cancel();
+    if (stale || leader === null) this.#await();
+    else this.#leaderless = 0;
+    if (stale) return;
     const first = this.#leader === undefined;
     const changed = generation > known.generation || term > known.term || leader !== this.#leader;
     this.#term = { generation, term };

@@ -1,5 +1,5 @@
 import type { Timer } from '../io/clock.ts';
-import { chooseLeader, type Leadership } from '../protocol/leader-choice.ts';
+import { chooseLeader, type Leadership, nextBroker, patienceMs } from '../protocol/leader-choice.ts';
 import { readLeader } from './leader-document.ts';
 import type { SchedulerDriverOptions } from './scheduler-driver-options.ts';
 
@@ -27,6 +27,10 @@ export class Subscription {
   #leader: Leadership = { generation: 0, term: 0, leader: null };
   #retry: Timer | undefined;
   #retryMs = FIRST_RETRY_MS;
+  /** Runs while the broker knows no leader, or an old one. */
+  #patience: Timer | undefined;
+  /** Brokers in a row that knew none. */
+  #leaderless = 0;
 
   constructor(options: SchedulerDriverOptions, listener: SubscriptionListener) {
     this.#options = options;
@@ -55,6 +59,7 @@ export class Subscription {
 
   /** The connection broke. The next may be to another broker, which says of the same leader that it is elsewhere. */
   disconnected(): void {
+    this.#patience?.cancel();
     this.#leader = { ...this.#leader, leader: null };
     if (!this.#ended) this.lost();
   }
@@ -62,6 +67,7 @@ export class Subscription {
   /** Subscribes no more, and follows the leader only. */
   end(): void {
     this.#retry?.cancel();
+    this.#patience?.cancel();
     this.#stands = false;
     this.#ended = true;
   }
@@ -71,6 +77,7 @@ export class Subscription {
     if (term < this.#leader.term || this.#stands) return false;
     this.#leader = { ...this.#leader, term };
     this.#stands = true;
+    this.#leaderless = 0;
     this.#retry?.cancel();
     return true;
   }
@@ -86,12 +93,26 @@ export class Subscription {
     }
     const { generation, term, leader } = document;
     const known = this.#leader;
-    if (generation < known.generation || (generation === known.generation && term < known.term)) return;
+    const stale = generation < known.generation || (generation === known.generation && term < known.term);
+    this.#patience?.cancel();
+    if (stale || leader === null) this.#await();
+    if (stale) return;
     const newer = generation > known.generation || term > known.term;
     this.#leader = { generation, term, leader };
     if (newer && this.#stands) this.renew();
     // Somebody leads again: no need to sit out a long back-off. A call that was just sent is left to be answered.
     else if (!this.#stands && leader !== null && this.#retryMs > 2 * FIRST_RETRY_MS) this.renew();
+  }
+
+  /** A master that knows no leader for long, or only an old one, may be cut off from the others. */
+  #await(): void {
+    const { bus, urls = [], clock, random } = this.#options;
+    if (!('moveTo' in bus) || this.#ended) return;
+    this.#patience = clock.after(patienceMs(this.#leaderless, random.next()), () => {
+      this.#leaderless++;
+      const next = nextBroker(bus.url, urls);
+      if (next !== undefined) this.#move(() => bus.moveTo(next), next);
+    });
   }
 
   #move(move: () => void, url: string): void {

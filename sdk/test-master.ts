@@ -199,8 +199,8 @@ export class TestMaster {
     this.#tasks.forget(task);
   }
 
-  /** Says who leads, on its own broker: itself, unless told otherwise. `urls`: where that one is. */
-  leads(leader = 'm1', term = this.term, urls: readonly string[] = []): void {
+  /** Says who leads, on its own broker: itself, unless told otherwise; null: nobody. `urls`: where that one is. */
+  leads(leader: string | null = 'm1', term = this.term, urls: readonly string[] = []): void {
     const document = { v: 1, generation: 0, term, leader, urls };
     const payload = new TextEncoder().encode(JSON.stringify(document));
     this.#publish(topicOf(this.#prefix, { kind: 'leader' }), payload, true);

@@ -198,6 +198,29 @@ test('commands of an older leader, another epoch or another cluster do nothing',
   t.is(world.made.size, 1);
 });
 
+test('a master that knows no leader for long is left for another: it may be cut off', async (t) => {
+  const urls = ['mqtt://m1:1883', 'mqtt://m2:1883'];
+  const world = new AgentWorld(8, urls);
+  const masters = [world.master, world.masterAt('mqtt://m2:1883')];
+  await world.start();
+  await world.until(() => masters.some(({ epoch }) => epoch > 0));
+  const [first, second] = masters.sort((a, b) => b.epoch - a.epoch);
+  if (first === undefined || second === undefined) return t.fail();
+  second.epoch = first.epoch;
+  second.term = 2;
+  second.lead(null);
+  first.lead(null);
+  // Nobody leads: it goes from one to the other, ever more slowly.
+  const visits = () => masters.reduce((sum, { presence }) => sum + presence.filter(({ online }) => online).length, 0);
+  await world.until(() => visits() >= 4, 60_000);
+  const before = visits();
+  await world.clock.advance(3_600_000);
+  t.true(visits() - before < 60, `${visits() - before} visits in an hour`);
+  second.lead('m2');
+  await world.until(() => second.of('RESUME').length > 0, 600_000);
+  return t.is(first.of('RESUME').length, 0);
+});
+
 test('whatever comes down the link, the agent goes on', async (t) => {
   const world = new AgentWorld(7);
   await world.up();

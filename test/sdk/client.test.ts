@@ -83,6 +83,32 @@ test('a broker that is frozen, or cut off without a word, is left for another', 
   t.is(bus.url, other);
 });
 
+test('a master that knows no leader for long, or only an old one, is left for another, asked or not', async (t) => {
+  const clock = new VirtualClock();
+  const random = new SeededRandom(6);
+  const network = new SimulatedNetwork({ clock, random });
+  const urls = ['mqtt://one', 'mqtt://two'];
+  const masters = urls.map((url) => connectSimulatedBus(network, { clientId: `master ${url}`, urls: [url] }));
+  await clock.until(() => masters.every(({ connected }) => connected));
+  const says = (at: number, document: object): void => {
+    const bytes = new TextEncoder().encode(JSON.stringify({ v: 1, ...document }));
+    void masters[at]?.publish('mesq/leader', bytes, { qos: 1, retain: true });
+  };
+  says(1, { term: 5, leader: 'm2', urls: ['mqtt://two'] });
+  const bus = connectSimulatedBus(network, { clientId: 'client', urls });
+  const client = createClient({ bus, urls, name: 'ann', session: 's1', clock, random });
+  for (const document of [
+    { term: 5, leader: null },
+    { term: 4, leader: 'm1', urls: ['mqtt://one'] },
+  ]) {
+    says(0, document);
+    await clock.advance(1_000);
+    bus.moveTo('mqtt://one');
+    await clock.until(() => bus.connected && bus.url === 'mqtt://two' && client.leader() === 'm2', 10_000);
+  }
+  t.pass();
+});
+
 test('what nobody answers ends as NO_LEADER, TIMED_OUT or UNREACHABLE', async (t) => {
   const { master, client, network, clock, settled, bus } = world(2);
   t.like(await settled(client.request('agents', {}, { timeoutMs: 3_000 })), { code: 'NO_LEADER' });

@@ -504,5 +504,16 @@ test('it follows the leader to another broker, among those it was given', async 
   network.broker('mqtt://two').start();
   await clock.until(() => heard.length === 3);
   t.is(bus.url, 'mqtt://two');
+  // A master that is cut off from the others knows no leader, or the one before.
+  for (const [leader, term] of [
+    [null, 2],
+    ['m1', 1],
+  ] as const) {
+    first.leads(leader, term, ['mqtt://one']);
+    await clock.advance(1_000);
+    const before = heard.length;
+    bus.moveTo('mqtt://one');
+    await clock.until(() => heard.length > before && bus.url === 'mqtt://two', 10_000);
+  }
   driver.stop();
 });

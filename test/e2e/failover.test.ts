@@ -1,18 +1,9 @@
-import { readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { Fault } from '../../sdk/index.ts';
-import { spec } from '../frameworks/batch-world.ts';
-import { JobHistory } from '../sim/job-history.ts';
-import { SeededRandom } from '../sim/random.ts';
 import { eventually, quietPort } from './cluster.ts';
+import { JobStream } from './job-stream.ts';
 import { Quorum } from './quorum.ts';
-
-/** A dozen with the other tests; a hundred by `npm run chaos`. */
-const FAULTS = Number(process.env['MESQ_FAULTS'] ?? 12);
-
-/** Ended jobs that batch keeps: frameworks/batch/ended-jobs.ts. */
-const KEPT_JOBS = 1_000;
 
 async function lines(path: string): Promise<string[]> {
   const text = await readFile(path, 'utf8').catch(() => '');
@@ -66,91 +57,29 @@ test.serial('a new master is brought up to date, votes, and lets another go', as
   t.like(run, { code: 0, stdout: 'replaced\n' }, run.stderr);
 });
 
-test.serial(
-  `${FAULTS} faults in a row under a stream of jobs: what was acknowledged is never missing, and finishes once`,
-  async (t) => {
-    const seed = Number(process.env['MESQ_SEED'] ?? Date.now() % 1_000_000);
-    t.log(`seed ${seed}`);
-    const random = new SeededRandom(seed);
-    const quorum = await Quorum.start(t, 3);
-    const client = await quorum.client();
-    const starts = join(quorum.folder, 'starts');
-    const history = new JobHistory(KEPT_JOBS);
-    let stop = false;
-    const submit = async (): Promise<void> => {
-      for (let count = 0; !stop; count++) {
-        const id = `job-${count}`;
-        const script = `echo "$MESQ_TASK_ID $MESQ_ATTEMPT" >> ${starts}`;
-        const write = history.submitted(id);
-        const resources = [
-          { name: 'cpus', scalar: 500 },
-          { name: 'mem', scalar: 16_000 },
-        ];
-        const job = spec({ job: id, argv: ['sh', '-c', script], count: 2, resources });
-        const answer = await client.request('submit', job, { framework: 'batch', request: id, timeoutMs: 60_000 });
-        if (answer instanceof Fault) throw new Error(`${id}: ${answer.message}`);
-        history.acknowledged(write);
-      }
-    };
-    const observe = async (): Promise<void> => {
-      while (!stop) {
-        const read = history.readBegun();
-        const answer = await client.request('jobs', {}, { framework: 'batch', timeoutMs: 60_000 });
-        if (!(answer instanceof Fault))
-          history.readEnded(
-            read,
-            answer.jobs.map(({ id }) => id),
-          );
-      }
-    };
-    const stream = Promise.all([submit(), observe()]);
-    for (let fault = 0; fault < FAULTS; fault++) {
-      await breakSomething(quorum, random);
-      await quorum.whole();
-    }
-    stop = true;
-    await stream;
-    t.deepEqual(history.violations(), []);
-    await eventually(async () => {
-      const answer = await client.request('jobs', {}, { framework: 'batch' });
-      return !(answer instanceof Fault) && answer.jobs.every(({ state }) => state === 'finished') ? true : undefined;
-    });
-    const started = await lines(starts);
-    t.is(new Set(started).size, started.length, 'no attempt of a task ran twice');
-    t.true(started.length >= 2 * history.count);
-    t.log(`${history.count} jobs, ${started.length} starts`);
-  },
-);
-
-async function breakSomething(quorum: Quorum, random: SeededRandom): Promise<void> {
+test.serial('a leader cut off from the other masters, and from nobody else, answers no more and is left', async (t) => {
+  const quorum = await Quorum.start(t, 2, { roads: true });
+  t.is((await quorum.spawn(['run', '--', 'true']).ended).code, 0);
   const leader = await quorum.leader();
-  const ids = [...quorum.urls.keys()];
-  const any = ids[Math.floor(random.next() * ids.length)] ?? leader;
-  const follower = ids.filter((id) => id !== leader)[Math.floor(random.next() * 2)] ?? any;
-  const restart = async (id: string, signal: NodeJS.Signals): Promise<void> => {
-    await quorum.masters.get(id)?.end(signal);
-    quorum.startMaster(id);
-  };
-  const pause = async (id: string): Promise<void> => {
-    const paused = quorum.masters.get(id);
-    paused?.process.kill('SIGSTOP');
-    // The others elect another, or go on without it: that is the event.
-    if (id === leader) await quorum.until((masters) => masters.find((m) => m.role === 'leader' && m.id !== id)?.id);
-    paused?.process.kill('SIGCONT');
-  };
-  const kinds: (() => Promise<unknown>)[] = [
-    () => restart(leader, 'SIGKILL'),
-    () => restart(leader, 'SIGKILL'),
-    () => restart(follower, 'SIGKILL'),
-    () => restart(any, 'SIGTERM'),
-    () => pause(leader),
-    () => pause(follower),
-    () => quorum.spawn(['masters', 'transfer', follower]).ended,
-    async () => {
-      await quorum.masters.get(follower)?.end('SIGKILL');
-      await rm(quorum.dataOf(follower), { recursive: true, force: true });
-      quorum.startMaster(follower);
-    },
-  ];
-  await kinds[Math.floor(random.next() * kinds.length)]?.();
-}
+  for (const other of quorum.urls.keys()) if (other !== leader) quorum.network.part(leader, other);
+  const run = await quorum.spawn(['run', '--count', '2', '--cpus', '4', '--', 'echo', 'moved']).ended;
+  t.like(run, { code: 0, stdout: 'moved\nmoved\n' }, run.stderr);
+  // The agents have moved too: both of them ran it.
+  const alone = await quorum.spawn(['jobs', '--url', quorum.urls.get(leader) ?? '', '--timeout', '3s']).ended;
+  t.is(alone.code, 6, alone.stdout);
+  quorum.network.mend();
+  await quorum.whole();
+  t.not(await quorum.leader(), leader);
+});
+
+test.serial('each master is upgraded in turn under a stream of jobs, and nobody notices', async (t) => {
+  const quorum = await Quorum.start(t, 2);
+  const stream = new JobStream(await quorum.client(), quorum.folder);
+  for (const id of quorum.urls.keys()) {
+    await stream.submit();
+    await quorum.upgrade(id);
+  }
+  await stream.stop();
+  t.deepEqual(await stream.violations(), []);
+  t.like(await stream.starts(), { again: 0 });
+});

@@ -6,35 +6,48 @@ import type { MasterView } from '../../protocol/operator.ts';
 import { type Client, Fault } from '../../sdk/index.ts';
 import { connectClient } from '../../tools/cluster.ts';
 import { endAll, eventually, MESQ, quietPort, type Running, start } from './cluster.ts';
+import { MasterNetwork } from './master-network.ts';
+
+export interface QuorumOptions {
+  /** Default 3. */
+  readonly masters?: number;
+  /** Everybody reaches the masters through {@link Quorum.network}; default: directly. */
+  readonly roads?: boolean;
+  /** Of each agent. */
+  readonly resources?: string;
+}
 
 /** Three masters and their agents, each a process of the built command line, all gone when the test ends. */
 export class Quorum {
   readonly folder: string;
-  /** Of each master's broker, by its id. */
+  /** Of each master's broker, by its id: where everybody reaches it. */
   readonly urls = new Map<string, string>();
+  readonly network = new MasterNetwork();
   readonly masters = new Map<string, Running>();
   readonly agents = new Map<string, Running>();
+  readonly #listens = new Map<string, string>();
+  readonly #resources: string;
   #connection: ReturnType<typeof connectClient> | undefined;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, { resources = 'cpus:4;mem:1024;disk:1024;ports:[31000-31099]' }: QuorumOptions) {
     this.folder = folder;
+    this.#resources = resources;
   }
 
   /** Starts the masters, waits for a leader, and until the agents have joined. */
-  static async start(t: ExecutionContext, agents: number, masters = 3): Promise<Quorum> {
-    const quorum = new Quorum(await mkdtemp(join(tmpdir(), 'mesq-quorum-')));
+  static async start(t: ExecutionContext, agents: number, options: QuorumOptions = {}): Promise<Quorum> {
+    const { masters = 3, roads = false } = options;
+    const quorum = new Quorum(await mkdtemp(join(tmpdir(), 'mesq-quorum-')), options);
     t.teardown(() => quorum.#clean());
-    for (let at = 1; at <= masters; at++) quorum.urls.set(`m${at}`, `mqtt://127.0.0.1:${await quietPort()}`);
+    for (let at = 1; at <= masters; at++) {
+      const listen = `mqtt://127.0.0.1:${await quietPort()}`;
+      quorum.#listens.set(`m${at}`, listen);
+      quorum.urls.set(`m${at}`, roads ? await quorum.network.roadTo(`m${at}`, listen) : listen);
+    }
     await Promise.all([...quorum.urls.keys()].map((id) => quorum.startMaster(id).said(/listening/)));
     await quorum.leader();
     for (let at = 1; at <= agents; at++) quorum.startAgent(`a${at}`);
-    const client = await quorum.client();
-    await eventually(async () => {
-      const answer = await client.request('agents', {});
-      return !(answer instanceof Fault) && answer.agents.filter(({ state }) => state === 'active').length === agents
-        ? true
-        : undefined;
-    });
+    await quorum.agentsActive();
     return quorum;
   }
 
@@ -48,8 +61,10 @@ export class Quorum {
 
   startMaster(id: string): Running {
     const peers = [...this.urls].filter(([peer]) => peer !== id).flatMap(([peer, url]) => ['--peer', `${peer}=${url}`]);
-    const listen = this.urls.get(id) ?? '';
-    const master = this.spawn(['master', '--id', id, '--data', this.dataOf(id), '--listen', listen, ...peers]);
+    const url = this.urls.get(id) ?? '';
+    const listen = this.#listens.get(id) ?? url;
+    const places = ['--data', this.dataOf(id), '--listen', listen, '--advertise', url];
+    const master = this.spawn(['master', '--id', id, ...places, ...peers]);
     this.masters.set(id, master);
     return master;
   }
@@ -57,7 +72,7 @@ export class Quorum {
   startAgent(name: string): Running {
     const agent = this.spawn([
       ...['agent', '--master', this.url, '--name', name, '--data', this.dataOf(name)],
-      ...['--resources', 'cpus:4;mem:1024;disk:1024;ports:[31000-31099]'],
+      ...['--resources', this.#resources],
     ]);
     this.agents.set(name, agent);
     return agent;
@@ -96,8 +111,47 @@ export class Quorum {
     });
   }
 
+  /** Waits until a master's process writes something like that, from now on. */
+  async says(id: string, pattern: RegExp): Promise<true> {
+    const master = this.masters.get(id);
+    const before = master?.stderr().length;
+    return await eventually(() => pattern.test(master?.stderr().slice(before) ?? '') || undefined);
+  }
+
+  /** Makes a master lead, if it does not yet. */
+  async handOver(to: string): Promise<void> {
+    const client = await this.client();
+    for (;;) {
+      const leads = await this.leader();
+      if (leads === to) return;
+      await client.request('masters-transfer', { master: to });
+      await this.until((masters) => masters.find(({ role, id }) => role === 'leader' && id !== leads)?.id);
+    }
+  }
+
+  /** As a person replaces its program: another one leads meanwhile, and nobody notices. */
+  async upgrade(id: string): Promise<void> {
+    const next = [...this.urls.keys()].find((other) => other !== id);
+    if (next !== undefined && (await this.leader()) === id) await this.handOver(next);
+    await this.masters.get(id)?.end('SIGTERM');
+    this.startMaster(id);
+    await this.whole();
+  }
+
+  /** Waits until all agents are there. */
+  async agentsActive(): Promise<void> {
+    const count = this.agents.size;
+    const client = await this.client();
+    await eventually(async () => {
+      const answer = await client.request('agents', {});
+      if (answer instanceof Fault) return undefined;
+      return answer.agents.filter(({ state }) => state === 'active').length === count || undefined;
+    });
+  }
+
   async #clean(): Promise<void> {
     await (await this.#connection?.catch(() => undefined))?.close();
+    await this.network.close();
     const processes = [...this.masters.values(), ...this.agents.values()];
     for (const { process } of processes) {
       process.kill('SIGCONT');

@@ -53,15 +53,18 @@ export async function startCluster(mesq: string, options: readonly string[] = []
   };
 }
 
-/** A client of the operator API, connected; `url` may be several with commas between them. */
+/**
+ * A client of the operator API, connected; `url` may be several with commas between them. It follows the leader to the
+ * hosts of `follow`.
+ */
 export async function connectClient(
   url: string,
   name = 'quickstart',
+  follow: readonly string[] = url.split(','),
 ): Promise<{ client: Client; bus: MqttBus; close(): Promise<void> }> {
   const session = randomWord(systemRandom, 8);
-  const urls = url.split(',');
   const bus = connectMqttBus({
-    urls,
+    urls: url.split(','),
     clientId: `${name}/${session}`,
     username: name,
     clock: systemClock,
@@ -69,7 +72,7 @@ export async function connectClient(
     log: createLog({ level: 'error' }),
   });
   await bus.ready(10_000);
-  const client = createClient({ bus, urls, name, session, clock: systemClock, random: systemRandom });
+  const client = createClient({ bus, urls: follow, name, session, clock: systemClock, random: systemRandom });
   return {
     client,
     bus,

@@ -26,7 +26,11 @@ export const CHAOS_FAULTS: Readonly<Record<string, (victims: Victims) => Promise
     for (const id of ids) quorum.startMaster(id);
   },
   'leader stopped': ({ quorum, leader }) => restart(quorum, leader, 'SIGTERM'),
-  'leader frozen': ({ quorum, leader }) => freeze(quorum, leader, () => anotherLeads(quorum, leader)),
+  'leader frozen': ({ quorum, leader, stream }) =>
+    freeze(quorum, leader, async () => {
+      await anotherLeads(quorum, leader);
+      await stream.submit();
+    }),
   'follower frozen': ({ quorum, follower, stream }) =>
     freeze(quorum, follower, async () => {
       await missed(quorum, follower);
@@ -88,15 +92,23 @@ export const CHAOS_FAULTS: Readonly<Record<string, (victims: Victims) => Promise
   },
 };
 
-/** Does that to the cluster, and waits until it is whole again. */
-export async function breakAndMend(kind: string, world: ChaosWorld): Promise<void> {
+/** Does that to the cluster, and waits until it is whole again: says how long it took, for people. */
+export async function breakAndMend(kind: string, world: ChaosWorld): Promise<string> {
   const { quorum, random } = world;
   const leader = await quorum.leader();
   const followers = othersOf(quorum, leader);
   const follower = followers[random.below(followers.length)] ?? leader;
-  await CHAOS_FAULTS[kind]?.({ ...world, leader, follower });
-  await quorum.whole();
-  await quorum.agentsActive();
+  const times = [Date.now()];
+  for (const step of [
+    () => CHAOS_FAULTS[kind]?.({ ...world, leader, follower }),
+    () => quorum.whole(),
+    () => quorum.agentsActive(),
+  ]) {
+    await step();
+    times.push(Date.now());
+  }
+  const [mended, whole, agents] = times.slice(1).map((time, at) => ((time - (times[at] ?? time)) / 1_000).toFixed(1));
+  return `mended after ${mended} s, whole ${whole} s later, with all agents ${agents} s later`;
 }
 
 /** All kinds in a random order, then all in another, …: each comes up once in as many as there are. */

@@ -12,6 +12,8 @@ const MOST_OPEN = 4;
 const TASKS = 2;
 /** Longer than any fault lasts. */
 const PATIENCE_MS = 60_000;
+/** After this long a master that does not lead, or is frozen, is asked anew. */
+const LOYAL_READ_MS = 1_000;
 
 const RESOURCES = [
   { name: 'cpus', scalar: 100 },
@@ -20,7 +22,8 @@ const RESOURCES = [
 
 /**
  * Jobs, one after another, from somebody who follows each to its end and from somebody who does not; and what was seen
- * of them. Each task writes down when it starts and when it ends.
+ * of them, by both and by readers who stay with one master each and would see what an old leader still tells. Each task
+ * writes down when it starts and when it ends.
  */
 export class JobStream {
   readonly #client: Client;
@@ -30,11 +33,12 @@ export class JobStream {
   readonly #running: Promise<unknown>;
   #stopped = false;
 
-  constructor(client: Client, folder: string) {
+  /** `loyal`: clients that follow no leader. */
+  constructor(client: Client, folder: string, loyal: readonly Client[] = []) {
     this.#client = client;
     this.#starts = join(folder, 'starts');
     this.#ends = join(folder, 'ends');
-    this.#running = Promise.all([this.#follow(), this.#press()]);
+    this.#running = Promise.all([this.#follow(), this.#press(), ...loyal.map((one) => this.#look(one))]);
     this.#running.catch(() => {
       this.#stopped = true;
     });
@@ -111,6 +115,20 @@ export class JobStream {
     while (!this.#stopped) {
       await eventually(async () => (await this.#open()) < MOST_OPEN || this.#stopped || undefined);
       if (!this.#stopped) await this.submit();
+    }
+  }
+
+  /** Whoever gets no answer has seen nothing. */
+  async #look(client: Client): Promise<void> {
+    while (!this.#stopped) {
+      const read = this.#history.readBegun();
+      const answer = await client.request('jobs', {}, { framework: 'batch', timeoutMs: LOYAL_READ_MS });
+      if (answer instanceof Fault) continue;
+      this.#history.readEnded(
+        read,
+        answer.jobs.map(({ id }) => id),
+      );
+      await eventually(() => true);
     }
   }
 

@@ -15,6 +15,8 @@ export interface QuorumOptions {
   readonly roads?: boolean;
   /** Of each agent. */
   readonly resources?: string;
+  /** The data folder of a master, where it is elsewhere than with the others. */
+  readonly data?: (id: string, folder: string) => Promise<string | undefined>;
 }
 
 /** Three masters and their agents, each a process of the built command line, all gone when the test ends. */
@@ -26,8 +28,10 @@ export class Quorum {
   readonly masters = new Map<string, Running>();
   readonly agents = new Map<string, Running>();
   readonly #listens = new Map<string, string>();
+  readonly #places = new Map<string, string>();
   readonly #resources: string;
   #connection: ReturnType<typeof connectClient> | undefined;
+  readonly #loyal: ReturnType<typeof connectClient>[] = [];
 
   private constructor(folder: string, { resources = 'cpus:4;mem:1024;disk:1024;ports:[31000-31099]' }: QuorumOptions) {
     this.folder = folder;
@@ -40,6 +44,7 @@ export class Quorum {
     const quorum = new Quorum(await mkdtemp(join(tmpdir(), 'mesq-quorum-')), options);
     t.teardown(() => quorum.#clean());
     for (let at = 1; at <= masters; at++) {
+      quorum.#places.set(`m${at}`, (await options.data?.(`m${at}`, quorum.folder)) ?? join(quorum.folder, `m${at}`));
       const listen = `mqtt://127.0.0.1:${await quietPort()}`;
       quorum.#listens.set(`m${at}`, listen);
       quorum.urls.set(`m${at}`, roads ? await quorum.network.roadTo(`m${at}`, listen) : listen);
@@ -56,7 +61,7 @@ export class Quorum {
   }
 
   dataOf(name: string): string {
-    return join(this.folder, name);
+    return this.#places.get(name) ?? join(this.folder, name);
   }
 
   startMaster(id: string): Running {
@@ -87,6 +92,13 @@ export class Quorum {
   async client(): Promise<Client> {
     this.#connection ??= connectClient(this.url, 'onlooker');
     return (await this.#connection).client;
+  }
+
+  /** A client of each master, which stays there whoever leads. */
+  async loyalClients(): Promise<Client[]> {
+    const connections = [...this.urls].map(([id, url]) => connectClient(url, `loyal-to-${id}`, []));
+    this.#loyal.push(...connections);
+    return (await Promise.all(connections)).map(({ client }) => client);
   }
 
   /** Waits until the masters read like that to whoever leads. */
@@ -121,12 +133,12 @@ export class Quorum {
   /** Makes a master lead, if it does not yet. */
   async handOver(to: string): Promise<void> {
     const client = await this.client();
-    for (;;) {
-      const leads = await this.leader();
-      if (leads === to) return;
+    await eventually(async () => {
+      if ((await this.leader()) === to) return true;
+      // Given up where the other is not there at that moment.
       await client.request('masters-transfer', { master: to });
-      await this.until((masters) => masters.find(({ role, id }) => role === 'leader' && id !== leads)?.id);
-    }
+      return undefined;
+    });
   }
 
   /** As a person replaces its program: another one leads meanwhile, and nobody notices. */
@@ -150,7 +162,8 @@ export class Quorum {
   }
 
   async #clean(): Promise<void> {
-    await (await this.#connection?.catch(() => undefined))?.close();
+    for (const connection of [this.#connection, ...this.#loyal])
+      await (await connection?.catch(() => undefined))?.close();
     await this.network.close();
     const processes = [...this.masters.values(), ...this.agents.values()];
     for (const { process } of processes) {

@@ -236,8 +236,9 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     },
     onFollowing: (leader) => {
       follow();
-      // A viewer sees what was so last while nobody is known to lead.
-      if (leader !== undefined) mirror.follow(link.busOf(leader));
+      // While nobody is known to lead, a viewer sees what was so last. Who followed on, and were elected, would mirror
+      // its mirror.
+      mirror.follow(link.busOf(leader));
       announceStanding();
       log.info(leader === undefined ? 'no leader known' : 'following', { leader, term: durable.standing.term });
     },

@@ -136,7 +136,7 @@ export const TIMES = {
   /** A broker that knows no leader for this long is left for another: its master may be cut off from the others… */
   leaderlessMs: 3_000,
   /** …twice as long for each in a row that knows none, up to this; all by chance down to half of it. */
-  leaderlessMaxMs: 60_000,
+  leaderlessMaxMs: 120_000,
   offerMs: 30_000,
   /** The allocator's batch. */
   allocationMs: 1_000,

@@ -204,6 +204,7 @@ test('a master that knows no leader for long is left for another: it may be cut 
   const masters = [world.master, world.masterAt('mqtt://m2:1883')];
   await world.start();
   await world.until(() => masters.some(({ epoch }) => epoch > 0));
+  await world.clock.advance(100);
   const [first, second] = masters.sort((a, b) => b.epoch - a.epoch);
   if (first === undefined || second === undefined) return t.fail();
   second.epoch = first.epoch;

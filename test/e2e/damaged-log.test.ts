@@ -37,7 +37,7 @@ test('a master whose log was damaged says so, keeps it, rejoins empty, and votes
 });
 
 test('the only master does not start with a damaged log, and says what mends it', async (t) => {
-  const quorum = await Quorum.start(t, 0, 1);
+  const quorum = await Quorum.start(t, 0, { masters: 1 });
   await quorum.masters.get('m1')?.end('SIGKILL');
   const log = join(quorum.dataOf('m1'), 'log');
   await spoil(log);

@@ -65,16 +65,27 @@ const FAULTS: Readonly<Record<string, FaultKind>> = {
     weight: 1,
     make: (cluster) => {
       const master = aMaster(cluster);
-      // One at a time, and only where a majority has all of its own: more is what a backup is for.
-      const others = cluster.masters.filter((other) => other !== master);
-      const sound = others.filter(
-        ({ runs, id }) => runs && cluster.audit.appliedIndex(id) === cluster.audit.latestIndex,
-      );
-      if (sound.length * 2 <= cluster.masters.length || cluster.masters.length === 1) return undefined;
-      if (cluster.lostAt > cluster.clock.monotonic() - 30_000) return undefined;
-      cluster.lostAt = cluster.clock.monotonic();
+      if (!mayLose(cluster, master)) return undefined;
       master.kill('process');
       master.disk.wipe();
+      later(cluster, 3_000, () => again(master));
+      return master.id;
+    },
+  },
+  'log of a master damaged': {
+    weight: 1,
+    make: (cluster) => {
+      const master = aMaster(cluster);
+      if (!mayLose(cluster, master)) return undefined;
+      master.kill('process');
+      const segment = master.disk.paths().find((path) => path.endsWith('.segment'));
+      const bytes = segment === undefined ? undefined : master.disk.peek(segment);
+      if (segment !== undefined && bytes !== undefined) {
+        // Behind the header, where the first record is.
+        const at = 30 + cluster.random.below(10);
+        bytes[at] = (bytes[at] ?? 0) ^ 0x55;
+        master.disk.poke(segment, bytes);
+      }
       later(cluster, 3_000, () => again(master));
       return master.id;
     },
@@ -256,6 +267,17 @@ function anAgent({ agents, random }: ClusterSimulation): AgentMachine {
   const agent = agents[random.below(agents.length)];
   if (agent === undefined) throw new Error('there are agents');
   return agent;
+}
+
+/** One at a time, and only where a majority has all of its own: more is what a backup is for. */
+function mayLose(cluster: ClusterSimulation, master: MasterProcess): boolean {
+  const { audit, clock, masters } = cluster;
+  const sound = masters.filter(
+    (other) => other !== master && other.runs && audit.appliedIndex(other.id) === audit.latestIndex,
+  );
+  if (sound.length * 2 <= masters.length || cluster.lostAt > clock.monotonic() - 30_000) return false;
+  cluster.lostAt = clock.monotonic();
+  return true;
 }
 
 /** Within so many milliseconds; most often soon. */

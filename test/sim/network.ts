@@ -32,15 +32,15 @@ export class SimulatedNetwork {
   readonly clock: VirtualClock;
   readonly random: SeededRandom;
   readonly reorder: boolean;
-  readonly loss: number;
-  readonly duplicates: number;
-  readonly duplicatesAtQos0: number;
+  loss: number;
+  duplicates: number;
+  duplicatesAtQos0: number;
   /** Hears every publish that reaches a broker, wills included. */
   onPublish: (topic: string, payload: Uint8Array, retain: boolean) => void = () => undefined;
   /** Called when a broker has noticed that a client is gone, politely or not. */
   onGone: (clientId: string, brokerUrl: string) => void = () => undefined;
   private readonly latencyMs: readonly [number, number];
-  private readonly tail: { readonly chance: number; readonly ms: number };
+  private tail: { readonly chance: number; readonly ms: number };
   private readonly brokers = new Map<string, SimulatedBroker>();
   private readonly links = new Set<Link>();
   private blocks: Partition = () => false;
@@ -103,6 +103,14 @@ export class SimulatedNetwork {
   private tell(asleep: () => boolean, tell: () => void): void {
     if (asleep()) this.unheard.push({ asleep, tell });
     else tell();
+  }
+
+  /** From now on nothing is lost, doubled or late. */
+  calm(): void {
+    this.loss = 0;
+    this.duplicates = 0;
+    this.duplicatesAtQos0 = 0;
+    this.tail = { chance: 0, ms: 0 };
   }
 
   heal(): void {

@@ -18,6 +18,11 @@ import { type ClusterWeather, drawWeather } from './weather.ts';
 /** After the last fault, everything acknowledged has to end within so long. */
 const CALM_MS = 1_200_000;
 const LOOK_MS = 1_000;
+/** Messages in a second that no cluster of this size has a reason for. */
+const FLOOD = 20_000;
+/** With nothing to do: batch gives its owners' roles back after a minute; then nothing is written. */
+const SETTLE_MS = 120_000;
+const QUIET_MS = 60_000;
 const SPITE = 0.02;
 
 /**
@@ -43,6 +48,7 @@ export class ClusterSimulation {
   readonly #cuts = new Set<Partition>();
   readonly #clones: AgentMachine[] = [];
   #copies = 0;
+  #publishes = { second: 0, count: 0 };
   #storm = true;
 
   constructor(seed: number, weather: Partial<ClusterWeather> = {}) {
@@ -172,6 +178,9 @@ export class ClusterSimulation {
   }
 
   #published(topic: string, payload: Uint8Array): void {
+    const second = Math.floor(this.clock.monotonic() / 1_000);
+    if (second !== this.#publishes.second) this.#publishes = { second, count: 0 };
+    if (++this.#publishes.count === FLOOD) this.audit.violated(`a flood of messages, ${topic} among them`);
     const message = raftMessageOf(topic, payload);
     if (message === undefined) return;
     this.audit.heard(message);
@@ -197,6 +206,7 @@ export class ClusterSimulation {
     this.#storm = false;
     this.say('everything', 'heals');
     this.#cuts.clear();
+    this.network.calm();
     this.network.heal();
     for (const clone of this.#clones) {
       clone.down = true;
@@ -224,6 +234,11 @@ export class ClusterSimulation {
       'all masters have applied the same',
     );
     for (const { id } of this.masters) audit.compareLatest(id);
+    await this.#reach(this.clock.monotonic() + SETTLE_MS);
+    const { latestIndex } = audit;
+    await this.#reach(this.clock.monotonic() + QUIET_MS);
+    const written = audit.latestIndex - latestIndex;
+    if (this.#sound && written > 0) audit.violated(`${written} entries were written while there was nothing to do`);
   }
 
   /** A backup is taken; then all masters are lost but for what it holds (docs/backup.md). */

@@ -20,7 +20,7 @@ test(`${FAULTS} faults in a row under a stream of jobs: what was acknowledged is
   const kinds = shuffledRounds([...tally.keys()], random);
   for (let fault = 1; fault <= FAULTS; fault++) {
     const kind = kinds.next().value;
-    const told = await breakAndMend(kind, { quorum, stream, random });
+    const told = await Promise.race([breakAndMend(kind, { quorum, stream, random }), stream.failure]);
     tally.set(kind, (tally.get(kind) ?? 0) + 1);
     t.log(`${fault}. ${kind}: ${told}, ${stream.jobs} jobs`);
   }

@@ -31,6 +31,8 @@ export class JobStream {
   readonly #ends: string;
   readonly #history = new JobHistory(KEPT_JOBS);
   readonly #running: Promise<unknown>;
+  /** Rejects where anybody was refused anything, and where a job has not finished well. */
+  readonly failure: Promise<never>;
   #stopped = false;
 
   /** `loyal`: clients that follow no leader. */
@@ -39,7 +41,8 @@ export class JobStream {
     this.#starts = join(folder, 'starts');
     this.#ends = join(folder, 'ends');
     this.#running = Promise.all([this.#follow(), this.#press(), ...loyal.map((one) => this.#look(one))]);
-    this.#running.catch(() => {
+    this.failure = this.#running.then(() => new Promise<never>(() => undefined));
+    this.failure.catch(() => {
       this.#stopped = true;
     });
   }
@@ -49,7 +52,7 @@ export class JobStream {
     return this.#history.count;
   }
 
-  /** One job more, acknowledged: rejects where the stream has failed, or this job is refused. */
+  /** One job more, acknowledged: rejects where it is refused. */
   async submit(): Promise<string> {
     const id = `job-${this.#history.count}`;
     const note = (file: string): string => `echo "$MESQ_TASK_ID.$MESQ_ATTEMPT" >> ${file}`;
@@ -67,7 +70,7 @@ export class JobStream {
     return id;
   }
 
-  /** Ends it, and waits until all that was acknowledged has finished. Rejects where anybody was refused anything. */
+  /** Ends it, and waits until all that was acknowledged has finished. Rejects as {@link failure} does. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#running;

@@ -114,9 +114,11 @@ export class Quorum {
     return this.until((masters) => masters.find(({ role }) => role === 'leader')?.id);
   }
 
-  /** Waits until every master is heard of, and has what is committed. */
+  /** Waits until every master is heard of, and has what is committed; rejects where one has ended by itself. */
   whole(): Promise<true> {
     return this.until((masters) => {
+      for (const [id, { process, stderr }] of this.masters)
+        if (process.exitCode !== null) throw new Error(`${id} ended: ${stderr().slice(-2_000)}`);
       const most = Math.max(...masters.map(({ commitIndex }) => commitIndex));
       const good = masters.every(({ role, commitIndex }) => role !== 'unreachable' && commitIndex === most);
       return good && masters.length === this.urls.size ? true : undefined;

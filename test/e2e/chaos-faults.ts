@@ -85,8 +85,8 @@ export const CHAOS_FAULTS: Readonly<Record<string, (victims: Victims) => Promise
     quorum.network.mend();
   },
   'agent killed': async ({ quorum, random }) => {
-    const names = [...quorum.agents.keys()];
-    const name = names[random.below(names.length)] ?? '';
+    const busy = await quorum.busyAgents();
+    const name = busy[random.below(busy.length)] ?? '';
     await quorum.agents.get(name)?.end('SIGKILL');
     quorum.startAgent(name);
   },

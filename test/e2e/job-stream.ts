@@ -16,7 +16,7 @@ const PATIENCE_MS = 60_000;
 const LOYAL_READ_MS = 1_000;
 
 const RESOURCES = [
-  { name: 'cpus', scalar: 100 },
+  { name: 'cpus', scalar: 500 },
   { name: 'mem', scalar: 8_000 },
 ];
 

@@ -152,6 +152,17 @@ export class Quorum {
     await this.whole();
   }
 
+  /** Waits until tasks run, and names the agents that run them. */
+  async busyAgents(): Promise<string[]> {
+    const client = await this.client();
+    return eventually(async () => {
+      const answer = await client.request('tasks', {});
+      if (answer instanceof Fault) return undefined;
+      const names = answer.tasks.flatMap(({ state, agent }) => (state === 'TASK_RUNNING' ? (agent ?? []) : []));
+      return names.length > 0 ? [...new Set(names)].sort() : undefined;
+    });
+  }
+
   /** Waits until all agents are there. */
   async agentsActive(): Promise<void> {
     const count = this.agents.size;

@@ -172,11 +172,13 @@ export function launcherConformance(test: TestFn, name: string, makeWorld: () =>
     t.false(await launcher.claim('one'));
     t.deepEqual(await launcher.adopt('one'), { state: 'withdrawn' });
     const end = exits(launcher, 1);
+    // It counts as running from its claim on, and can be signalled only once its process is there.
+    const runs = new Promise<void>((resolve) => launcher.onStarted(() => resolve()));
     await launcher.launch({ folder: 'two', argv: world.argv({ stays: true }), environment: {} });
     await world.thaw();
-    await until(world, launcher, 'two', 'running');
+    await world.wait(runs);
     t.false(await launcher.claim('two'));
-    await launcher.signal('two', 'SIGKILL');
+    t.true(await launcher.signal('two', 'SIGKILL'));
     t.deepEqual([...(await world.wait(end))], [['two', 137]]);
     t.is(await world.stdout('one'), '');
     t.deepEqual(await launcher.adopt('one'), { state: 'withdrawn' });

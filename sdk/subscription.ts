@@ -5,6 +5,12 @@ import type { SchedulerDriverOptions } from './scheduler-driver-options.ts';
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
+/**
+ * Unanswered for so long: that master may be frozen, or cut off from the others, which have elected one. Another may
+ * know; each is given twice the time of the one before.
+ */
+const DOUBT_MS = 10_000;
+const DOUBT_MAX_MS = 60_000;
 
 /** What a {@link Subscription} asks of whoever has it. */
 export interface SubscriptionListener {
@@ -31,6 +37,9 @@ export class Subscription {
   #patience: Timer | undefined;
   /** Brokers in a row that knew none. */
   #leaderless = 0;
+  /** Since when nothing was answered here. */
+  #sinceMs = 0;
+  #doubtMs = DOUBT_MS;
 
   constructor(options: SchedulerDriverOptions, listener: SubscriptionListener) {
     this.#options = options;
@@ -47,6 +56,7 @@ export class Subscription {
     if (this.#ended) return;
     this.lost();
     this.#retryMs = FIRST_RETRY_MS;
+    this.#sinceMs = this.#options.clock.monotonic();
     this.#ask();
   }
 
@@ -78,6 +88,7 @@ export class Subscription {
     this.#leader = { ...this.#leader, term };
     this.#stands = true;
     this.#leaderless = 0;
+    this.#doubtMs = DOUBT_MS;
     this.#retry?.cancel();
     return true;
   }
@@ -133,7 +144,18 @@ export class Subscription {
     const waitMs = Math.round(this.#retryMs * (0.5 + random.next() / 2));
     this.#retryMs = Math.min(LAST_RETRY_MS, this.#retryMs * 2);
     this.#retry = clock.after(waitMs, () => {
-      if (!this.#stands) this.#ask();
+      if (this.#stands) return;
+      this.#ask();
+      this.#doubt();
     });
+  }
+
+  #doubt(): void {
+    const { bus, urls = [], clock } = this.#options;
+    if (!('moveTo' in bus) || clock.monotonic() - this.#sinceMs < this.#doubtMs) return;
+    const next = urls[(urls.indexOf(bus.url) + 1) % urls.length];
+    if (next === undefined || next === bus.url) return;
+    this.#doubtMs = Math.min(2 * this.#doubtMs, DOUBT_MAX_MS);
+    this.#move(() => bus.moveTo(next), next);
   }
 }

@@ -517,3 +517,27 @@ test('it follows the leader to another broker, among those it was given', async 
   }
   driver.stop();
 });
+
+test('a scheduler whose master answers nothing asks another one after a while', async (t) => {
+  const clock = new VirtualClock();
+  const random = new SeededRandom(34);
+  const network = new SimulatedNetwork({ clock, random });
+  const urls = ['mqtt://one', 'mqtt://two'];
+  let registered = 0;
+  const scheduler: Scheduler = {
+    registered: () => void registered++,
+    reregistered: () => {},
+    resourceOffers: () => {},
+    statusUpdate: () => {},
+  };
+  const bus = connectSimulatedBus(network, { clientId: 'fw', urls });
+  const driver = createSchedulerDriver({ bus, urls, name: 'fw', roles: ['r'], scheduler, clock, random });
+  driver.start();
+  await clock.until(() => bus.connected);
+  const other = urls.find((url) => url !== bus.url) ?? '';
+  const master = new TestMaster({ bus: connectSimulatedBus(network, { clientId: 'm', urls: [other] }), clock, random });
+  void master.start();
+  await clock.until(() => registered === 1);
+  t.is(bus.url, other);
+  driver.stop();
+});

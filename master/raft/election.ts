@@ -83,6 +83,7 @@ function decided(state: RaftState): boolean {
 }
 
 /**
+ * Who is asked for a vote has heard of a term: if it is blank, it rejoins by now (founding.ts).
  * §5.2, §5.4.1: one vote a term, and only for a log that has all this one has. Whoever is asked answers, learner or
  * not: it may have been made a voter by an entry that it has not seen.
  */
@@ -91,11 +92,7 @@ export function onVoteRequest(state: RaftState, message: Received<'VOTE' | 'PRE_
   const { vote } = state.hardState;
   const ahead = type === 'PRE_VOTE' && term > state.hardState.term;
   const free = vote === to || (vote === undefined && state.leader === undefined) || ahead;
-  const grant =
-    free &&
-    state.standing !== 'blank' &&
-    state.hardState.rejoining !== true &&
-    state.log.isUpToDate(message.index, message.logTerm);
+  const grant = free && state.hardState.rejoining !== true && state.log.isUpToDate(message.index, message.logTerm);
   const replied = type === 'VOTE' ? 'VOTE_REPLY' : 'PRE_VOTE_REPLY';
   if (!grant) return sendAfterWrite(state, { type: replied, to, reject: true });
   if (type === 'VOTE') {

@@ -96,13 +96,6 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     tests: RAFT,
   },
   {
-    name: 'a blank master votes',
-    file: 'master/raft/election.js',
-    from: "state.standing !== 'blank' &&",
-    to: 'true &&',
-    tests: RAFT,
-  },
-  {
     name: 'a master that has lost its log votes',
     file: 'master/raft/election.js',
     from: 'state.hardState.rejoining !== true &&',

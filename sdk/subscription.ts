@@ -153,8 +153,8 @@ export class Subscription {
   #doubt(): void {
     const { bus, urls = [], clock } = this.#options;
     if (!('moveTo' in bus) || clock.monotonic() - this.#sinceMs < this.#doubtMs) return;
-    const next = urls[(urls.indexOf(bus.url) + 1) % urls.length];
-    if (next === undefined || next === bus.url) return;
+    const next = nextBroker(bus.url, urls);
+    if (next === undefined) return;
     this.#doubtMs = Math.min(2 * this.#doubtMs, DOUBT_MAX_MS);
     this.#move(() => bus.moveTo(next), next);
   }

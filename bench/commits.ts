@@ -1,5 +1,3 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { type Client, Fault } from '../sdk/index.ts';
 import { connectClient } from '../tools/cluster.ts';
 import { benchFolder } from './real-cluster.ts';
@@ -17,7 +15,7 @@ export async function measureCommits(parent: string): Promise<Measured[]> {
   await setWeight(client, 1);
   const rows: Measured[] = [];
   for (const atOnce of [1, 64]) {
-    const before = logBytes(folder.path);
+    const [before = 0] = masters.logBytes();
     const until = performance.now() + SECONDS * 1_000;
     let done = 0;
     await Promise.all(
@@ -25,7 +23,8 @@ export async function measureCommits(parent: string): Promise<Measured[]> {
         while (performance.now() < until) await setWeight(client, ++done);
       }),
     );
-    const bytes = (logBytes(folder.path) - before) / done;
+    const [after = 0] = masters.logBytes();
+    const bytes = (after - before) / done;
     rows.push({
       what: `registry commands through a client, ${atOnce} at once, three masters, fsync`,
       value: `${(done / SECONDS).toFixed(0)}/s`,
@@ -43,12 +42,4 @@ export async function measureCommits(parent: string): Promise<Measured[]> {
 async function setWeight(client: Client, weight: number): Promise<void> {
   const answer = await client.request('weight-set', { role: 'bench', weight }, { timeoutMs: 30_000 });
   if (answer instanceof Fault) throw new Error(answer.message);
-}
-
-/** What m1 has written: segments are filled with zeros ahead. */
-function logBytes(folder: string): number {
-  const log = join(folder, 'm1', 'log');
-  return readdirSync(log)
-    .filter((name) => name.endsWith('.segment'))
-    .reduce((sum, name) => sum + readFileSync(join(log, name)).findLastIndex((byte) => byte !== 0) + 1, 0);
 }

@@ -5,6 +5,7 @@ import { measureCommits } from './commits.ts';
 import { measureCores } from './cores.ts';
 import { measureFailover } from './failover.ts';
 import { measureFairness } from './fairness.ts';
+import { measureHerd } from './herd.ts';
 import { measureIdle } from './idle.ts';
 import { measureJobRate } from './job-rate.ts';
 import { type Measured, machine, printTable } from './report.ts';
@@ -16,8 +17,8 @@ interface BenchOptions {
   readonly folder: string;
   /** Length of the idle measurement. */
   readonly minutes: number;
-  /** How many are simulated. */
-  readonly agents: number;
+  /** How many are simulated, one measurement each; undefined: what each part takes by itself. */
+  readonly agents: readonly number[] | undefined;
   /** How often the leader is killed. */
   readonly kills: number;
 }
@@ -35,8 +36,15 @@ const PARTS: Readonly<Record<string, Part>> = {
   latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
   idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes) },
   failover: { title: 'The leader is killed', measure: ({ folder, kills }) => measureFailover(folder, kills) },
+  herd: {
+    title: 'The leader of many agents is killed',
+    measure: ({ folder, agents }) => measureHerd(folder, agents ?? [100, 500, 1_000, 2_000, 5_000]),
+  },
   commits: { title: 'Three masters commit', measure: ({ folder }) => measureCommits(folder) },
-  agents: { title: 'Many agents, one master', measure: ({ folder, agents }) => measureSimulatedAgents(folder, agents) },
+  agents: {
+    title: 'Many agents, one master',
+    measure: ({ folder, agents }) => measureSimulatedAgents(folder, agents?.[0] ?? 1_000),
+  },
 };
 
 const { values, positionals } = parseArgs({
@@ -44,7 +52,7 @@ const { values, positionals } = parseArgs({
   options: {
     folder: { type: 'string', default: tmpdir() },
     minutes: { type: 'string', default: '2' },
-    agents: { type: 'string', default: '1000' },
+    agents: { type: 'string' },
     kills: { type: 'string', default: '40' },
   },
 });
@@ -58,7 +66,7 @@ for (const name of wanted) {
     await part.measure({
       folder: values.folder,
       minutes: Number(values.minutes),
-      agents: Number(values.agents),
+      agents: values.agents?.split(',').map(Number),
       kills: Number(values.kills),
     }),
   );

@@ -9,17 +9,19 @@ import {
 import mqttPacket from 'mqtt-packet';
 import type { Bus } from '../io/bus.ts';
 import type { Clock } from '../io/clock.ts';
-import type { Connection, Listener } from '../io/listener.ts';
+import type { Arrival, Connection, Listener } from '../io/listener.ts';
 import type { Log } from '../io/log.ts';
 import { type Access, accessOf, type Right, type Speaker } from './access/access.ts';
 import { peerRole, refuseSession } from './access/sessions.ts';
 import { isName, isTopicWord, isWellFormed, type WordLimits } from './access/words.ts';
+import type { AdmissionLimits } from './admission/admission.ts';
+import { Admissions } from './admissions.ts';
 import { BrokerStatistics, type BrokerStats } from './broker-statistics.ts';
 import { capInbound, capOutbound } from './byte-caps.ts';
 import { CleanSessionPersistence } from './clean-session-persistence.ts';
 import { LocalBus } from './local-bus.ts';
 
-export interface BrokerLimits extends WordLimits {
+export interface BrokerLimits extends WordLimits, AdmissionLimits {
   /** Bytes of one packet, header included. */
   readonly packetBytes: number;
   /** Bytes a connection may leave untaken before it is cut. */
@@ -36,6 +38,10 @@ export const BROKER_LIMITS: BrokerLimits = {
   connections: 15_000,
   subscriptionsPerClient: 100,
   connectMs: 5_000,
+  atOnce: 32,
+  atOnceMs: 100,
+  waiting: 4_096,
+  waitMs: 3_000,
   nameLength: 160,
   topicLength: 512,
   topicLevels: 32,
@@ -48,6 +54,8 @@ export interface Credentials {
   readonly clientId: string;
   readonly loopback: boolean;
   readonly secure: boolean;
+  /** The name in its certificate, where an authority that the listener trusts vouches for it. */
+  readonly certified: string | undefined;
 }
 
 export interface BrokerOptions {
@@ -55,6 +63,8 @@ export interface BrokerOptions {
   /** Who that is, or undefined: refused. `not yet` where that cannot be told at the moment: the client tries again. */
   readonly authenticate: (credentials: Credentials) => Speaker | 'not yet' | undefined;
   readonly rights: readonly Right[];
+  /** The roles whose machines are let in first when thousands come at once. Default none. */
+  readonly goFirst?: readonly string[];
   readonly version: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -115,11 +125,14 @@ class CuredBroker implements Broker {
   readonly #sessions = new Map<Client, Session>();
   readonly #byName = new Map<string, Set<Session>>();
   readonly #byClientId = new Map<string, Session>();
-  readonly #connections = new Map<Client, Connection>();
+  readonly #connections = new Map<Client, { readonly connection: Connection; readonly arrival: Arrival }>();
+  /** All that stand or wait. */
+  readonly #arrivals = new Set<Arrival>();
   readonly #dropped = new WeakSet<object>();
   readonly #rejected = new Map<string, number>();
   readonly #endListeners: ((speaker: Speaker, clientId: string) => void)[] = [];
   readonly #statistics: BrokerStatistics;
+  readonly #admissions: Admissions;
   readonly #aedes: Aedes;
   #received = 0;
   #sent = 0;
@@ -143,6 +156,12 @@ class CuredBroker implements Broker {
       authorizeSubscribe: (client, subscription, done) => done(null, this.#authorizeSubscribe(client, subscription)),
       authorizeForward: (client, packet) => this.#authorizeForward(client, packet),
     });
+    this.#admissions = new Admissions(
+      this.#limits,
+      options.clock,
+      (arrival) => arrival.open((connection) => this.#accept(arrival, connection)),
+      () => this.#reject('too busy'),
+    );
     this.local = new LocalBus(
       (topic, payload, { qos = 0, retain = false }) => this.#route(topic, payload, qos, retain),
       (topic, error) =>
@@ -172,7 +191,7 @@ class CuredBroker implements Broker {
   }
 
   open(): void {
-    for (const listener of this.#options.listeners) listener.onConnection((connection) => this.#accept(connection));
+    for (const listener of this.#options.listeners) listener.onArrival((arrival) => this.#arrived(arrival));
   }
 
   onEnded(listener: (speaker: Speaker, clientId: string) => void): void {
@@ -210,9 +229,10 @@ class CuredBroker implements Broker {
 
   async close(): Promise<void> {
     this.#statistics.stop();
+    this.#admissions.stop();
     const closed = this.#options.listeners.map((listener) => listener.close());
     await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
-    for (const { stream } of this.#connections.values()) stream.destroy();
+    for (const arrival of this.#arrivals) arrival.refuse();
     await Promise.all(closed);
   }
 
@@ -256,15 +276,24 @@ class CuredBroker implements Broker {
     if (!('code' in error) && !('returnCode' in error)) this.#reject('malformed packet');
   }
 
-  #accept(connection: Connection): void {
+  #arrived(arrival: Arrival): void {
+    if (this.#arrivals.size >= this.#limits.connections) {
+      this.#reject('too many connections');
+      arrival.refuse();
+      return;
+    }
+    this.#arrivals.add(arrival);
+    arrival.onClosed(() => {
+      this.#arrivals.delete(arrival);
+      this.#admissions.served(arrival);
+    });
+    this.#admissions.arrived(arrival);
+  }
+
+  #accept(arrival: Arrival, connection: Connection): void {
     const { stream } = connection;
     // Whatever a peer does to its connection is no error of ours, before Aedes listens and after it stopped.
     stream.on('error', () => undefined);
-    if (this.#connections.size >= this.#limits.connections) {
-      this.#reject('too many connections');
-      stream.destroy();
-      return;
-    }
     capOutbound(stream, this.#limits.outboundBytes, () => this.#reject('too slow'));
     const client = this.#aedes.handle(stream as unknown as Parameters<Aedes['handle']>[0]);
     const { _parser: parser } = client as unknown as ClientParts;
@@ -278,7 +307,7 @@ class CuredBroker implements Broker {
       const session = this.#sessions.get(client);
       if (session !== undefined) session.lastPacketMs = this.#options.clock.monotonic();
     });
-    this.#connections.set(client, connection);
+    this.#connections.set(client, { connection, arrival });
     this.#total++;
     stream.on('close', () => {
       this.#connections.delete(client);
@@ -308,18 +337,21 @@ class CuredBroker implements Broker {
     password: Readonly<Uint8Array> | undefined,
     done: (error: (Error & { returnCode: number }) | null, ok: boolean | null) => void,
   ): void {
+    const found = this.#connections.get(client);
     const refuse = (returnCode: 2 | 3 | 4 | 5, reason: string): void => {
+      if (found !== undefined) this.#admissions.served(found.arrival);
       this.#reject(reason);
       this.#options.log.debug('connection refused', { client: client.id, reason });
       done(Object.assign(new Error(reason), { returnCode }), null);
     };
-    const connection = this.#connections.get(client);
-    if (connection === undefined) return refuse(5, 'connection lost');
+    if (found === undefined) return refuse(5, 'connection lost');
     if (!client.clean) return refuse(2, 'no client id');
     const secret = password === undefined ? undefined : new TextDecoder().decode(password);
     if (secret !== undefined && !isWellFormed(secret)) return refuse(4, 'bad credentials');
-    const { loopback, secure } = connection;
-    const speaker = this.#options.authenticate({ username, password: secret, clientId: client.id, loopback, secure });
+    const { connection, arrival } = found;
+    const { loopback, secure, certified } = connection;
+    const shown = { username, password: secret, clientId: client.id, loopback, secure, certified };
+    const speaker = this.#options.authenticate(shown);
     if (speaker === undefined) return refuse(4, 'bad credentials');
     if (speaker === 'not yet') return refuse(3, 'not ready');
     const rivals = [...(this.#byName.get(speaker.name) ?? [])];
@@ -328,7 +360,9 @@ class CuredBroker implements Broker {
     const conflict = refuseSession(rivals, client.id, speaker);
     if (conflict !== undefined) return refuse(2, 'name in use');
     this.#begin(client, speaker, connection);
+    if (this.#options.goFirst?.includes(speaker.role) === true) this.#admissions.goesFirst(connection.address);
     done(null, true);
+    this.#admissions.served(arrival);
   }
 
   #begin(client: Client, speaker: Speaker, { stream }: Connection): void {

@@ -99,6 +99,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
   const broker = await startBroker({
     listeners,
     rights: rights(prefix),
+    goFirst: ['peer'],
     version: options.version,
     clock,
     log,

@@ -2,10 +2,24 @@
 export interface Listener {
   /** Where it listens, with the port it really has: `mqtt://127.0.0.1:1883`. */
   readonly url: string;
-  /** Calls `accept` for every connection, those first that have come already. One only. */
-  onConnection(accept: (connection: Connection) => void): void;
+  /** Calls `arrive` for every connection, those first that have come already. One only. */
+  onArrival(arrive: (arrival: Arrival) => void): void;
   /** Stops listening; connections that stand are left alone. */
   close(): Promise<void>;
+}
+
+/** Somebody has connected, and nothing has been read: it has cost next to nothing so far. */
+export interface Arrival {
+  /** Of the peer, for people and limits; empty where the platform has none. */
+  readonly address: string;
+  /** The peer is on this machine. */
+  readonly sameMachine: boolean;
+  /** Begins: the handshake of TLS, the upgrade to a WebSocket. Calls `ready` once it can be spoken on; never, where it ends first. */
+  open(ready: (connection: Connection) => void): void;
+  /** Ends it without a word. */
+  refuse(): void;
+  /** Calls `listener` once it has ended, on whichever side. */
+  onClosed(listener: () => void): void;
 }
 
 export interface Connection {
@@ -16,6 +30,8 @@ export interface Connection {
   readonly loopback: boolean;
   /** Nobody on the way can read it. */
   readonly secure: boolean;
+  /** The common name of the certificate that the peer has shown, where an authority of the listener's vouches for it. */
+  readonly certified: string | undefined;
 }
 
 /** What a broker needs of a duplex stream of the platform. */

@@ -1,10 +1,10 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
 import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
-import { createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
+import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { createWebSocketStream, WebSocketServer } from 'ws';
-import type { ByteStream, Connection, Listener } from '../listener.ts';
+import type { Arrival, ByteStream, Connection, Listener } from '../listener.ts';
+import { holderOf } from './port-holder.ts';
 
 export interface ListenerOptions {
   /** `mqtt:`, `mqtts:` or `ws:` (MQTT over WebSocket at the path /mqtt), host and port; port 0 takes a free one. */
@@ -12,6 +12,10 @@ export interface ListenerOptions {
   /** PEM; needed for `mqtts:`. */
   readonly certificate?: string;
   readonly key?: string;
+  /** PEM of the authorities whose certificates tell who a client is. Default: none is asked for. */
+  readonly clientCa?: string;
+  /** 48 bytes, the same for all listeners of a cluster: what a client was told by one of them shortens its next handshake with any. */
+  readonly ticketKeys?: Uint8Array;
 }
 
 /** The port is taken, or may not be had. `holder` names the process where /proc tells. */
@@ -41,37 +45,34 @@ export function isLoopback(host: string): boolean {
 export async function listen(options: ListenerOptions): Promise<Listener> {
   const { protocol, hostname, port } = new URL(options.url);
   const bound = isLoopback(hostname);
-  let accept: ((connection: Connection) => void) | undefined;
+  let arrive: ((arrival: Arrival) => void) | undefined;
   /** Came before anybody wanted them. */
-  const early: { readonly stream: Duplex; readonly handOver: () => void }[] = [];
+  const early: Arrival[] = [];
   let closed = false;
-  const connected = (socket: Socket, stream: Duplex, secure: boolean): void => {
-    const address = socket.remoteAddress ?? '';
-    const connection = { address, loopback: bound && isLoopback(address), secure };
-    const handOver = (): void => accept?.({ ...connection, stream: coalesced(stream) });
-    if (accept !== undefined) return handOver();
-    if (closed || early.length >= BACKLOG) return void stream.destroy();
-    // It may be reset meanwhile: whoever takes it is told by `close`.
-    stream.on('error', () => undefined);
-    early.push({ stream, handOver });
-    return undefined;
-  };
-  const server = serverOf(protocol, options, connected);
+  const begin = beginnerOf(protocol, options);
+  const server = createTcpServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
+    // Whatever a peer does to its connection is no error of ours, whoever listens.
+    socket.on('error', () => undefined);
+    const arrival = arrivalOf(socket, bound, begin);
+    if (arrive !== undefined) arrive(arrival);
+    else if (closed || early.length >= BACKLOG) arrival.refuse();
+    else early.push(arrival);
+  });
   await listening(server, options.url, hostname.replace(/^\[|\]$/g, ''), Number(port || defaultPort(protocol)));
   const at = server.address();
   const url = `${protocol}//${hostname}:${typeof at === 'object' && at !== null ? at.port : port}${protocol === 'ws:' ? '/mqtt' : ''}`;
   return {
     url,
-    onConnection: (handler) => {
-      accept = handler;
-      for (const { stream, handOver } of early.splice(0)) if (!stream.destroyed) handOver();
+    onArrival: (handler) => {
+      arrive = handler;
+      for (const arrival of early.splice(0)) handler(arrival);
     },
     close: () =>
       new Promise((resolve) => {
         closed = true;
-        server.close(() => resolve());
         // Nobody else has them, and the server waits until all connections have ended.
-        for (const { stream } of early.splice(0)) stream.destroy();
+        for (const arrival of early.splice(0)) arrival.refuse();
+        server.close(() => resolve());
       }),
   };
 }
@@ -80,39 +81,113 @@ function defaultPort(protocol: string): number {
   return protocol === 'mqtts:' ? 8883 : protocol === 'ws:' ? 8080 : 1883;
 }
 
-function serverOf(
-  protocol: string,
-  options: ListenerOptions,
-  connected: (socket: Socket, stream: Duplex, secure: boolean) => void,
-): TcpServer | HttpServer {
+/** What a connection has become that can be spoken on. */
+type Ready = (stream: Duplex, secure: boolean, certified?: string) => void;
+/** Makes a raw connection one that can be spoken on. */
+type Beginner = (socket: Socket, ready: Ready) => void;
+
+function arrivalOf(socket: Socket, bound: boolean, begin: Beginner): Arrival {
+  const address = socket.remoteAddress ?? '';
+  const sameMachine = isLoopback(address);
+  return {
+    address,
+    sameMachine,
+    open: (ready) => {
+      if (socket.destroyed) return;
+      begin(socket, (stream, secure, certified) => {
+        const connection: Connection = {
+          stream: coalesced(stream),
+          address,
+          loopback: bound && sameMachine,
+          secure,
+          certified,
+        };
+        ready(connection);
+      });
+    },
+    refuse: () => socket.destroy(),
+    onClosed: (listener) => {
+      if (socket.destroyed) listener();
+      else socket.once('close', listener);
+    },
+  };
+}
+
+function beginnerOf(protocol: string, options: ListenerOptions): Beginner {
   switch (protocol) {
     case 'mqtt:':
-      return createTcpServer({ noDelay: true }, (socket) => connected(socket, socket, false));
-    case 'mqtts:': {
-      const { certificate, key } = options;
-      if (certificate === undefined || key === undefined)
-        throw new TypeError(`${options.url} needs a certificate and its key`);
-      const server = createTlsServer(
-        { cert: certificate, key, handshakeTimeout: HANDSHAKE_MS, minVersion: 'TLSv1.2' },
-        (socket) => {
-          socket.setNoDelay(true);
-          connected(socket, socket, true);
-        },
-      );
-      server.on('tlsClientError', (_error, socket) => socket.destroy());
-      return server;
-    }
+      return (socket, ready) => ready(socket, false);
+    case 'mqtts:':
+      return secureBeginner(options);
     case 'ws:':
-      return webSocketServer(isLoopback(new URL(options.url).hostname), connected);
+      return webSocketBeginner(isLoopback(new URL(options.url).hostname));
     default:
       throw new TypeError(`${options.url}: a listener is mqtt://, mqtts:// or ws://`);
   }
 }
 
-function webSocketServer(
-  onLoopback: boolean,
-  connected: (socket: Socket, stream: Duplex, secure: boolean) => void,
-): HttpServer {
+/** A server that does not listen itself: it is handed connections, and says by their peer which of them is ready. */
+class Openings {
+  readonly #ready = new Map<string, Ready>();
+
+  add(socket: Socket, ready: Ready): void {
+    const key = peerOf(socket);
+    this.#ready.set(key, ready);
+    socket.once('close', () => this.#ready.delete(key));
+  }
+
+  take(socket: Socket): Ready | undefined {
+    const ready = this.#ready.get(peerOf(socket));
+    this.#ready.delete(peerOf(socket));
+    return ready;
+  }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
+function secureBeginner({ url, certificate, key, clientCa, ticketKeys }: ListenerOptions): Beginner {
+  if (certificate === undefined || key === undefined) throw new TypeError(`${url} needs a certificate and its key`);
+  const openings = new Openings();
+  const server = createTlsServer(
+    {
+      cert: certificate,
+      key,
+      handshakeTimeout: HANDSHAKE_MS,
+      minVersion: 'TLSv1.2',
+      // Of another context no session is taken up again; by default it is made of the command line.
+      sessionIdContext: 'mesquite',
+      ...(ticketKeys === undefined ? {} : { ticketKeys: Buffer.from(ticketKeys) }),
+      // Who shows none, or one of a stranger's, is known by its token.
+      ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: false }),
+    },
+    (socket) => openings.take(socket)?.(socket, true, certifiedName(socket)),
+  );
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  return (socket, ready) => {
+    openings.add(socket, ready);
+    server.emit('connection', socket);
+  };
+}
+
+function certifiedName(socket: TLSSocket): string | undefined {
+  if (!socket.authorized) return undefined;
+  const name: unknown = socket.getPeerCertificate().subject?.CN;
+  return typeof name === 'string' ? name : undefined;
+}
+
+function webSocketBeginner(onLoopback: boolean): Beginner {
+  const openings = new Openings();
+  const server = webSocketServer(onLoopback, (socket, stream) => openings.take(socket)?.(stream, false));
+  return (socket, ready) => {
+    openings.add(socket, ready);
+    server.emit('connection', socket);
+    socket.resume();
+  };
+}
+
+function webSocketServer(onLoopback: boolean, connected: (socket: Socket, stream: Duplex) => void): HttpServer {
   const http = createHttpServer((_request, response) => {
     response.writeHead(404, { 'content-type': 'text/plain' }).end('MQTT over WebSocket is at /mqtt\n');
   });
@@ -125,15 +200,13 @@ function webSocketServer(
   http.on('upgrade', (request, socket, head) => {
     // Node hands the socket over with nobody listening for its errors: a reset must not end the process.
     socket.on('error', () => undefined);
-    // Until the WebSocket has it, nobody else listens: a reset would stop the process.
-    socket.on('error', () => undefined);
     const [path] = (request.url ?? '').split('?');
     if (path !== '/mqtt' || foreign(request, onLoopback)) {
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
       return;
     }
     sockets.handleUpgrade(request, socket, head, (webSocket) =>
-      connected(request.socket, createWebSocketStream(webSocket), false),
+      connected(request.socket, createWebSocketStream(webSocket)),
     );
   });
   return http;
@@ -172,7 +245,7 @@ function coalesced(stream: Duplex): ByteStream {
   return stream as unknown as ByteStream;
 }
 
-function listening(server: TcpServer | HttpServer, url: string, host: string, port: number): Promise<void> {
+function listening(server: Server, url: string, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const code = error.code ?? 'UNKNOWN';
@@ -187,28 +260,4 @@ function listening(server: TcpServer | HttpServer, url: string, host: string, po
       resolve();
     });
   });
-}
-
-/** The process that listens on a port: its socket's inode is in /proc/net/tcp, its open files in /proc/<pid>/fd. */
-async function holderOf(port: number): Promise<string | undefined> {
-  const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
-  const inodes = new Set<string>();
-  for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
-    const text = await readFile(table, 'utf8').catch(() => '');
-    for (const line of text.split('\n').slice(1)) {
-      const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
-      if (state === '0A' && local.endsWith(`:${hexPort}`)) inodes.add(`socket:[${inode}]`);
-    }
-  }
-  if (inodes.size === 0) return undefined;
-  for (const pid of await readdir('/proc')) {
-    if (!/^\d+$/.test(pid)) continue;
-    for (const file of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
-      const link = await readlink(`/proc/${pid}/fd/${file}`).catch(() => '');
-      if (!inodes.has(link)) continue;
-      const name = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
-      return `${name} (process ${pid})`;
-    }
-  }
-  return undefined;
 }

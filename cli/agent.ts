@@ -14,6 +14,8 @@ interface AgentOptions {
   readonly attributes?: string;
   readonly sysroot?: string;
   readonly metered?: boolean;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
   readonly log: string;
 }
 
@@ -33,6 +35,8 @@ export const agent: Verb = {
       .option('--attributes <list>', 'site:roof;rack:2')
       .option('--sysroot <dir>', 'read /proc, /sys and /etc below it')
       .option('--metered', 'the link costs money by the byte: speak seldom')
+      .option('--tls-cert <file>', 'PEM: a certificate of its name, instead of a token')
+      .option('--tls-key <file>', 'PEM, of that certificate')
       .option('--log <level>', LEVELS.join(', '), 'info');
   },
   run: async (context, command) => {
@@ -42,7 +46,7 @@ export const agent: Verb = {
       return new Fault('BAD_USAGE', `--log: there is no level ${written.log}`, `Take one of ${LEVELS.join(', ')}.`);
     const { urls, token, ca, prefix } = context.options;
     const masters = written.master?.flatMap((text) => text.split(',')).filter((url) => url !== '') ?? urls;
-    const { data, name, resources, attributes, sysroot, metered } = written;
+    const { data, name, resources, attributes, sysroot, metered, tlsCert, tlsKey } = written;
     const stopped = stopSignal(context.terminal);
     const { startAgent } = await import('./start-agent.ts');
     const running = await startAgent({
@@ -57,6 +61,8 @@ export const agent: Verb = {
       ...(metered === undefined ? {} : { metered }),
       ...(token === undefined ? {} : { token }),
       ...(ca === undefined ? {} : { ca }),
+      ...(tlsCert === undefined ? {} : { tlsCert }),
+      ...(tlsKey === undefined ? {} : { tlsKey }),
     });
     if (running instanceof Fault) return running;
     await notice(context, `agent ${running.name} offers ${formatResources(running.resources)}`);

@@ -18,6 +18,7 @@ interface MasterOptions extends AllocationOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsCa?: string;
+  readonly clientCa?: string;
   readonly peer?: readonly string[];
   readonly clusterKey?: string;
   readonly log: string;
@@ -43,6 +44,7 @@ export const master: Verb = {
       .option('--tls-cert <file>', 'PEM, for mqtts://')
       .option('--tls-key <file>', 'PEM, for mqtts://')
       .option('--tls-ca <file>', 'PEM, for mqtts:// of the other masters')
+      .option('--client-ca <file>', 'PEM: its certificates tell which agent connects, by their common name')
       .option('--log <level>', LEVELS.join(', '), 'info');
     addAllocationOptions(command);
   },
@@ -57,6 +59,7 @@ export const master: Verb = {
       tlsCert,
       tlsKey,
       tlsCa,
+      clientCa,
       clusterKey,
     } = written;
     const logLevel = LEVELS.find((level) => level === written.log);
@@ -85,6 +88,7 @@ export const master: Verb = {
       ...(tlsCert === undefined ? {} : { tlsCert }),
       ...(tlsKey === undefined ? {} : { tlsKey }),
       ...(tlsCa === undefined ? {} : { tlsCa }),
+      ...(clientCa === undefined ? {} : { clientCa }),
       ...(clusterKey === undefined ? {} : { clusterKey }),
     });
     if (running instanceof Fault) return running;

@@ -7,6 +7,7 @@ import { adapterNamed } from '../firmware-adapters/catalog.ts';
 import { BusError } from '../io/bus.ts';
 import { LauncherError } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
+import type { ClientTls } from '../io/node/broker-stream.ts';
 import { systemClock } from '../io/node/clock.ts';
 import { deviceFiles } from '../io/node/device-files.ts';
 import { systemDigest } from '../io/node/digest.ts';
@@ -42,6 +43,9 @@ export interface StartAgentOptions {
   readonly token?: string;
   /** PEM file of authorities to trust. */
   readonly ca?: string;
+  /** PEM files of a certificate whose common name is the agent's, and its key: instead of a token. */
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
   readonly prefix?: string;
   readonly metered?: boolean;
   readonly logLevel?: LogLevel;
@@ -69,11 +73,11 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
       `the token is for ${owner}: with it no agent can speak as ${name}`,
       `Leave --name out, or ask an operator for mesq token create --role agent --name ${name}.`,
     );
-  const ca = await authorities(options.ca);
-  if (ca instanceof Fault) return ca;
+  const tls = await tlsFiles(options);
+  if (tls instanceof Fault) return tls;
   const lock = await takeDataFolder(data);
   if (lock instanceof Fault) return lock;
-  const running = await start({ options, data, given, name, ca }).catch((error: unknown) => {
+  const running = await start({ options, data, given, name, tls }).catch((error: unknown) => {
     if (error instanceof BusError || error instanceof LauncherError || error instanceof StorageError)
       return faultOf(error);
     throw error;
@@ -96,11 +100,11 @@ interface Checked {
   readonly data: string;
   readonly given: Reported;
   readonly name: string;
-  readonly ca: { readonly ca?: string };
+  readonly tls: ClientTls;
 }
 
 /** Everything but the lock of the data folder. */
-async function start({ options, data, given, name, ca }: Checked): Promise<RunningAgent | Fault> {
+async function start({ options, data, given, name, tls }: Checked): Promise<RunningAgent | Fault> {
   const log = createLog({ level: options.logLevel ?? 'info' });
   const adapter = await adapterNamed('linux', { files: deviceFiles(options.sysroot ?? '/'), dataFolder: data });
   if (adapter === undefined) return new Fault('UNSUPPORTED', 'there is no adapter for this machine');
@@ -150,7 +154,7 @@ async function start({ options, data, given, name, ca }: Checked): Promise<Runni
         urls: options.masters,
         clientId: `${name}~${installation}`,
         ...credentials,
-        ...ca,
+        ...tls,
         keepAliveS: (options.metered === true ? TIMES.keepAliveMeteredMs : TIMES.keepAliveMs) / 1000,
         will,
         onRefused: (error) => {
@@ -192,12 +196,17 @@ async function executorSocket(data: string): Promise<LineListener | Fault> {
   }
 }
 
-async function authorities(path: string | undefined): Promise<{ ca?: string } | Fault> {
-  if (path === undefined) return {};
+/** What it trusts and shows, from the files that were named. */
+async function tlsFiles({ ca, tlsCert, tlsKey }: StartAgentOptions): Promise<ClientTls | Fault> {
   try {
-    return { ca: await readFile(path, 'utf8') };
+    return {
+      ...(ca === undefined ? {} : { ca: await readFile(ca, 'utf8') }),
+      ...(tlsCert === undefined ? {} : { certificate: await readFile(tlsCert, 'utf8') }),
+      ...(tlsKey === undefined ? {} : { key: await readFile(tlsKey, 'utf8') }),
+    };
   } catch (error) {
-    return new Fault('BAD_USAGE', `--ca: ${error instanceof Error ? error.message : String(error)}`);
+    const why = error instanceof Error ? error.message : String(error);
+    return new Fault('BAD_USAGE', `--ca, --tls-cert or --tls-key: ${why}`);
   }
 }
 

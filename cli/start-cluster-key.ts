@@ -8,6 +8,8 @@ import { Fault } from '../protocol/faults.ts';
 /** A key that can be guessed keeps nobody out. */
 const LEAST_CHARACTERS = 16;
 const MINTED_CHARACTERS = 48;
+/** A name of 16 bytes, a key of 16 for the content and one of 16 for its check, as Node takes them. */
+const TICKET_KEYS_BYTES = 48;
 
 /** Reads the secret that the masters of a cluster share. Faults: `BAD_USAGE`. */
 export async function readClusterKey(path: string): Promise<string | Fault> {
@@ -48,4 +50,13 @@ export async function ownClusterKey(environment: NodeJS.ProcessEnv, random: Rand
 export function peerPassword(digest: Digest, key: string, from: string, to: string): string {
   const hash = (text: string): string => digest.sha256(new TextEncoder().encode(text));
   return hash(`${key}:${hash(`${key}:${from}>${to}`)}`);
+}
+
+/**
+ * What the masters encrypt TLS session tickets with: one that an agent had from a master shortens its handshake with the
+ * next leader.
+ */
+export function ticketKeys(digest: Digest, key: string): Uint8Array {
+  const text = [1, 2].map((part) => digest.sha256(new TextEncoder().encode(`${key}:tickets ${part}`))).join('');
+  return Uint8Array.from({ length: TICKET_KEYS_BYTES }, (_, at) => Number.parseInt(text.slice(2 * at, 2 * at + 2), 16));
 }

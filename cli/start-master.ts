@@ -23,7 +23,7 @@ import { isBuiltIn } from '../protocol/scheduler.ts';
 import { rights } from '../protocol/topics.ts';
 import { createSchedulerDriver } from '../sdk/scheduler-driver.ts';
 import type { Allocation } from './allocation-options.ts';
-import { ownClusterKey, peerPassword, readClusterKey } from './start-cluster-key.ts';
+import { ownClusterKey, peerPassword, readClusterKey, ticketKeys } from './start-cluster-key.ts';
 import { takeDataFolder } from './start-data-folder.ts';
 
 export interface StartMasterOptions {
@@ -45,6 +45,8 @@ export interface StartMasterOptions {
   readonly clusterKey?: string;
   /** PEM of the authorities that vouch for the other masters' `mqtts://`. */
   readonly tlsCa?: string;
+  /** PEM of the authorities whose certificates tell which agent connects: their common name is the agent's. Default: tokens only. */
+  readonly clientCa?: string;
   readonly prefix?: string;
   readonly version: string;
   readonly logLevel?: LogLevel;
@@ -81,7 +83,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
   if (ca instanceof Error) return new Fault('BAD_USAGE', `--tls-ca: ${ca.message}`);
   const lock = await takeDataFolder(options.data);
   if (lock instanceof Fault) return lock;
-  const listeners = await openListeners(options);
+  const listeners = await openListeners(options, key);
   if (listeners instanceof Fault) {
     await lock.release();
     return listeners;
@@ -105,11 +107,14 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     log,
     heapBytes: () => process.memoryUsage().heapUsed,
     onRejected: (reason) => master?.counters.count(reason),
-    authenticate: ({ username, password, clientId, loopback, secure }) => {
+    authenticate: ({ username, password, clientId, loopback, secure, certified }) => {
       const name = username === undefined || username === '' ? (clientId.split(/[~/]/)[0] ?? '') : username;
       // A master that has just started may not have been told yet who has a token.
       const pending = master?.informed() !== true ? 'not yet' : undefined;
       if (password === undefined && loopback && !isBuiltIn(name) && pending !== undefined) return pending;
+      // Its authority says so: it needs no token, unless one was made for that name.
+      if (password === undefined && certified !== undefined && certified === name && !isBuiltIn(name))
+        return pending ?? (master?.hasToken(name) === true ? undefined : { role: 'agent', name });
       if (password === undefined)
         // Nobody speaks for a framework that lives in this very process.
         return loopback && !isBuiltIn(name) && master?.hasToken(name) === false ? { role: 'local', name } : undefined;
@@ -257,12 +262,17 @@ function peerConnector({
   };
 }
 
-async function openListeners(options: StartMasterOptions): Promise<Listener[] | Fault> {
+async function openListeners(options: StartMasterOptions, clusterKey: string | undefined): Promise<Listener[] | Fault> {
   const listeners: Listener[] = [];
   try {
     const certificate = options.tlsCert === undefined ? undefined : await readFile(options.tlsCert, 'utf8');
     const key = options.tlsKey === undefined ? undefined : await readFile(options.tlsKey, 'utf8');
-    const tls = certificate === undefined || key === undefined ? {} : { certificate, key };
+    const clientCa = options.clientCa === undefined ? undefined : await readFile(options.clientCa, 'utf8');
+    const tls = {
+      ...(certificate === undefined || key === undefined ? {} : { certificate, key }),
+      ...(clientCa === undefined ? {} : { clientCa }),
+      ...(clusterKey === undefined ? {} : { ticketKeys: ticketKeys(systemDigest, clusterKey) }),
+    };
     for (const url of options.listen) listeners.push(await listen({ url, ...tls }));
     if (options.http !== undefined) listeners.push(await listen({ url: `ws://${options.http}` }));
     return listeners;

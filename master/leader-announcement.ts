@@ -1,6 +1,7 @@
 import type { Member } from '../protocol/raft.ts';
 import { topicOf } from '../protocol/topics.ts';
 import type { World } from './leader.ts';
+import { spreadMs } from './liveness/spread.ts';
 import type { Registry } from './registry/registry.ts';
 
 interface Leading {
@@ -16,7 +17,7 @@ interface Leading {
  * nobody is known to. Says nothing before there is a cluster to speak for.
  */
 export function announceLeader(
-  { bus, prefix, counters, id }: World,
+  { bus, prefix, counters, id, urls }: World,
   registry: Registry,
   { term, leader, voters, unreachable }: Leading,
 ): void {
@@ -27,14 +28,10 @@ export function announceLeader(
       ? { leader: null, urls: [], voters, unreachable }
       : { leader: leader.id, urls: leader.urls, here: leader.id === id };
   const connections = registry.agents.size + registry.frameworks.size;
-  const document = { v: 1, cluster: uuid, generation, term, ...who, spreadMs: spreadMs(connections) };
+  const secure = urls.some((url) => url.startsWith('mqtts:'));
+  const document = { v: 1, cluster: uuid, generation, term, ...who, spreadMs: spreadMs(connections, secure) };
   const payload = new TextEncoder().encode(JSON.stringify(document));
   bus
     .publish(topicOf(prefix, { kind: 'leader' }), payload, { qos: 1, retain: true })
     .catch(() => counters.count('leader not announced'));
-}
-
-/** A few dozen may come at once; a thousand take two seconds. */
-function spreadMs(connections: number): number {
-  return connections <= 50 ? 0 : Math.min(20_000, 2 * connections);
 }

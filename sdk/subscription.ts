@@ -11,6 +11,8 @@ const LAST_RETRY_MS = 10_000;
  */
 const DOUBT_MS = 10_000;
 const DOUBT_MAX_MS = 60_000;
+/** Schedulers are few, and much waits for them: the longest that one keeps out of the way of others. */
+const SPREAD_MS = 2_000;
 
 /** What a {@link Subscription} asks of whoever has it. */
 export interface SubscriptionListener {
@@ -40,6 +42,9 @@ export class Subscription {
   /** Since when nothing was answered here. */
   #sinceMs = 0;
   #doubtMs = DOUBT_MS;
+  /** A document has been heard on this connection: the next one comes to everybody at once. */
+  #heard = false;
+  #approach: Timer | undefined;
 
   constructor(options: SchedulerDriverOptions, listener: SubscriptionListener) {
     this.#options = options;
@@ -71,6 +76,8 @@ export class Subscription {
   disconnected(): void {
     this.#patience?.cancel();
     this.#leader = { ...this.#leader, leader: null };
+    this.#heard = false;
+    this.#approach?.cancel();
     if (!this.#ended) this.lost();
   }
 
@@ -78,6 +85,7 @@ export class Subscription {
   end(): void {
     this.#retry?.cancel();
     this.#patience?.cancel();
+    this.#approach?.cancel();
     this.#stands = false;
     this.#ended = true;
   }
@@ -97,10 +105,19 @@ export class Subscription {
   leaderSaid(payload: Uint8Array): void {
     const document = readLeader(payload);
     if (document === undefined) return;
-    const { bus, urls = [] } = this.#options;
+    const { bus, urls = [], clock, random } = this.#options;
     if ('moveTo' in bus) {
       const choice = chooseLeader(this.#leader, document, bus.url, urls);
-      if (choice.kind === 'move') return this.#move(() => bus.moveTo(choice.url), choice.url);
+      const waitMs = this.#heard ? Math.floor(random.next() * Math.min(SPREAD_MS, Math.max(0, document.spreadMs))) : 0;
+      this.#heard = true;
+      if (choice.kind !== 'ignore') this.#approach?.cancel();
+      if (choice.kind === 'move') {
+        this.#patience?.cancel();
+        const move = (): void => this.#move(() => bus.moveTo(choice.url), choice.url);
+        if (waitMs === 0) return move();
+        this.#approach = clock.after(waitMs, move);
+        return;
+      }
     }
     const { generation, term, leader } = document;
     const known = this.#leader;

@@ -15,8 +15,26 @@ export interface BrokerStream {
  */
 const PATIENCE = { autoSelectFamilyAttemptTimeout: 1_500 };
 
+/** What a client shows and trusts in TLS. */
+export interface ClientTls {
+  /** PEM of the authorities to trust instead of the system's. */
+  readonly ca?: string;
+  /** PEM of what it shows. */
+  readonly certificate?: string;
+  readonly key?: string;
+}
+
+/** What was agreed with one of the masters: with any of them the next handshake needs no certificates, for they share their keys. */
+export interface Resumption {
+  session: Buffer | undefined;
+}
+
 /** Starts a connection. TLS and WebSockets are loaded when first needed: most agents never pay for them. */
-export async function openBrokerStream(url: BrokerUrl, ca: string | undefined): Promise<BrokerStream> {
+export async function openBrokerStream(
+  url: BrokerUrl,
+  shown: ClientTls,
+  resumption: Resumption,
+): Promise<BrokerStream> {
   switch (url.scheme) {
     case 'mqtt': {
       const socket = tcpConnect({ host: url.host, port: url.port, noDelay: true, ...PATIENCE });
@@ -25,8 +43,13 @@ export async function openBrokerStream(url: BrokerUrl, ca: string | undefined): 
     case 'mqtts': {
       const tls = await import('node:tls');
       const name = isIP(url.host) === 0 ? { servername: url.host } : {};
-      const socket = tls.connect({ host: url.host, port: url.port, ...name, ...authority(ca), ...PATIENCE });
+      const { session } = resumption;
+      const again = session === undefined ? {} : { session };
+      const socket = tls.connect({ host: url.host, port: url.port, ...name, ...again, ...tlsOf(shown), ...PATIENCE });
       socket.setNoDelay(true);
+      socket.on('session', (fresh) => {
+        resumption.session = fresh;
+      });
       return { stream: socket, carrier: () => socket };
     }
     case 'ws':
@@ -34,7 +57,7 @@ export async function openBrokerStream(url: BrokerUrl, ca: string | undefined): 
       const { WebSocket, createWebSocketStream } = await import('ws');
       const host = isIP(url.host) === 6 ? `[${url.host}]` : url.host;
       const webSocket = new WebSocket(`${url.scheme}://${host}:${url.port}${url.path}`, 'mqtt', {
-        ...authority(ca),
+        ...tlsOf(shown),
         // Costs 230 kB a connection at the broker, and saves nothing on messages this small.
         perMessageDeflate: false,
         ...PATIENCE,
@@ -48,6 +71,10 @@ export async function openBrokerStream(url: BrokerUrl, ca: string | undefined): 
   }
 }
 
-function authority(ca: string | undefined): { ca?: string } {
-  return ca === undefined ? {} : { ca };
+function tlsOf({ ca, certificate, key }: ClientTls): { ca?: string; cert?: string; key?: string } {
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(certificate === undefined ? {} : { cert: certificate }),
+    ...(key === undefined ? {} : { key }),
+  };
 }

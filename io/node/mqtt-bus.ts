@@ -13,7 +13,7 @@ import type { Random } from '../random.ts';
 import { Subscriptions } from '../subscriptions.ts';
 import { isTopic, isTopicFilter } from '../topic-filter.ts';
 import { BrokerSession, type SessionEnd } from './broker-session.ts';
-import { type BrokerStream, openBrokerStream } from './broker-stream.ts';
+import { type BrokerStream, type ClientTls, openBrokerStream, type Resumption } from './broker-stream.ts';
 import { type BrokerUrl, parseBrokerUrls } from './broker-url.ts';
 import { ConnectionWaiters } from './connection-waiters.ts';
 
@@ -35,8 +35,8 @@ const WORKED_ROUNDS = 2;
 /** The most that Node's timers take. */
 const FOR_EVER_MS = 2_147_483_647;
 
-export interface MqttBusOptions {
-  /** At least one of `mqtt:// mqtts:// ws:// wss://`; it starts at a random one, and goes round while they fail. */
+export interface MqttBusOptions extends ClientTls {
+  /** At least one of `mqtt:// mqtts:// ws:// wss://`; it goes round in an order of chance while they fail. */
   readonly urls: readonly string[];
   readonly clientId: string;
   readonly username?: string;
@@ -51,8 +51,6 @@ export interface MqttBusOptions {
   readonly silenceMs?: number;
   /** Asked before every connection: a will carries what belongs to that connection. */
   readonly will?: () => Will | undefined;
-  /** PEM of the authorities to trust instead of the system's. */
-  readonly ca?: string;
   /** For everything from the first packet to the last SUBACK. Default 4,000. */
   readonly connectTimeoutMs?: number;
   /** The longest wait before the next try. Default 30,000. */
@@ -90,9 +88,10 @@ class MqttBusConnection implements MqttBus {
   private readonly connectedListeners: (() => void)[] = [];
   private readonly disconnectedListeners: ((reason: string) => void)[] = [];
   private readonly waiters = new ConnectionWaiters();
+  private readonly resumption: Resumption = { session: undefined };
   private readonly hold: NodeJS.Timeout;
   private urls: readonly BrokerUrl[];
-  private position: number;
+  private position = 0;
   private target: BrokerUrl;
   /** Of the connection that is wanted now: whatever belongs to an older one is ignored. */
   private generation = 0;
@@ -113,8 +112,7 @@ class MqttBusConnection implements MqttBus {
 
   constructor(options: MqttBusOptions) {
     this.options = options;
-    this.urls = this.parse(options.urls);
-    this.position = Math.floor(options.random.next() * this.urls.length);
+    this.urls = this.shuffled(options.urls);
     this.target = this.listed();
     this.hold = setInterval(() => {}, FOR_EVER_MS);
     this.connectIn(0);
@@ -181,12 +179,10 @@ class MqttBusConnection implements MqttBus {
   }
 
   setUrls(urls: readonly string[]): void {
-    this.urls = this.parse(urls);
+    this.urls = this.shuffled(urls);
     const position = this.urls.findIndex((url) => url.text === this.target.text);
-    if (position >= 0) {
-      this.position = position;
-    } else {
-      this.position = Math.floor(this.options.random.next() * this.urls.length);
+    this.position = Math.max(0, position);
+    if (position < 0) {
       this.goTo(this.listed());
     }
   }
@@ -212,6 +208,14 @@ class MqttBusConnection implements MqttBus {
 
   private parse(urls: readonly string[]): BrokerUrl[] {
     return parseBrokerUrls(urls, this.options.password !== undefined);
+  }
+
+  /** Everybody has the same list: whoever loses the first of it must not all go to the second. */
+  private shuffled(texts: readonly string[]): BrokerUrl[] {
+    return this.parse(texts)
+      .map((url) => ({ url, at: this.options.random.next() }))
+      .sort((one, other) => one.at - other.at)
+      .map(({ url }) => url);
   }
 
   private listed(): BrokerUrl {
@@ -265,13 +269,13 @@ class MqttBusConnection implements MqttBus {
 
   private connect(): void {
     const { generation } = this;
-    const { clock, connectTimeoutMs = 4_000, ca } = this.options;
+    const { clock, connectTimeoutMs = 4_000 } = this.options;
     this.timer = clock.after(connectTimeoutMs, () => {
       const reason = `no answer within ${connectTimeoutMs} ms`;
       if (this.session) this.session.cut(reason);
       else this.ended(generation, { code: 'UNREACHABLE', reason });
     });
-    openBrokerStream(this.target, ca).then(
+    openBrokerStream(this.target, this.options, this.resumption).then(
       (way) => this.openSession(generation, way),
       (error: Error) => this.ended(generation, { code: 'UNREACHABLE', reason: error.message }),
     );

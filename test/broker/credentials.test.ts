@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type RunningMaster, startMaster } from '../../cli/start-master.ts';
+import type { ClientTls } from '../../io/node/broker-stream.ts';
 import { systemClock } from '../../io/node/clock.ts';
 import { createLog } from '../../io/node/log.ts';
 import { connectMqttBus, type MqttBus } from '../../io/node/mqtt-bus.ts';
@@ -21,7 +22,7 @@ async function folder(t: ExecutionContext): Promise<string> {
 function client(
   t: ExecutionContext,
   url: string,
-  over: { clientId?: string; username?: string; password?: string; ca?: string } = {},
+  over: { clientId?: string; username?: string; password?: string } & ClientTls = {},
 ): MqttBus {
   const bus = connectMqttBus({
     clientId: 'ann/s1',
@@ -38,7 +39,7 @@ function client(
 async function master(
   t: ExecutionContext,
   listen: string,
-  over: { tlsCert?: string; tlsKey?: string } = {},
+  over: { tlsCert?: string; tlsKey?: string; clientCa?: string } = {},
 ): Promise<{ running: RunningMaster; token: string }> {
   const data = await folder(t);
   const running = await startMaster({ id: 'm1', data, listen: [listen], version: '0.0.0', logLevel: 'error', ...over });
@@ -104,4 +105,40 @@ test('beyond this machine TLS and a token are asked for, of neighbours on loopba
     await operator.close();
   }
   await t.throwsAsync(client(t, url, { ca: made.cert }).ready(LONG_MS), { code: 'BAD_CREDENTIALS' });
+});
+
+test('a certificate of the agent that connects is as good as a token, for that agent alone', async (t) => {
+  const [made, strange] = [selfSigned(), selfSigned()];
+  if (made === undefined || strange === undefined) {
+    t.log('openssl is not installed: TLS was not checked');
+    t.not(process.env['CI'], 'true');
+    return;
+  }
+  const files = await folder(t);
+  const [tlsCert, tlsKey] = [join(files, 'cert.pem'), join(files, 'key.pem')];
+  await writeFile(tlsCert, made.cert);
+  await writeFile(tlsKey, made.key);
+  const { running } = await master(t, 'mqtts://0.0.0.0:0', { tlsCert, tlsKey, clientCa: tlsCert });
+  const url = `mqtts://localhost:${new URL(running.urls[0] ?? '').port}`;
+  // The certificate is its own authority, and says `localhost`.
+  const shown = { ca: made.cert, certificate: made.cert, key: made.key };
+  const bus = client(t, url, { clientId: 'localhost~1', username: 'localhost', ...shown });
+  await bus.ready(LONG_MS);
+  await bus.subscribe('mesq/agents/localhost/down', 1, () => undefined);
+  await t.throwsAsync(
+    bus.subscribe('mesq/agents/other/down', 1, () => undefined),
+    { code: 'NOT_ALLOWED' },
+  );
+  await t.throwsAsync(
+    bus.subscribe('mesq/state/#', 1, () => undefined),
+    { code: 'NOT_ALLOWED' },
+  );
+  const refused = { code: 'BAD_CREDENTIALS' };
+  const other = client(t, url, { clientId: 'other~1', username: 'other', ...shown });
+  await t.throwsAsync(other.ready(LONG_MS), refused, 'another name');
+  const unknown = { ca: made.cert, certificate: strange.cert, key: strange.key };
+  const stranger = client(t, url, { clientId: 'localhost~1', username: 'localhost', ...unknown });
+  await t.throwsAsync(stranger.ready(LONG_MS), refused, 'of another authority');
+  const none = client(t, url, { clientId: 'localhost~1', username: 'localhost', ca: made.cert });
+  await t.throwsAsync(none.ready(LONG_MS), refused, 'no certificate at all');
 });

@@ -1,8 +1,11 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { WebSocket } from 'ws';
 import { startBroker } from '../../broker/broker.ts';
+import { openBrokerStream, type Resumption } from '../../io/node/broker-stream.ts';
+import { parseBrokerUrl } from '../../io/node/broker-url.ts';
 import { systemClock } from '../../io/node/clock.ts';
 import { isLoopback, listen } from '../../io/node/listener.ts';
 import { createLog } from '../../io/node/log.ts';
@@ -13,7 +16,11 @@ import { selfSigned } from './self-signed.ts';
 const log = createLog({ level: 'error' });
 
 /** A broker behind one listener; it lets in who knows the secret, and notes how each connection came. */
-async function serve(t: ExecutionContext, url: string, tls: { certificate?: string; key?: string } = {}) {
+async function serve(
+  t: ExecutionContext,
+  url: string,
+  tls: { certificate?: string; key?: string; ticketKeys?: Uint8Array } = {},
+) {
   const came: { loopback: boolean; secure: boolean }[] = [];
   const listener = await listen({ url, ...tls });
   const broker = await startBroker({
@@ -69,6 +76,34 @@ test('mqtts with certificate files: a real client checks it, and its token count
   await once(plain, 'close');
   await bus.publish('a', new Uint8Array(1), { qos: 1 });
   await t.throwsAsync(listen({ url: 'mqtts://127.0.0.1:0' }), { instanceOf: TypeError });
+});
+
+test('what was agreed with one listener shortens the handshake with any that has the same ticket keys', async (t) => {
+  const made = selfSigned();
+  if (made === undefined) {
+    t.log('openssl is not installed: TLS was not checked');
+    t.not(process.env['CI'], 'true');
+    return;
+  }
+  const tls = { certificate: made.cert, key: made.key };
+  const ticketKeys = new Uint8Array(48).fill(7);
+  const first = await serve(t, 'mqtts://127.0.0.1:0', { ...tls, ticketKeys });
+  const second = await serve(t, 'mqtts://127.0.0.1:0', { ...tls, ticketKeys });
+  const stranger = await serve(t, 'mqtts://127.0.0.1:0', { ...tls, ticketKeys: new Uint8Array(48).fill(8) });
+  const agreed: Resumption = { session: undefined };
+  const dial = async (port: number, resumption: Resumption): Promise<TLSSocket> => {
+    const url = parseBrokerUrl(`mqtts://localhost:${port}`);
+    const { stream } = await openBrokerStream(url, { ca: made.cert }, resumption);
+    t.teardown(() => stream.destroy());
+    stream.resume();
+    await once(stream, 'secureConnect');
+    return stream as TLSSocket;
+  };
+  const before = await dial(first.port, agreed);
+  t.false(before.isSessionReused());
+  while (agreed.session === undefined) await once(before, 'session');
+  t.false((await dial(stranger.port, { ...agreed })).isSessionReused());
+  t.true((await dial(second.port, { ...agreed })).isSessionReused());
 });
 
 test('a WebSocket of a foreign page is refused, and one of a page whose name was bent to this machine too', async (t) => {

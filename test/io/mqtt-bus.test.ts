@@ -121,6 +121,21 @@ test('a master that is not available (CONNACK 3) sends it to the next', async (t
   t.is(one.broker.all(PACKET.CONNECT).length, 1);
 });
 
+test('brokers are tried in an order of chance, so that not everybody who loses one goes to the same next', async (t) => {
+  const orders = new Set<string>();
+  for (let seed = 0; seed < 6; seed++) {
+    const urls = [deadUrl(), deadUrl(), deadUrl()];
+    const chances = [seed & 1, seed & 2, seed & 4].map((bit) => bit / 8);
+    let at = 0;
+    const { bus, lines } = open(t, { urls, random: { ...systemRandom, next: () => chances[at++] ?? 0 } });
+    await t.throwsAsync(bus.ready(LONG_MS));
+    const tried = lines.filter(({ event }) => event === 'bus_unreachable').map(({ url }) => urls.indexOf(String(url)));
+    t.deepEqual(tried.slice(0, 3).toSorted(), [0, 1, 2], 'each once in a round');
+    orders.add(tried.slice(0, 3).join());
+  }
+  t.true(orders.size >= 3, [...orders].join(' '));
+});
+
 test('waits double up to 30 s while nothing answers', async (t) => {
   const waits: number[] = [];
   const url = deadUrl();

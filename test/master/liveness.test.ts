@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { Contacts } from '../../master/liveness/contacts.ts';
+import { spreadMs } from '../../master/liveness/spread.ts';
 import { TIMES } from '../../protocol/limits.ts';
 
 /** Of the agent's bus: io/node/mqtt-bus.ts. */
@@ -85,4 +86,11 @@ test('whatever is heard when: nobody is given up early, nobody is forgotten, and
     { numRuns: 500 },
   );
   t.pass();
+});
+
+test('connections are spread over the time that they cost a master, and a few are not', (t) => {
+  t.is(spreadMs(50, true), 0);
+  t.is(spreadMs(1_000, false), 2_000);
+  t.is(spreadMs(1_000, true), 4_000);
+  t.is(spreadMs(20_000, true), 60_000);
 });

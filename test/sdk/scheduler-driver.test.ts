@@ -541,3 +541,38 @@ test('a scheduler whose master answers nothing asks another one after a while', 
   t.is(bus.url, other);
   driver.stop();
 });
+
+test('it moves over the time that a new leader names, though never for long', async (t) => {
+  const waits: number[] = [];
+  for (let seed = 1; seed <= 12; seed++) {
+    const clock = new VirtualClock();
+    const random = new SeededRandom(seed);
+    const network = new SimulatedNetwork({ clock, random });
+    const urls = ['mqtt://one', 'mqtt://two'];
+    const broker = connectSimulatedBus(network, { clientId: 'm1', urls: ['mqtt://one'] });
+    const scheduler: Scheduler = {
+      registered: () => {},
+      reregistered: () => {},
+      resourceOffers: () => {},
+      statusUpdate: () => {},
+    };
+    const bus = connectSimulatedBus(network, { clientId: 'fw', urls });
+    if (bus.url !== 'mqtt://one') bus.moveTo('mqtt://one');
+    const driver = createSchedulerDriver({ bus, urls, name: 'fw', roles: ['r'], scheduler, clock, random });
+    const lead = (term: number, leader: string | null, at: string[]): void => {
+      const document = { v: 1, cluster: 'c', generation: 1, term, leader, urls: at, spreadMs: 60_000 };
+      void broker.publish('mesq/leader', new TextEncoder().encode(JSON.stringify(document)), { qos: 1, retain: true });
+    };
+    driver.start();
+    await clock.until(() => bus.connected && broker.connected);
+    lead(1, null, []);
+    await clock.advance(1_000);
+    const before = clock.monotonic();
+    lead(2, 'm2', ['mqtt://two']);
+    await clock.until(() => bus.url === 'mqtt://two');
+    waits.push(clock.monotonic() - before);
+    driver.stop();
+  }
+  t.true(Math.min(...waits) < 700, waits.join());
+  t.true(Math.max(...waits) > 1_300 && Math.max(...waits) < 2_500, waits.join());
+});

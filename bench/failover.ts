@@ -6,6 +6,7 @@ import { randomWord } from '../io/random.ts';
 import type { MasterView } from '../protocol/operator.ts';
 import { type Client, Fault, parseResources } from '../sdk/index.ts';
 import { connectClient } from '../tools/cluster.ts';
+import { etcdVersion, killEtcdLeaders } from './etcd.ts';
 import { benchFolder, endLauncher, type Part, startAgentPart } from './real-cluster.ts';
 import { type Measured, quantile } from './report.ts';
 import { MASTERS, Masters } from './three-masters.ts';
@@ -17,7 +18,8 @@ const ASK_MS = 30_000;
 
 /**
  * The leader of three masters is killed with -9, `kills` times, while ten agents are connected: time until the next
- * submission is accepted, until its first task starts, and until ten tasks have started. Then as many planned transfers.
+ * submission is accepted, until its first task starts, and until ten tasks have started. Then as many planned transfers,
+ * and, where it is installed, etcd with its defaults.
  */
 export async function measureFailover(parent: string, kills: number): Promise<Measured[]> {
   const folder = benchFolder(parent);
@@ -27,6 +29,10 @@ export async function measureFailover(parent: string, kills: number): Promise<Me
   for (let at = 1; at <= AGENTS; at++)
     agents.push(await startAgentPart(folder.path, `a${at}`, masters.url, 'cpus:1;mem:1024'));
   const { client, close } = await connectClient(masters.url, 'bench');
+  const waits = (): number =>
+    agents.reduce((sum, { data }) => sum + timesIn(`${data}.log`, /waiting for a leader/g), 0);
+  await leaderOf(client, MASTERS);
+  const waitedBefore = waits();
   const accepted: number[] = [];
   const first: number[] = [];
   const all: number[] = [];
@@ -40,6 +46,7 @@ export async function measureFailover(parent: string, kills: number): Promise<Me
     all.push(Math.max(...started) - began);
     masters.startOne(leader);
   }
+  const waited = waits() - waitedBefore;
   const transfers: number[] = [];
   for (let at = 0; at < kills; at++) {
     const leader = await leaderOf(client, MASTERS);
@@ -55,12 +62,24 @@ export async function measureFailover(parent: string, kills: number): Promise<Me
     await endLauncher(agent);
   }
   await masters.stop();
+  const version = etcdVersion();
+  const etcd = version === undefined ? [] : await killEtcdLeaders(join(folder.path, 'etcd'), kills);
   folder.remove();
   return [
     ...row(`leader killed ${kills} times: next submission accepted`, accepted),
     ...row(`the first of ten tasks on ten agents has started`, first),
     told(`all ten have started`, all),
+    {
+      what: 'agents that were connected to a follower while there was no leader, of each ten',
+      value: (waited / kills).toFixed(1),
+      beside: 'the others came when there was one again',
+      target: undefined,
+      met: undefined,
+    },
     transferred(transfers),
+    ...(version === undefined
+      ? []
+      : [told(`etcd ${version} with its defaults, leader killed ${kills} times: next put acknowledged`, etcd)]),
   ];
 }
 
@@ -86,6 +105,10 @@ function transferred(values: readonly number[]): Measured {
     target: `≤ ${TARGET.transfer} ms`,
     met: Math.max(...values) <= TARGET.transfer,
   };
+}
+
+function timesIn(file: string, pattern: RegExp): number {
+  return readFileSync(file, 'utf8').match(pattern)?.length ?? 0;
 }
 
 /** Ten tasks, each of which fills an agent: when the job was accepted, and when each began (wall clock). */

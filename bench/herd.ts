@@ -1,39 +1,48 @@
-import { setTimeout as pause } from 'node:timers/promises';
-import { systemRandom } from '../io/node/random.ts';
-import { randomWord } from '../io/random.ts';
-import type { AgentView, MasterView } from '../protocol/operator.ts';
-import { type Client, Fault, parseResources } from '../sdk/index.ts';
 import { connectClient } from '../tools/cluster.ts';
+import { epochsOf, fill, leaderOf } from './agents-at-work.ts';
+import { Authority } from './certificates.ts';
 import { MemoryAgents } from './memory-agents.ts';
 import { processorMs } from './process-memory.ts';
 import { benchFolder } from './real-cluster.ts';
 import { type Measured, quantile } from './report.ts';
-import { MASTERS, Masters } from './three-masters.ts';
+import { MASTERS, Masters, type MastersOptions } from './three-masters.ts';
 
-const ASK_MS = 30_000;
 /** Of 1,000 agents, from the kill to the last session. */
-const TARGET_MS = 5_000;
+const TARGET_MS = { plain: 5_000, 'TLS with client certificates': 15_000 } as const;
+
+type Carrier = keyof typeof TARGET_MS;
 
 /**
  * The leader of three masters is killed with -9 while `counts` agents, each with a task, are connected to it: how long
  * until they have a session with the next, whether one was declared unreachable or a task started again, and whether
  * the masters kept time meanwhile.
  */
-export async function measureHerd(parent: string, counts: readonly number[]): Promise<Measured[]> {
+export async function measureHerd(
+  parent: string,
+  counts: readonly number[],
+  secureCounts: readonly number[],
+): Promise<Measured[]> {
   const rows: Measured[] = [];
-  for (const count of counts) rows.push(...(await herd(parent, count)));
+  for (const count of counts) rows.push(...(await herd(parent, count, 'plain')));
+  for (const count of secureCounts) rows.push(...(await herd(parent, count, 'TLS with client certificates')));
   return rows;
 }
 
-async function herd(parent: string, count: number): Promise<Measured[]> {
+async function herd(parent: string, count: number, carrier: Carrier): Promise<Measured[]> {
   const folder = benchFolder(parent);
-  const masters = new Masters(folder.path);
+  const authority = carrier === 'plain' ? undefined : new Authority(folder.path);
+  const masters = new Masters(folder.path, authority === undefined ? {} : secured(authority));
   await masters.start();
-  const { client, close } = await connectClient(masters.url, 'bench');
+  const { client, close } = await connectClient(masters.url, 'bench', { ca: authority?.pem });
   await leaderOf(client);
-  const way = { urls: masters.url.split(',') };
+  const urls = masters.url.split(',');
   const agents = new MemoryAgents();
-  await agents.start(Array.from({ length: count }, (_, at) => ({ name: `s${at}`, way })));
+  await agents.start(
+    Array.from({ length: count }, (_, at) => {
+      const name = `s${at}`;
+      return { name, way: { urls, ...(authority && { ca: authority.pem, ...authority.client(name) }) } };
+    }),
+  );
   await agents.sessions(0, 0);
   await fill(client, count);
   const before = await agents.sessions(0, 1);
@@ -60,11 +69,11 @@ async function herd(parent: string, count: number): Promise<Measured[]> {
   const restarted = after.starts - before.starts;
   return [
     {
-      what: `${count} agents, plain: until they are registered with the next leader`,
+      what: `${count} agents, ${carrier}: until they are registered with the next leader`,
       value: `first ${first} s, p50 ${p50}, p90 ${p90}, all ${most}`,
       beside: `${after.failures - before.failures} connections failed or ended; processor time of the masters ${processor.toFixed(2)} ms an agent`,
-      target: count === 1_000 ? `all within ${TARGET_MS / 1_000} s` : undefined,
-      met: count === 1_000 ? Math.max(...took) <= TARGET_MS : undefined,
+      target: count === 1_000 ? `all within ${TARGET_MS[carrier] / 1_000} s` : undefined,
+      met: count === 1_000 ? Math.max(...took) <= TARGET_MS[carrier] : undefined,
     },
     {
       what: `${count} agents: declared unreachable, tasks started again, elections`,
@@ -76,37 +85,8 @@ async function herd(parent: string, count: number): Promise<Measured[]> {
   ];
 }
 
-/** One task on each agent, that runs for ever. */
-async function fill(client: Client, count: number): Promise<void> {
-  const resources = parseResources('cpus:1;mem:32');
-  if (resources instanceof Fault) throw resources;
-  const job = `h${randomWord(systemRandom, 8)}`;
-  const answer = await client.request(
-    'submit',
-    { job, argv: ['sleep', 'infinity'], count, resources: [...resources] },
-    { framework: 'batch', request: job, timeoutMs: ASK_MS },
-  );
-  if (answer instanceof Fault) throw answer;
-}
-
-/** Each agent's session, once all are active: it changes when an agent was declared unreachable. */
-async function epochsOf(client: Client, count: number): Promise<Map<string, number>> {
-  for (;;) {
-    const answer = await client.request('agents', {}, { timeoutMs: ASK_MS });
-    if (answer instanceof Fault) throw answer;
-    const active = answer.agents.filter(({ state }: AgentView) => state === 'active');
-    if (active.length === count) return new Map(active.map(({ name, epoch }) => [name, epoch]));
-    await pause(200);
-  }
-}
-
-/** Waits until that many masters are heard of. */
-async function leaderOf(client: Client, count = MASTERS): Promise<MasterView> {
-  for (;;) {
-    const answer = await client.request('masters', {}, { timeoutMs: ASK_MS });
-    const there = answer instanceof Fault ? [] : answer.masters.filter(({ role }) => role !== 'unreachable');
-    const leader = there.find(({ role }) => role === 'leader');
-    if (there.length === count && leader !== undefined) return leader;
-    await pause(50);
-  }
+function secured(authority: Authority): MastersOptions {
+  const { certificate, key } = authority.server();
+  const shown = ['--tls-cert', certificate, '--tls-key', key];
+  return { scheme: 'mqtts', more: [...shown, '--tls-ca', authority.file, '--client-ca', authority.file] };
 }

@@ -7,7 +7,9 @@ import { measureFailover } from './failover.ts';
 import { measureFairness } from './fairness.ts';
 import { measureHerd } from './herd.ts';
 import { measureIdle } from './idle.ts';
+import { measureIdleCluster } from './idle-cluster.ts';
 import { measureJobRate } from './job-rate.ts';
+import { measureLinks } from './links.ts';
 import { type Measured, machine, printTable } from './report.ts';
 import { measureSimulatedAgents } from './simulated-agents.ts';
 import { measureTaskLatency } from './task-latency.ts';
@@ -15,10 +17,12 @@ import { measureTaskLatency } from './task-latency.ts';
 interface BenchOptions {
   /** Where data folders are made: an ext4 folder is slow for a minute after many files were removed from it. */
   readonly folder: string;
-  /** Length of the idle measurement. */
-  readonly minutes: number;
+  /** Length of what is watched for a while; undefined: what each part takes by itself. */
+  readonly minutes: number | undefined;
   /** How many are simulated, one measurement each; undefined: what each part takes by itself. */
   readonly agents: readonly number[] | undefined;
+  /** The same, with TLS and client certificates. */
+  readonly secureAgents: readonly number[] | undefined;
   /** How often the leader is killed. */
   readonly kills: number;
 }
@@ -34,11 +38,24 @@ const PARTS: Readonly<Record<string, Part>> = {
   fairness: { title: 'Shares after a minute', measure: () => measureFairness() },
   jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder }) => measureJobRate(folder) },
   latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
-  idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes) },
+  idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes ?? 2) },
   failover: { title: 'The leader is killed', measure: ({ folder, kills }) => measureFailover(folder, kills) },
   herd: {
     title: 'The leader of many agents is killed',
-    measure: ({ folder, agents }) => measureHerd(folder, agents ?? [100, 500, 1_000, 2_000, 5_000]),
+    measure: ({ folder, agents, secureAgents }) =>
+      measureHerd(
+        folder,
+        agents ?? [100, 500, 1_000, 2_000, 5_000],
+        secureAgents ?? (agents === undefined ? [1_000] : []),
+      ),
+  },
+  links: {
+    title: 'Links that drop, again and again',
+    measure: ({ folder, minutes }) => measureLinks(folder, minutes ?? 10),
+  },
+  quiet: {
+    title: 'A cluster that has nothing to do',
+    measure: ({ folder, minutes }) => measureIdleCluster(folder, minutes ?? 10),
   },
   commits: { title: 'Three masters commit', measure: ({ folder }) => measureCommits(folder) },
   agents: {
@@ -51,11 +68,13 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     folder: { type: 'string', default: tmpdir() },
-    minutes: { type: 'string', default: '2' },
+    minutes: { type: 'string' },
     agents: { type: 'string' },
+    'secure-agents': { type: 'string' },
     kills: { type: 'string', default: '40' },
   },
 });
+const counts = (text: string | undefined): number[] | undefined => text?.split(',').filter(Boolean).map(Number);
 const wanted = positionals.length > 0 ? positionals : Object.keys(PARTS);
 for (const name of wanted) {
   const part = PARTS[name];
@@ -65,8 +84,9 @@ for (const name of wanted) {
     part.title,
     await part.measure({
       folder: values.folder,
-      minutes: Number(values.minutes),
-      agents: values.agents?.split(',').map(Number),
+      minutes: values.minutes === undefined ? undefined : Number(values.minutes),
+      agents: counts(values.agents),
+      secureAgents: counts(values['secure-agents']),
       kills: Number(values.kills),
     }),
   );

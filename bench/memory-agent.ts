@@ -5,6 +5,7 @@ import { systemClock } from '../io/node/clock.ts';
 import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { systemRandom } from '../io/node/random.ts';
 import { Fault } from '../protocol/faults.ts';
+import { TIMES } from '../protocol/limits.ts';
 import { parseResources } from '../protocol/resources.ts';
 import { memoryStorage } from './memory-storage.ts';
 
@@ -55,6 +56,7 @@ export async function startMemoryAgent(
         clientId: `${name}~bench`,
         username: name,
         ...credentials,
+        backOffCapMs: TIMES.reconnectMs,
         will,
         clock: systemClock,
         random: systemRandom,

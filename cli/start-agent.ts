@@ -156,6 +156,8 @@ async function start({ options, data, given, name, tls }: Checked): Promise<Runn
         ...credentials,
         ...tls,
         keepAliveS: (options.metered === true ? TIMES.keepAliveMeteredMs : TIMES.keepAliveMs) / 1000,
+        // Metered, every attempt costs.
+        ...(options.metered === true ? {} : { backOffCapMs: TIMES.reconnectMs }),
         will,
         onRefused: (error) => {
           if (!connected) fail(refusal(error, name));

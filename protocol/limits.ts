@@ -126,6 +126,8 @@ export const LIMITS = {
 export const TIMES = {
   keepAliveMs: 60_000,
   keepAliveMeteredMs: 240_000,
+  /** The longest wait of an agent before it tries a master again: one whose link is back is back before it counts as unreachable. */
+  reconnectMs: 10_000,
   /** Without a packet for this long an agent is disconnected: 1.5 keep-alives ([MQTT-3.1.2-24]). */
   leaseMs: 90_000,
   /** From disconnected to unreachable. */

@@ -53,6 +53,13 @@ export async function startCluster(mesq: string, options: readonly string[] = []
   };
 }
 
+export interface ClientWays {
+  /** It follows the leader to the hosts of these URLs only. Default: those it is given. */
+  readonly follow?: readonly string[];
+  /** PEM of the authorities to trust, for `mqtts:`. */
+  readonly ca?: string | undefined;
+}
+
 /**
  * A client of the operator API, connected; `url` may be several with commas between them. It follows the leader to the
  * hosts of `follow`.
@@ -60,13 +67,14 @@ export async function startCluster(mesq: string, options: readonly string[] = []
 export async function connectClient(
   url: string,
   name = 'quickstart',
-  follow: readonly string[] = url.split(','),
+  { follow = url.split(','), ca }: ClientWays = {},
 ): Promise<{ client: Client; bus: MqttBus; close(): Promise<void> }> {
   const session = randomWord(systemRandom, 8);
   const bus = connectMqttBus({
     urls: url.split(','),
     clientId: `${name}/${session}`,
     username: name,
+    ...(ca === undefined ? {} : { ca }),
     clock: systemClock,
     random: systemRandom,
     log: createLog({ level: 'error' }),

@@ -96,7 +96,7 @@ export class Quorum {
 
   /** A client of each master, which stays there whoever leads. */
   async loyalClients(): Promise<Client[]> {
-    const connections = [...this.urls].map(([id, url]) => connectClient(url, `loyal-to-${id}`, []));
+    const connections = [...this.urls].map(([id, url]) => connectClient(url, `loyal-to-${id}`, { follow: [] }));
     this.#loyal.push(...connections);
     return (await Promise.all(connections)).map(({ client }) => client);
   }

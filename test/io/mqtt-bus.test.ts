@@ -158,6 +158,20 @@ test('waits double up to 30 s while nothing answers', async (t) => {
   t.deepEqual(waits.slice(0, 11), [99, 199, 399, 799, 1599, 3199, 6399, 12798, 25597, 29997, 29997]);
 });
 
+test('it waits no longer than it was told to', async (t) => {
+  const { lines } = open(t, {
+    urls: [deadUrl()],
+    backOffCapMs: 300,
+    random: { ...systemRandom, next: () => 0.9999 },
+    clock: { ...systemClock, after: (ms, callback) => systemClock.after(ms === LONG_MS ? ms : 0, callback) },
+  });
+  while (lines.length < 7) await new Promise((resolve) => setImmediate(resolve));
+  t.deepEqual(
+    lines.slice(0, 7).map(({ retryMs }) => retryMs),
+    [99, 199, 299, 299, 299, 299, 299],
+  );
+});
+
 test('being thrown out again and again counts as failing', async (t) => {
   const { broker: scripted, url } = await broker(t);
   scripted.answer = 'drop';

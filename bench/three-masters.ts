@@ -86,6 +86,11 @@ export class Masters {
     );
     closeSync(log);
     this.#running.set(id, child);
+    // Killed ones have no code.
+    child.once('exit', (code) => {
+      if (code !== null)
+        throw new Error(`${id} ended: ${readFileSync(join(this.#folder, `${id}.log`), 'utf8').slice(-2_000)}`);
+    });
   }
 
   /** How late the event loops were since they were asked last, or since the start; the worst of all that run. */

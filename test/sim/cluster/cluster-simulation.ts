@@ -63,11 +63,15 @@ export class ClusterSimulation {
       duplicatesAtQos0: duplicates,
       tail,
     });
+    const parts = [...Array(this.weather.masters).keys()].map((at) => `m${at + 1}`);
+    parts.push(...[...Array(this.weather.agents).keys()].map((at) => `a${at + 1}`));
+    const newer = new Set(parts.filter(() => this.random.chance(this.weather.newer)));
     this.around = {
       clock: this.clock,
       network: this.network,
       random: this.random,
       owners: new Map<string, ProcessClock>(),
+      isNewer: (name) => newer.has(name),
       say: (who, what, fields) => this.say(who, what, fields),
     };
     const rate = (): number => 1 + (this.random.next() * 2 - 1) * clockError;

@@ -1,5 +1,7 @@
 import type { Bus } from '../../../io/bus.ts';
 import type { Log, LogFields } from '../../../io/log.ts';
+import { decode, encode } from '../../../protocol/envelope.ts';
+import { Fault } from '../../../protocol/faults.ts';
 import { connectSimulatedBus, type SimulatedBus, type SimulatedBusOptions } from '../bus.ts';
 import type { VirtualClock } from '../clock.ts';
 import type { SimulatedNetwork } from '../network.ts';
@@ -13,6 +15,8 @@ export interface Surroundings {
   readonly random: SeededRandom;
   /** Of processes, by the ids of their clients and the URLs of their brokers. */
   readonly owners: Map<string, ProcessClock>;
+  /** Processes by that name are of the next version. */
+  readonly isNewer: (name: string) => boolean;
   readonly say: (who: string, what: string, fields?: object) => void;
 }
 
@@ -24,8 +28,12 @@ export class SimulatedProcess {
   readonly #around: Surroundings;
   readonly #buses: SimulatedBus[] = [];
 
+  /** It speaks as the next version may: with fields that nobody here knows. */
+  readonly #newer: boolean;
+
   constructor(around: Surroundings, name: string, rate: number, wallMs: () => number) {
     this.#around = around;
+    this.#newer = around.isNewer(name);
     this.clock = new ProcessClock(around.clock, rate, wallMs);
     this.random = new SeededRandom(around.random.below(2 ** 32));
     const tell = (event: string, fields?: LogFields): void => {
@@ -39,6 +47,10 @@ export class SimulatedProcess {
     owners.set(options.clientId, this.clock);
     const bus = connectSimulatedBus(network, { ...options, clock: this.clock });
     this.#buses.push(bus);
+    if (this.#newer) {
+      const publish = bus.publish.bind(bus);
+      bus.publish = (topic, payload, how) => publish(topic, withNews(topic, payload), how);
+    }
     return bus;
   }
 
@@ -61,4 +73,10 @@ export class SimulatedProcess {
   #sleeps(client: string | undefined, url: string | undefined): boolean {
     return this.#around.owners.get(client ?? url ?? '')?.paused === true;
   }
+}
+
+function withNews(topic: string, payload: Uint8Array): Uint8Array {
+  const decoded = topic.includes('/state/') || payload.length === 0 ? undefined : decode(payload);
+  if (decoded === undefined || decoded instanceof Fault) return payload;
+  return encode({ ...(decoded.value as object), later: { said: [1, 'by the next version'] } }, decoded.encoding);
 }

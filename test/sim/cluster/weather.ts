@@ -19,6 +19,8 @@ export interface ClusterWeather {
   readonly spiteful: boolean;
   /** A backup is taken, all masters are lost, and it is restored. */
   readonly restores: boolean;
+  /** Of masters and agents, so many are of the next version. */
+  readonly newer: number;
   /** Clocks of processes run up to so much faster or slower. */
   readonly clockError: number;
 }
@@ -37,6 +39,7 @@ export function drawWeather(random: SeededRandom): ClusterWeather {
     disk: of({ ms: 0.2, stallMs: 0 }, { ms: 0.5, stallMs: 400 }, { ms: 12, stallMs: 1_500 }),
     spiteful: random.chance(0.3),
     restores: random.chance(0.15),
+    newer: of(0, 0, 0.4),
     clockError: of(0, 0.001, 0.1),
   };
 }

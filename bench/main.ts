@@ -12,6 +12,7 @@ import { measureJobRate } from './job-rate.ts';
 import { measureLinks } from './links.ts';
 import { type Measured, machine, printTable } from './report.ts';
 import { measureSimulatedAgents } from './simulated-agents.ts';
+import { measureSimulator } from './simulator.ts';
 import { measureTaskLatency } from './task-latency.ts';
 
 interface BenchOptions {
@@ -58,6 +59,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     measure: ({ folder, minutes }) => measureIdleCluster(folder, minutes ?? 10),
   },
   commits: { title: 'Three masters commit', measure: ({ folder }) => measureCommits(folder) },
+  simulator: { title: 'The simulator', measure: () => measureSimulator() },
   agents: {
     title: 'Many agents, one master',
     measure: ({ folder, agents }) => measureSimulatedAgents(folder, agents?.[0] ?? 1_000),

@@ -42,7 +42,8 @@ export async function openDroppingLink(target: {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
-    url: `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    // No host that masters name: whoever comes this way is never sent past the link.
+    url: `mqtt://localhost:${(server.address() as AddressInfo).port}`,
     drop: (failure) => {
       down = failure;
       for (const socket of sockets) {

@@ -34,12 +34,17 @@ function accept(state: RaftState, to: string, index: number): void {
   sendAfterWrite(state, { type: 'APPEND_REPLY', to, index, reject: false, hint: 0, hintTerm: 0, blank: false });
 }
 
+/**
+ * `commit` is at most what the leader has been told that this log holds durably. Where it holds less, the disk has lost
+ * what it had promised (a card that lies about its flushes, a last record that was damaged): this master counts as one
+ * that has lost its log, and says so.
+ */
 export function onHeartbeat(state: RaftState, { from: to, commit, round }: Received<'HEARTBEAT'>): void {
   const { lastIndex } = state.log;
-  if (state.hardState.rejoining !== true) commitTo(state, Math.min(commit, lastIndex));
-  // What the leader knows of this log, it knows of the one that was lost: it has to begin anew.
-  else if (commit > lastIndex)
+  if (commit > lastIndex) {
+    if (state.hardState.rejoining !== true) setHardState(state, { ...state.hardState, rejoining: true });
     send(state, { type: 'APPEND_REPLY', to, index: commit, reject: true, hint: lastIndex, hintTerm: 0, blank: true });
+  } else if (state.hardState.rejoining !== true) commitTo(state, commit);
   send(state, { type: 'HEARTBEAT_REPLY', to, round });
 }
 

@@ -87,10 +87,13 @@ export class Progress {
     return true;
   }
 
-  /** It refused what follows `index`, and can agree at `hint` at the latest. False where the answer is an old one. */
+  /**
+   * It refused what follows `index`, and can agree at `hint` at the latest. False where the answer is an old one, or
+   * contradicts what it had acknowledged: asked again at once, it would refuse as fast as messages go.
+   */
   refused(index: number, hint: number): boolean {
+    if (index <= this.match) return false;
     if (this.state === 'replicate') {
-      if (index <= this.match) return false;
       this.probe();
       return true;
     }

@@ -150,6 +150,29 @@ test('a leader counts nothing any more that a follower had acknowledged and lost
   t.like(sent(all(raft)).at(-1), { type: 'APPEND', to: '2', index: 0 });
 });
 
+test('a follower that lacks what it had acknowledged is not asked again at once, and gets all again when it says so', (t) => {
+  const raft = leader(member(1));
+  const reply = { ...from, type: 'APPEND_REPLY', term: 2, hint: 0, hintTerm: 0, blank: false } as const;
+  raft.step({ ...reply, index: 1, reject: false });
+  raft.step({ ...from, type: 'HEARTBEAT_REPLY', term: 2, round: 1 });
+  all(raft);
+  for (let round = 0; round < 3; round++) raft.step({ ...reply, index: 1, reject: true });
+  t.deepEqual(sent(all(raft)), []);
+});
+
+test('a follower whose disk has lost what it had acknowledged writes down that it rejoins, and says so', (t) => {
+  const raft = member(2, [1, 2]);
+  raft.step({ ...from, type: 'HEARTBEAT', term: 2, commit: 3, round: 1 });
+  const seen = all(raft);
+  t.like(seen.find(({ hardState }) => hardState !== undefined)?.hardState, { term: 2, rejoining: true });
+  t.like(sent(seen)[0], { type: 'APPEND_REPLY', index: 3, reject: true, hint: 2, blank: true });
+  raft.step({ ...from, type: 'VOTE', term: 3, index: 9, logTerm: 2, force: true });
+  t.false(sent(all(raft)).some((message) => message.type === 'VOTE_REPLY' && !message.reject));
+  const entry = { kind: 'command', term: 2, payload: new Uint8Array([1]) } as const;
+  raft.step({ ...from, type: 'APPEND', term: 3, index: 2, logTerm: 2, entries: [entry], commit: 3 });
+  t.like(all(raft).find(({ hardState }) => hardState !== undefined)?.hardState, { rejoining: false });
+});
+
 test('§6.4 a read is answered when a majority has confirmed the leader after it was asked', (t) => {
   const raft = leader(member(1));
   raft.read(1);

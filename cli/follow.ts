@@ -14,6 +14,8 @@ import { TaskOutput } from './task-output.ts';
 import type { Connection, Signal } from './terminal.ts';
 import type { Context } from './verb.ts';
 
+/** A move to another leader takes less, and is nobody's concern. */
+const LOST_MS = 2_000;
 /** Most tasks are placed by then; why one is not is asked only afterwards, */
 const FIRST_EXPLAIN_MS = 500;
 /** and again, in case the answer has changed. */
@@ -58,6 +60,8 @@ class Following {
   #cancelled: Promise<void> | undefined;
   #never: Fault | undefined;
   #closed = false;
+  /** Runs while there is no connection and nobody was told. */
+  #lost: Timer | undefined;
 
   constructor(context: Context, connection: Connection, spec: JobSpec) {
     this.#context = context;
@@ -77,7 +81,13 @@ class Following {
         ? new TaskOutput({ ...shared, clock })
         : new ArrayOutput({ ...shared, progress: this.#progress });
     connection.bus.onDisconnected(() => {
-      if (!this.#closed) this.#say('the connection to the cluster is lost; trying again. The job goes on.');
+      this.#lost ??= clock.after(LOST_MS, () => {
+        if (!this.#closed) this.#say('the connection to the cluster is lost; trying again. What was accepted goes on.');
+      });
+    });
+    connection.bus.onConnected(() => {
+      this.#lost?.cancel();
+      this.#lost = undefined;
     });
     this.#submitted = submitJob(connection.client, spec, context.options.timeoutMs);
   }
@@ -124,6 +134,7 @@ class Following {
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
+    this.#lost?.cancel();
   }
 
   #changed(view: TaskView): void {

@@ -1,5 +1,6 @@
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
+import { isBrokerUrl } from '../protocol/raft.ts';
 import { askLeader } from './ask.ts';
 import { printJson, printLine, printRows } from './output.ts';
 import { stateColour } from './state-colour.ts';
@@ -29,10 +30,15 @@ export const masters: Verb = {
 
 async function change(context: Context, action: 'add' | 'remove' | 'transfer', text: string): Promise<number | Fault> {
   const [, word = '', url] = /^([^=]*)=?(.*)$/.exec(text) ?? [];
+  if (word === '') return new Fault('BAD_USAGE', `mesq masters ${action} takes the id of a master`, USAGE);
   const id = parseId(word, 'the master');
   if (id instanceof Fault) return new Fault('BAD_USAGE', id.message, USAGE);
-  if (action === 'add' && (url === undefined || !URL.canParse(url)))
-    return new Fault('BAD_USAGE', `${text} does not say where the master is`, 'Write it like m4=mqtts://pi-4:8883.');
+  if (action === 'add' && (url === undefined || !isBrokerUrl(url)))
+    return new Fault(
+      'BAD_USAGE',
+      `${text} does not say where the broker of the master is`,
+      'Write it like m4=mqtts://pi-4:8883.',
+    );
   if (action !== 'add' && url !== '') return new Fault('BAD_USAGE', `mesq masters ${action} takes the id alone`, USAGE);
   const answer =
     action === 'add'

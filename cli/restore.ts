@@ -37,13 +37,27 @@ export const restore: Verb = {
       return new Fault('BAD_USAGE', 'either a file or --recreate says what to begin with', USAGE);
     const cluster = recreate === undefined ? undefined : parseId(recreate, '--recreate');
     if (cluster instanceof Fault) return cluster;
+    if (cluster !== undefined && !/^c-[a-z0-9]{20}$/.test(cluster))
+      return new Fault(
+        'BAD_USAGE',
+        `--recreate: ${cluster} is no id of a cluster`,
+        'The agents say in their logs what they belong to.',
+      );
     const source: RestoreOptions =
       file === undefined ? { data, generation, recreate: cluster ?? '' } : { data, generation, file };
     const startBackup = await import('./start-backup.ts');
     const restored = await startBackup.restore(source);
     if (restored instanceof Fault) return restored;
     const { cluster: begun, index, agents, tasks } = restored;
-    if (context.options.json) await printJson(context, { data, ...begun, index, agents, tasks });
+    if (context.options.json)
+      await printJson(context, {
+        data,
+        cluster: begun.uuid,
+        generation: begun.generation,
+        index,
+        agents,
+        tasks,
+      });
     else
       await printLine(
         context,

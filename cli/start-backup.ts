@@ -12,7 +12,11 @@ import { takeDataFolder } from './start-data-folder.ts';
 export function keepBackup(file: string, index: number, pieces: readonly Piece[]): Promise<undefined | Fault> {
   const path = resolve(file);
   return orDiskFault(path, async () => {
-    await writeBackup(fileStorage(dirname(path)), basename(path), index, slicesOf(pieces));
+    const storage = fileStorage(dirname(path));
+    const before = await readBackup(storage, basename(path));
+    if (before instanceof Fault && before.code !== 'NOT_FOUND')
+      return new Fault('EXISTS', `${file} is there, and is no backup that could be replaced`, 'Write to another file.');
+    await writeBackup(storage, basename(path), index, slicesOf(pieces));
     return undefined;
   });
 }
@@ -37,7 +41,9 @@ export async function restore(options: RestoreOptions): Promise<Restored | Fault
       }
       const path = resolve(options.file);
       const backup = await readBackup(fileStorage(dirname(path)), basename(path));
-      return backup instanceof Fault ? backup : restoreLog(target, backup, generation);
+      if (backup instanceof Fault)
+        return new Fault('BAD_USAGE', backup.message, 'Pass a file that mesq backup has made; nothing was changed.');
+      return restoreLog(target, backup, generation);
     });
   } finally {
     await lock.release();

@@ -195,6 +195,9 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     },
     onMembership: (membership) => {
       if (connectPeer !== undefined) link.connectTo(membership);
+      const { voters, learners } = membership;
+      if (![...voters, ...learners].some(({ id }) => id === options.id) && registry.cluster !== undefined)
+        log.warn('removed from the cluster: this master can be stopped', { master: options.id });
     },
     onRestored: ({ slices }) => {
       registry = registryOf(slices);
@@ -279,6 +282,10 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   });
   await link.listen();
   durable.start();
+  if (registry.cluster === undefined && peers.length > 0)
+    log.info('a new cluster is founded once all its masters are there', {
+      masters: [self, ...peers].map(({ id }) => id).join(' '),
+    });
   if (durable.standing.membership.voters.length === 1) await informed;
 
   return {

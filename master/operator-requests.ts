@@ -72,7 +72,7 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   },
   'masters-add': (desk, member) => changed(desk, member.id, { add: member }),
   'masters-remove': (desk, { master }) => changed(desk, master, { remove: master }),
-  'masters-transfer': (desk, { master }) => desk.leader.world.quorum.transfer(master) ?? [{ master }],
+  'masters-transfer': (desk, { master }) => handedOver(desk, master),
   frameworks: (desk) => [
     { frameworks: [...desk.leader.registry.frameworks.keys()].map((framework) => frameworkView(desk, framework)) },
   ],
@@ -360,11 +360,27 @@ function findTask(
 }
 
 /** A change that is made already is no fault: a request may be repeated. */
+function handedOver({ leader }: OperatorDesk, master: string): { master: string }[] | Fault {
+  const { quorum, id } = leader.world;
+  const { membership, followers } = quorum.standing();
+  if (membership.learners.some((learner) => learner.id === master))
+    return new Fault('CONFLICT', `${master} does not vote yet`, 'Wait until mesq masters shows it as a follower.');
+  if (!membership.voters.some((voter) => voter.id === master)) return noMaster(master);
+  if (master !== id && followers.get(master)?.active !== true)
+    return new Fault('CONFLICT', `${master} is not reached`, 'Start it, or hand over to another: mesq masters.');
+  return quorum.transfer(master) ?? [{ master }];
+}
+
+function noMaster(master: string): Fault {
+  return new Fault('NOT_FOUND', `there is no master ${master}`, 'List what there is with mesq masters.');
+}
+
 function changed({ leader }: OperatorDesk, master: string, change: MembershipChange): { master: string }[] | Fault {
   const { quorum } = leader.world;
   const { voters, learners } = quorum.standing().membership;
   const known = [...voters, ...learners].some(({ id }) => id === master);
   if ('add' in change && known) return [{ master }];
+  if (!('add' in change) && !known) return noMaster(master);
   const outcome = quorum.change(change);
   return outcome instanceof Fault ? outcome : [{ master }];
 }

@@ -1,4 +1,4 @@
-import type { Bus } from '../io/bus.ts';
+import { type Bus, BusError } from '../io/bus.ts';
 import { read, write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { type Member, type Membership, RAFT } from '../protocol/raft.ts';
@@ -66,7 +66,8 @@ export class RaftLink {
     }
     for (const [id, member] of members) {
       if (this.#peers.has(id)) continue;
-      const raft = this.#options.connect(member, 'raft');
+      const raft = this.#connect(member, 'raft');
+      if (raft === undefined) continue;
       raft.onConnected(() => this.#options.onReached(id, true));
       raft.onDisconnected(() => this.#options.onReached(id, false));
       this.#peers.set(id, { member, raft, snapshots: undefined });
@@ -82,7 +83,7 @@ export class RaftLink {
     const { prefix, id } = this.#options;
     const peer = this.#peers.get(message.to);
     if (peer === undefined) return;
-    if (message.type === 'SNAPSHOT') peer.snapshots ??= this.#options.connect(peer.member, 'snapshots');
+    if (message.type === 'SNAPSHOT') peer.snapshots ??= this.#connect(peer.member, 'snapshots');
     const bus = message.type === 'SNAPSHOT' ? peer.snapshots : peer.raft;
     if (bus?.connected !== true) return;
     const topic = topicOf(prefix, { kind: 'raft', session: message.to, name: id });
@@ -94,6 +95,17 @@ export class RaftLink {
   async close(): Promise<void> {
     await Promise.all([...this.#peers.values()].map((peer) => this.#leave(peer)));
     this.#peers.clear();
+  }
+
+  /** Undefined where none of its URLs is one: what is in the log must not end every master that reads it. */
+  #connect(member: Member, traffic: PeerTraffic): Bus | undefined {
+    try {
+      return this.#options.connect(member, traffic);
+    } catch (error) {
+      if (!(error instanceof BusError)) throw error;
+      this.#options.counters.count('raft: a master without a URL');
+      return undefined;
+    }
   }
 
   async #leave({ raft, snapshots }: Peer): Promise<void> {

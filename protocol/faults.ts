@@ -75,7 +75,11 @@ export const FAULTS = {
     means: 'This token does not allow it.',
     hint: 'Ask an operator for a token of the right role: mesq token create.',
   },
-  NO_LEADER: { exit: 6, means: 'No master leads at the moment.', hint: 'See mesq masters; wait a moment and repeat.' },
+  NO_LEADER: {
+    exit: 6,
+    means: 'No master leads at the moment.',
+    hint: 'Start the masters that cannot be reached; while one is being elected, repeat in a moment.',
+  },
   UNREACHABLE: {
     exit: 6,
     means: 'The cluster does not answer.',

@@ -4,7 +4,7 @@ import { Id } from './ids.ts';
 import { TaskView } from './job.ts';
 import { LIMITS } from './limits.ts';
 import { LimitsSchema, QuantitiesSchema } from './quantities.ts';
-import { Member } from './raft.ts';
+import { NewMember } from './raft.ts';
 import { ResourcesSchema } from './resources.ts';
 import { RoleSchema } from './role-schema.ts';
 
@@ -161,7 +161,7 @@ export const OPERATIONS = {
   agents: { role: 'viewer', body: v.object({}), part: v.object({ agents: v.array(AgentView) }) },
   masters: { role: 'viewer', body: v.object({}), part: v.object({ masters: v.array(MasterView) }) },
   /** A new master, which votes once it has what is committed. */
-  'masters-add': { role: 'operator', body: Member, part: v.object({ master: Id }) },
+  'masters-add': { role: 'operator', body: NewMember, part: v.object({ master: Id }) },
   'masters-remove': { role: 'operator', body: v.object({ master: Id }), part: v.object({ master: Id }) },
   /** Another master leads: for maintenance of this one. */
   'masters-transfer': { role: 'operator', body: v.object({ master: Id }), part: v.object({ master: Id }) },

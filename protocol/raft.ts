@@ -16,6 +16,21 @@ const Urls = v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(1
 export const Member = v.object({ id: Id, urls: v.optional(Urls, []) });
 export type Member = v.InferOutput<typeof Member>;
 
+/** True for `mqtt://host[:port]`, `mqtts://`, `ws://` and `wss://`, without credentials: URLs are logged and shown. */
+export function isBrokerUrl(text: string): boolean {
+  return text.length <= 256 && /^(mqtts?|wss?):\/\/[^\s/?#@]+([/?][^\s#@]*)?$/i.test(text);
+}
+
+/** A master that is to be added: what is in the log already is taken as it is. */
+export const NewMember = v.object({
+  id: Id,
+  urls: v.pipe(
+    v.array(v.pipe(v.string(), v.check(isBrokerUrl, 'a broker URL is mqtt://host:port, mqtts://, ws:// or wss://'))),
+    v.minLength(1),
+    v.maxLength(16),
+  ),
+});
+
 /** Who belongs to the cluster. Voters make majorities; learners only receive the log (Raft thesis §4.2.1). */
 export const Membership = v.pipe(
   v.object({

@@ -46,7 +46,9 @@ function changedMembership(state: RaftState, change: MembershipChange): Membersh
   if (!known(change.remove)) return new Fault('NOT_FOUND', `there is no master ${change.remove}`);
   const without = (members: readonly Member[]): Member[] => members.filter(({ id }) => id !== change.remove);
   const left = { voters: without(voters), learners: without(learners) };
-  return left.voters.length > 0 ? left : new Fault('CONFLICT', `${change.remove} is the last master`);
+  return left.voters.length > 0
+    ? left
+    : new Fault('CONFLICT', `${change.remove} is the last master`, 'Add another one first: mesq masters add ID=URL.');
 }
 
 /** A leader sends to whom the membership in force names, and counts them. */

@@ -45,13 +45,13 @@ test('a restored backup takes agents and tasks over without killing one, those i
   t.is(refused.code, 1);
   t.regex(refused.stderr, /has the log of a master already/);
   await rename(join(folder, 'm1'), join(folder, 'lost'));
-  const restored = await cluster.json<{ uuid: string; generation: number }>(
+  const restored = await cluster.json<{ cluster: string; generation: number }>(
     'restore',
     backup,
     '--data',
     join(folder, 'm1'),
   );
-  t.like(restored, { uuid: said.cluster, generation: 2 });
+  t.like(restored, { cluster: said.cluster, generation: 2 });
   await cluster.startMaster();
   await follows(cluster, 2);
 
@@ -108,9 +108,11 @@ test('what is no backup, or a damaged one, is refused and leaves the data folder
   await writeFile(join(folder, 'damaged'), bytes);
   const into = ['--data', join(folder, 'new')];
   const attempts: [string[], number, RegExp][] = [
-    [['restore', join(folder, 'damaged'), ...into], 1, /damaged/],
-    [['restore', join(folder, 'none'), ...into], 3, /no file/],
-    [['restore', '/etc/hostname', ...into], 1, /damaged/],
+    [['restore', join(folder, 'damaged'), ...into], 2, /damaged/],
+    [['restore', join(folder, 'none'), ...into], 2, /no file/],
+    [['restore', '/etc/hostname', ...into], 2, /damaged/],
+    [['restore', '--recreate', 'mine', ...into], 2, /no id of a cluster/],
+    [['backup', '/etc/hostname'], 1, /is no backup/],
     [['restore', backup, '--generation', '1', ...into], 2, /--generation/],
     [['restore', ...into], 2, /--recreate/],
     [['restore', backup, '--data', join(folder, 'm1')], 1, /held by process/],

@@ -1,0 +1,34 @@
+import test from 'ava';
+import { Fault } from '../../sdk/index.ts';
+import { Quorum } from './quorum.ts';
+
+test('what cannot be a master, or cannot lead, is refused at once and in words, and nothing comes of it', async (t) => {
+  const quorum = await Quorum.start(t, 1);
+  const attempts: [string[], number, RegExp][] = [
+    [['add', 'm4=http://foo'], 2, /does not say where the broker/],
+    [['add', 'm4=mqtt://ann:secret@foo'], 2, /does not say where the broker/],
+    [['add'], 2, /takes the id of a master/],
+    [['remove', 'm9'], 3, /there is no master m9[\s\S]*mesq masters/],
+    [['transfer', 'm9'], 3, /there is no master m9/],
+  ];
+  for (const [argv, code, message] of attempts) {
+    const ended = await quorum.spawn(['masters', ...argv]).ended;
+    t.regex(ended.stderr, message);
+    t.is(ended.code, code, ended.stderr);
+  }
+  const client = await quorum.client();
+  const answer = await client.request('masters-add', { id: 'm4', urls: ['http://foo'] });
+  t.true(answer instanceof Fault && answer.code === 'BAD_SHAPE', JSON.stringify(answer));
+  t.is((await quorum.spawn(['run', '--', 'true']).ended).code, 0);
+});
+
+test('a master that is down is not handed the lead', async (t) => {
+  const quorum = await Quorum.start(t, 1);
+  const leader = await quorum.leader();
+  const [down = ''] = [...quorum.urls.keys()].filter((id) => id !== leader);
+  await quorum.masters.get(down)?.end('SIGKILL');
+  await quorum.until((masters) => masters.find(({ id, role }) => id === down && role === 'unreachable'));
+  const refused = await quorum.spawn(['masters', 'transfer', down]).ended;
+  t.is(refused.code, 1, refused.stderr);
+  t.regex(refused.stderr, /is not reached/);
+});

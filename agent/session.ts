@@ -10,7 +10,7 @@ import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, writ
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
 import { chooseLeader, type Leadership, nextBroker, patienceMs } from '../protocol/leader-choice.ts';
-import { LIMITS } from '../protocol/limits.ts';
+import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { hasEnded } from './checkpoint/state.ts';
@@ -237,10 +237,10 @@ export class Session {
   }
 
   /** Stays connected for a while: an election is short. */
-  #await(): void {
+  #await(firstMs?: number): void {
     const { bus, urls, log, clock, random } = this.#world;
-    const waitMs = patienceMs(this.#leaderless, random.next());
-    log.info('waiting for a leader', { url: bus.url, waitMs });
+    const waitMs = patienceMs(this.#leaderless, random.next(), firstMs);
+    if (firstMs === undefined) log.info('waiting for a leader', { url: bus.url, waitMs });
     this.#patience?.cancel();
     this.#patience = clock.after(waitMs, () => {
       this.#leaderless++;
@@ -252,6 +252,8 @@ export class Session {
   /** Resumes its session, or registers for one. */
   #greet(): void {
     const { durable, boot } = this.#world;
+    // Reached under a name that no master advertises, it may be a follower that is taken for the leader.
+    this.#await(TIMES.unansweredMs);
     const { state } = durable;
     if (this.#cluster !== undefined && state.epoch > 0 && state.boot === boot) this.#resume(this.#cluster);
     else void this.#register();
@@ -435,6 +437,7 @@ export class Session {
 
   #establish(renewMs: number | undefined): void {
     this.#retry?.cancel();
+    this.#patience?.cancel();
     this.#retryMs = FIRST_RETRY_MS;
     this.#greeting = 'none';
     this.#everEstablished = true;
@@ -456,6 +459,7 @@ export class Session {
 
   #refused(fault: Fault, register: boolean): void {
     const { log, clock } = this.#world;
+    this.#patience?.cancel();
     if (register) {
       // One of several messages of a session that is no more: a registration under way answers them all.
       if (this.#greeting === 'register' || !this.#leads) return;

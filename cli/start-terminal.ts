@@ -2,6 +2,7 @@ import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
 import { BusError } from '../io/bus.ts';
+import { NO_LEADER_YET } from '../io/node/broker-session.ts';
 import { systemClock } from '../io/node/clock.ts';
 import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { systemRandom } from '../io/node/random.ts';
@@ -114,7 +115,8 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
   }
 }
 
-function faultCode({ code }: BusError): FaultCode {
+function faultCode({ code, message }: BusError): FaultCode {
+  if (message.includes(NO_LEADER_YET)) return 'NO_LEADER';
   if (code === 'BAD_CREDENTIALS' || code === 'INSECURE' || code === 'NOT_ALLOWED') return code;
   return code === 'BAD_URL' ? 'BAD_USAGE' : 'UNREACHABLE';
 }

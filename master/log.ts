@@ -29,7 +29,8 @@ export class JournaledLog implements ReplicatedLog {
   #snapshotIndex: number;
   #compacting: Promise<void> = Promise.resolve();
   #leading = false;
-  #following: string | undefined;
+  /** `null` before anything was said of it: one of several says at once that it knows no leader. */
+  #following: string | undefined | null;
   #membership: Membership | undefined;
   #informedAt: number;
   #informed = false;
@@ -59,6 +60,7 @@ export class JournaledLog implements ReplicatedLog {
       ...(founders === undefined ? {} : { founders }),
     });
     this.#rejoining = remembered.hardState.rejoining === true;
+    this.#following = this.#raft.membership.voters.length > 1 ? null : undefined;
     this.#applied = remembered.start;
     this.#snapshotIndex = remembered.start.index;
     this.#informedAt = remembered.start.index + remembered.entries.length;

@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../io/clock.ts';
 import { topicOf } from '../protocol/topics.ts';
 import type { Counters } from './counters.ts';
 
-/** After this long, what an earlier leader had shown and this one has not is cleared. */
+/** After this long on a connection to the leader, what an earlier one has left and this one has not shown is cleared. */
 const INHERITED_MS = 10_000;
 
 export interface StateMirrorOptions {
@@ -22,7 +22,11 @@ export class StateMirror {
   readonly #options: StateMirrorOptions;
   #leader: Bus | undefined;
   #stops: (() => void)[] = [];
-  #clearing: Timer | undefined;
+  /** Connections whose ends are listened to. */
+  readonly #known = new WeakSet<Bus>();
+  /** Of the comparison that is under way: what is shown here, and what the leader has shown since it began. */
+  #comparison: { readonly here: Set<string>; readonly there: Set<string>; readonly end: () => void } | undefined;
+  #end: Timer | undefined;
 
   constructor(options: StateMirrorOptions) {
     this.#options = options;
@@ -34,27 +38,53 @@ export class StateMirror {
     this.stop();
     this.#leader = leader;
     if (leader === undefined) return;
-    const { bus, prefix, clock } = this.#options;
-    const all = topicOf(prefix, { kind: 'state' });
-    const inherited = new Set<string>();
-    const shown = new Set<string>();
-    this.#subscribe(bus, all, ({ topic, payload, retained }) => {
-      if (retained && payload.length > 0) inherited.add(topic);
-    });
-    this.#subscribe(leader, all, ({ topic, payload }) => {
-      shown.add(topic);
+    this.#beginComparison();
+    this.#subscribe(leader, topicOf(this.#options.prefix, { kind: 'state' }), ({ topic, payload }) => {
+      this.#comparison?.there.add(topic);
       this.#show(topic, payload);
     });
-    this.#clearing = clock.after(INHERITED_MS, () => {
-      if (!leader.connected) return;
-      for (const topic of inherited) if (!shown.has(topic)) this.#show(topic, new Uint8Array());
+    if (this.#known.has(leader)) return leader.connected ? this.#compareSoon() : undefined;
+    this.#known.add(leader);
+    leader.onConnected(() => {
+      if (this.#leader === leader) this.#compareSoon();
     });
+    // What is cleared meanwhile is never heard of: the next connection tells only what there is, before it counts as one.
+    leader.onDisconnected(() => {
+      if (this.#leader === leader) this.#beginComparison();
+    });
+    return undefined;
   }
 
   stop(): void {
-    this.#clearing?.cancel();
-    for (const stop of this.#stops.splice(0)) stop();
+    this.#endComparison();
+    for (const stop of [...this.#stops]) stop();
     this.#leader = undefined;
+  }
+
+  #beginComparison(): void {
+    this.#endComparison();
+    const { bus, prefix } = this.#options;
+    const [here, there] = [new Set<string>(), new Set<string>()];
+    const end = this.#subscribe(bus, topicOf(prefix, { kind: 'state' }), ({ topic, payload, retained }) => {
+      if (retained && payload.length > 0) here.add(topic);
+    });
+    this.#comparison = { here, there, end };
+  }
+
+  #compareSoon(): void {
+    this.#end?.cancel();
+    this.#end = this.#options.clock.after(INHERITED_MS, () => {
+      const compared = this.#comparison;
+      this.#endComparison();
+      for (const topic of compared?.here ?? [])
+        if (compared?.there.has(topic) === false) this.#show(topic, new Uint8Array());
+    });
+  }
+
+  #endComparison(): void {
+    this.#end?.cancel();
+    this.#comparison?.end();
+    this.#comparison = undefined;
   }
 
   #show(topic: string, payload: Uint8Array): void {
@@ -62,19 +92,25 @@ export class StateMirror {
     bus.publish(topic, payload, { retain: true }).catch(() => counters.count('state not published'));
   }
 
-  #subscribe(bus: Bus, filter: string, handler: Parameters<Bus['subscribe']>[2]): void {
+  /** Returns what ends it. */
+  #subscribe(bus: Bus, filter: string, handler: Parameters<Bus['subscribe']>[2]): () => void {
     let wanted = true;
-    this.#stops.push(() => {
+    let unsubscribe: (() => void) | undefined;
+    const end = (): void => {
       wanted = false;
-    });
+      unsubscribe?.();
+      this.#stops = this.#stops.filter((stop) => stop !== end);
+    };
+    this.#stops.push(end);
     bus
       .subscribe(filter, 0, (message) => {
         if (wanted) handler(message);
       })
-      .then((unsubscribe) => {
-        if (wanted) this.#stops.push(unsubscribe);
-        else unsubscribe();
+      .then((remove) => {
+        unsubscribe = remove;
+        if (!wanted) remove();
       })
       .catch(() => this.#options.counters.count('state not watched'));
+    return end;
   }
 }

@@ -47,9 +47,8 @@ export function chooseLeader(
  * Milliseconds to wait for a leader at a broker that knows none, after so many others in a row that knew none either.
  * `chance`, from 0 to below 1, spreads those who wait.
  */
-export function patienceMs(others: number, chance: number): number {
-  const { leaderlessMs, leaderlessMaxMs } = TIMES;
-  return Math.floor(Math.min(leaderlessMaxMs, leaderlessMs * 2 ** others) * (0.5 + chance / 2));
+export function patienceMs(others: number, chance: number, firstMs: number = TIMES.leaderlessMs): number {
+  return Math.floor(Math.min(TIMES.leaderlessMaxMs, firstMs * 2 ** others) * (0.5 + chance / 2));
 }
 
 /** The one to ask next; undefined where there is no other. */

@@ -137,6 +137,8 @@ export const TIMES = {
   lostAfterMs: 3_600_000,
   /** A broker that knows no leader for this long is left for another: its master may be cut off from the others… */
   leaderlessMs: 3_000,
+  /** The same where it is said to lead, and does not answer an agent's greeting… */
+  unansweredMs: 15_000,
   /** …twice as long for each in a row that knows none, up to this; all by chance down to half of it. */
   leaderlessMaxMs: 120_000,
   offerMs: 30_000,

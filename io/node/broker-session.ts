@@ -244,11 +244,14 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** What CONNACK 3 means of a master: it was started, and has heard of no leader since. */
+export const NO_LEADER_YET = 'the broker takes nobody yet: its master knows no leader';
+
 /** CONNACK return codes ([MQTT-3.2.2], table 3.1). */
 const REFUSALS: Readonly<Record<number, SessionEnd>> = {
   1: { code: 'UNREACHABLE', reason: 'the broker does not speak MQTT 3.1.1', refusal: 1 },
   2: { code: 'NOT_ALLOWED', reason: 'the broker refused this client id', refusal: 2 },
-  3: { code: 'UNREACHABLE', reason: 'the broker is not available', refusal: 3 },
+  3: { code: 'UNREACHABLE', reason: NO_LEADER_YET, refusal: 3 },
   4: { code: 'BAD_CREDENTIALS', reason: 'the broker refused the user name or password', refusal: 4 },
   5: { code: 'BAD_CREDENTIALS', reason: 'the broker does not allow this user to connect', refusal: 5 },
 };

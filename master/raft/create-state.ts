@@ -32,6 +32,7 @@ export function createState({ id, remembered, founders, ...settings }: RaftOptio
     // A snapshot holds only what is committed; of the entries after it nothing is known until a leader commits (§5.4.2).
     commitIndex: start.index,
     durableIndex: log.lastIndex,
+    completeAt: undefined,
     electionElapsed: 0,
     heartbeatElapsed: 0,
     electionTimeout: 0,

@@ -21,6 +21,7 @@ export function onAppend(state: RaftState, message: Received<'APPEND'>): void {
       log.truncate(conflict);
       state.durableIndex = Math.min(state.durableIndex, conflict - 1);
       state.out.unwritten = Math.min(state.out.unwritten, conflict);
+      if (state.completeAt !== undefined && conflict <= state.completeAt) state.completeAt = undefined;
     }
     log.append(entries.slice(conflict - index - 1));
   }
@@ -52,8 +53,19 @@ export function commitTo(state: RaftState, index: number): void {
   if (index > state.commitIndex) state.commitIndex = index;
 }
 
-/** Who had lost its log has all again that it may have acknowledged: it may vote. */
+/** Who had lost its log is given all again that it may have acknowledged. */
 function caughtUp(state: RaftState, last: number, commit: number): void {
   if (state.hardState.rejoining !== true || last < commit || last < state.log.lastIndex) return;
-  setHardState(state, { ...state.hardState, rejoining: false });
+  state.completeAt = last;
+  settleRejoining(state);
+}
+
+/**
+ * It may vote once all that is durable: in one write with the entries, the promise could survive a power cut without
+ * them.
+ */
+export function settleRejoining(state: RaftState): void {
+  if (state.completeAt === undefined || state.durableIndex < state.completeAt) return;
+  state.completeAt = undefined;
+  if (state.hardState.rejoining === true) setHardState(state, { ...state.hardState, rejoining: false });
 }

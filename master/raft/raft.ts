@@ -2,6 +2,7 @@ import { assert, type Fault } from '../../protocol/faults.ts';
 import type { Membership } from '../../protocol/raft.ts';
 import { createState, type RaftOptions } from './create-state.ts';
 import { campaign, missed, ownVoteDurable } from './election.ts';
+import { settleRejoining } from './following.ts';
 import { probePeers } from './founding.ts';
 import { changeMembership, leaveWhenRemoved, type MembershipChange } from './membership.ts';
 import { objectionTo } from './objections.ts';
@@ -217,6 +218,7 @@ class Voter implements Raft {
     // Only if these entries are still the log's: a later leader may have put others in their place.
     if (state.log.termAt(done.lastIndex) === done.lastTerm)
       state.durableIndex = Math.max(state.durableIndex, done.lastIndex);
+    settleRejoining(state);
     if (done.hardState === state.hardState && state.hardState.vote === state.id) ownVoteDurable(state);
     if (commitReached(state)) broadcastAppend(state);
     leaveWhenRemoved(state);

@@ -87,6 +87,7 @@ function install(state: RaftState, arrival: Arrival): void {
   state.log.restore({ index, term }, membership);
   state.commitIndex = index;
   state.durableIndex = 0;
+  state.completeAt = undefined;
   state.out.unwritten = index + 1;
   state.out.restored = arrival;
   sendAfterWrite(state, appendedUpTo(from, index));

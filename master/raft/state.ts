@@ -64,6 +64,8 @@ export interface RaftState {
   commitIndex: number;
   /** Last index known to be durable here. */
   durableIndex: number;
+  /** Of one that rejoins: with all up to here durable it has again what it may have acknowledged. */
+  completeAt: number | undefined;
 
   /** Ticks since the leader was heard of, or (of a leader) since the quorum was checked. */
   electionElapsed: number;

@@ -222,6 +222,27 @@ test('a master that knows no leader for long is left for another: it may be cut 
   return t.is(first.of('RESUME').length, 0);
 });
 
+test('a follower that is taken for the leader, under a name that nobody advertises, is left for another', async (t) => {
+  const urls = ['mqtt://tunnel-1:1883', 'mqtt://tunnel-2:1883'];
+  for (let seed = 1; seed <= 4; seed++) {
+    const world = new AgentWorld(seed, urls);
+    const masters = [world.master, world.masterAt('mqtt://tunnel-2:1883')];
+    for (const master of masters) master.answering = false;
+    await world.clock.advance(100);
+    for (const master of masters) master.lead('m2', ['mqtt://10.0.0.2:1883']);
+    await world.start();
+    await world.until(() => masters.every(({ presence }) => presence.some(({ online }) => online)), 300_000);
+    const [, leader] = masters;
+    if (leader === undefined) return t.fail();
+    leader.answering = true;
+    await world.until(() => leader.epoch > 0, 600_000);
+    const before = leader.presence.length;
+    await world.clock.advance(600_000);
+    t.is(leader.presence.length, before, 'it stays where it is answered');
+  }
+  return t.pass();
+});
+
 test('whatever comes down the link, the agent goes on', async (t) => {
   const world = new AgentWorld(7);
   await world.up();

@@ -34,6 +34,13 @@ test.serial('a cluster without a majority says so, and goes on when it has one a
   const asked = await quorum.spawn(['jobs', '--timeout', '3s']).ended;
   t.is(asked.code, 6, asked.stderr);
   t.regex(asked.stderr, /no leader: 2 of 3 masters unreachable \(m1, m2\)/);
+  // All of them were down, and one is back: it does not even know who may ask.
+  await quorum.masters.get('m3')?.end('SIGKILL');
+  const alone = quorum.startMaster('m3');
+  await alone.said(/no leader known/);
+  const early = await quorum.spawn(['masters', '--timeout', '3s']).ended;
+  t.is(early.code, 6, early.stderr);
+  t.regex(early.stderr, /knows no leader[\s\S]*Start the masters that cannot be reached/);
   quorum.startMaster('m1');
   const run = await quorum.spawn(['run', '--', 'echo', 'again']).ended;
   t.like(run, { code: 0, stdout: 'again\n' }, run.stderr);

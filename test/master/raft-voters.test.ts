@@ -120,6 +120,7 @@ test('who has lost its log writes down the founders, and votes when a leader has
   t.like(sent(all(raft)).at(-1), { type: 'VOTE_REPLY', reject: true });
   const entries = [{ kind: 'noop' as const, term: 6, payload: new Uint8Array() }];
   raft.step({ ...from, type: 'APPEND', term: 6, index: 0, logTerm: 0, commit: 1, entries });
+  all(raft);
   t.is(raft.hardState.rejoining, false);
   t.is(raft.hardState.vote, '2', 'no second leader of that term');
 });
@@ -170,6 +171,13 @@ test('a follower whose disk has lost what it had acknowledged writes down that i
   t.false(sent(all(raft)).some((message) => message.type === 'VOTE_REPLY' && !message.reject));
   const entry = { kind: 'command', term: 2, payload: new Uint8Array([1]) } as const;
   raft.step({ ...from, type: 'APPEND', term: 3, index: 2, logTerm: 2, entries: [entry], commit: 3 });
+  const caught = all(raft, false);
+  t.deepEqual(
+    caught.flatMap(({ hardState, entries }) => [hardState?.rejoining, entries.length]),
+    [true, 1],
+    'in one write with the entries, a power cut could leave the promise alone',
+  );
+  raft.persisted(caught[0]?.write ?? 0);
   t.like(all(raft).find(({ hardState }) => hardState !== undefined)?.hardState, { rejoining: false });
 });
 

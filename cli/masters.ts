@@ -40,6 +40,12 @@ async function change(context: Context, action: 'add' | 'remove' | 'transfer', t
       'Write it like m4=mqtts://pi-4:8883.',
     );
   if (action !== 'add' && url !== '') return new Fault('BAD_USAGE', `mesq masters ${action} takes the id alone`, USAGE);
+  if (action === 'remove') {
+    const known = await askLeader(context, 'masters', {});
+    if (known instanceof Fault) return known;
+    if (!known.masters.some((master) => master.id === id))
+      return new Fault('NOT_FOUND', `there is no master ${id}`, 'List what there is with mesq masters.');
+  }
   const answer =
     action === 'add'
       ? await askLeader(context, 'masters-add', { id, urls: [url ?? ''] })

@@ -18,7 +18,7 @@ import type { Leader, ShownThing, World } from './leader.ts';
 import { LostTasks } from './lost-tasks.ts';
 import { Offering } from './offering.ts';
 import { Operations } from './operations.ts';
-import { handleRequest, type OperatorDesk, refuseRequest } from './operator-requests.ts';
+import { answerChanges, handleRequest, type OperatorDesk, refuseRequest } from './operator-requests.ts';
 import { OutputStreams } from './output-streams.ts';
 import { Reactions } from './reactions.ts';
 import type { Command } from './registry/commands.ts';
@@ -98,6 +98,7 @@ export class Leadership {
       feed,
       waiting: new Map(),
       early: [],
+      changes: [],
     };
     this.#reactions = new Reactions(
       this.#schedulerDesk,
@@ -135,6 +136,7 @@ export class Leadership {
     this.#frameworks.flush();
     this.#offering.flush();
     this.#release();
+    answerChanges(this.#operatorDesk);
   }
 
   /** Requests that came before the built-in framework had subscribed. */

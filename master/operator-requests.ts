@@ -41,9 +41,20 @@ export interface OperatorDesk extends ViewSources {
   readonly waiting: Map<string, { client: string; session: string; token?: string }>;
   /** Requests for the built-in framework that came before it had subscribed: at the start of a term. */
   readonly early: (() => void)[];
+  /** Changes of the masters that are in the log, and answered once they are committed. */
+  readonly changes: MasterChange[];
 }
 
 const MOST_EARLY = 1_000;
+
+/** At `index` of this leader's log; by request, so that a repeated one is not taken for another. */
+export interface MasterChange {
+  readonly key: string;
+  readonly master: string;
+  readonly index: number;
+  committed: boolean;
+  session: string;
+}
 
 interface Asker {
   readonly principal: Principal;
@@ -70,8 +81,8 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     const head = { cluster: uuid, generation, index: registry.index };
     return piecesOf(snapshotSlices(registry)).map((piece) => ({ ...head, pieces: [piece] }));
   },
-  'masters-add': (desk, member) => changed(desk, member.id, { add: member }),
-  'masters-remove': (desk, { master }) => changed(desk, master, { remove: master }),
+  'masters-add': (desk, member, asker) => changed(desk, asker, member.id, { add: member }),
+  'masters-remove': (desk, { master }, asker) => changed(desk, asker, master, { remove: master }),
   'masters-transfer': (desk, { master }) => handedOver(desk, master),
   frameworks: (desk) => [
     { frameworks: [...desk.leader.registry.frameworks.keys()].map((framework) => frameworkView(desk, framework)) },
@@ -375,12 +386,41 @@ function noMaster(master: string): Fault {
   return new Fault('NOT_FOUND', `there is no master ${master}`, 'List what there is with mesq masters.');
 }
 
-function changed({ leader }: OperatorDesk, master: string, change: MembershipChange): { master: string }[] | Fault {
-  const { quorum } = leader.world;
+/** Changes that are remembered with their requests, until the term ends. */
+const MOST_CHANGES = 100;
+
+function changed(
+  desk: OperatorDesk,
+  { principal, request, session }: Asker,
+  master: string,
+  change: MembershipChange,
+): { master: string }[] | Fault | undefined {
+  const key = `${principal.name}/${request}`;
+  const before = desk.changes.find((each) => each.key === key);
+  if (before !== undefined) {
+    before.session = session;
+    return before.committed ? [{ master }] : undefined;
+  }
+  const { quorum } = desk.leader.world;
   const { voters, learners } = quorum.standing().membership;
   const known = [...voters, ...learners].some(({ id }) => id === master);
-  if ('add' in change && known) return [{ master }];
-  if (!('add' in change) && !known) return noMaster(master);
+  const pending = desk.changes.some((each) => each.master === master && !each.committed);
+  // Every request may be repeated, also at the next leader: what is as it was to be is done.
+  if ('add' in change === known && !pending) return [{ master }];
   const outcome = quorum.change(change);
-  return outcome instanceof Fault ? outcome : [{ master }];
+  if (outcome instanceof Fault) return outcome;
+  desk.changes.push({ key, master, index: outcome.index, committed: false, session });
+  if (desk.changes.length > MOST_CHANGES) desk.changes.shift();
+  return undefined;
+}
+
+/** Commit, then answer: a leader that is cut off has the change in its log, and may lose it. */
+export function answerChanges({ changes, clients, leader }: OperatorDesk): void {
+  for (const change of changes) {
+    if (change.committed || change.index > leader.registry.index) continue;
+    change.committed = true;
+    const { key, session, master } = change;
+    const at = key.lastIndexOf('/');
+    clients.reply(key.slice(0, at), session, { request: key.slice(at + 1), part: 0, last: true, body: { master } });
+  }
 }

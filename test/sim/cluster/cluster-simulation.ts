@@ -3,6 +3,7 @@ import type { Registry } from '../../../master/registry/registry.ts';
 import { registryOf } from '../../../master/registry/snapshot.ts';
 import { slicesOf } from '../../../master/snapshot-pieces.ts';
 import { Fault } from '../../../protocol/faults.ts';
+import type { Member } from '../../../protocol/raft.ts';
 import { VirtualClock } from '../clock.ts';
 import { type Partition, SimulatedNetwork } from '../network.ts';
 import type { ProcessClock } from '../process-clock.ts';
@@ -11,7 +12,7 @@ import { AgentMachine } from './agent-machine.ts';
 import { Audit } from './audit.ts';
 import { ClientProcess } from './client-process.ts';
 import { breakSomething } from './faults.ts';
-import { MasterProcess, raftMessageOf, urlOf } from './master-process.ts';
+import { MasterProcess, raftMessageOf } from './master-process.ts';
 import type { Surroundings } from './simulated-process.ts';
 import { type ClusterWeather, drawWeather } from './weather.ts';
 
@@ -277,9 +278,12 @@ export class ClusterSimulation {
     await this.#until(() => restored, 'a backup is restored');
     first.down = false;
     first.start();
+    const there: Member[] = [{ id: first.id, urls: [first.url] }];
     for (const master of others) {
       master.down = false;
-      master.peers = [{ id: first.id, urls: [first.url] }];
+      // Who is started again knows all that are there by then, or could not answer one of them that leads.
+      there.push({ id: master.id, urls: [master.url] });
+      for (const each of this.masters) each.peers = [...there];
       master.start();
       let added = false;
       void this.#add(master).then(() => {
@@ -287,7 +291,6 @@ export class ClusterSimulation {
       });
       await this.#until(() => added, `${master.id} is added`);
     }
-    for (const master of this.masters) master.peers = this.masters.map(({ id }) => ({ id, urls: [urlOf(id)] }));
   }
 
   async #add({ id, url }: MasterProcess): Promise<void> {

@@ -163,7 +163,7 @@ export class MasterProcess {
   }
 }
 
-export function urlOf(master: string): string {
+function urlOf(master: string): string {
   return `mqtt://${master}:1883`;
 }
 

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { BrokerPatience } from '../io/broker-patience.ts';
 import type { MovableBus } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
 import type { Log } from '../io/log.ts';
@@ -9,7 +10,7 @@ import { otherClusterFault, restoredTwiceFault } from '../protocol/cluster-fault
 import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
-import { chooseLeader, type Leadership, nextBroker, patienceMs } from '../protocol/leader-choice.ts';
+import { chooseLeader, type LeaderChoice, type Leadership } from '../protocol/leader-choice.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { LeaderDocument, topicOf } from '../protocol/topics.ts';
@@ -32,6 +33,10 @@ const ClusterFile = v.object({ uuid: Id, generation: v.pipe(v.number(), v.safeIn
 const HELD_COMMANDS = 1_000;
 /** No document keeps an agent away for longer. */
 const SPREAD_MS = 600_000;
+/** A greeting is so much less work than a connection. */
+const GREETINGS_A_MOVE = 8;
+/** At least over so long do a few agents move: a person's command, sent away at the same moment, is served before. */
+const GIVE_WAY_MS = 200;
 /** What only a person can mend: worth ending the process for, if that person may be looking at it. */
 const ENDING: ReadonlySet<FaultCode> = new Set(['CLONED', 'OTHER_CLUSTER', 'GONE', 'NAME_TAKEN']);
 
@@ -78,10 +83,8 @@ export class Session {
   /** The broker it is connected to leads, as far as it knows. */
   #leads = false;
   #approach: Timer | undefined;
-  /** Runs while no leader is known. */
-  #patience: Timer | undefined;
-  /** Brokers in a row that knew none. */
-  #leaderless = 0;
+  /** Runs while no leader is known, or it does not answer. */
+  readonly #patience: BrokerPatience;
   /** A registration is being written down; what comes meanwhile waits. */
   #held: Uint8Array[] | undefined;
   #otherCluster = '';
@@ -97,6 +100,9 @@ export class Session {
     this.#world = world;
     this.#reported = reported;
     this.#listener = listener;
+    const { bus, urls, clock, random } = world;
+    const { leaderlessMs: firstMs, leaderlessMaxMs: longestMs } = TIMES;
+    this.#patience = new BrokerPatience({ bus, urls, clock, random, firstMs, longestMs });
   }
 
   get established(): boolean {
@@ -118,7 +124,7 @@ export class Session {
   async stop(): Promise<void> {
     const { bus } = this.#world;
     this.#approach?.cancel();
-    this.#patience?.cancel();
+    this.#patience.end();
     this.#retry?.cancel();
     this.#renew?.cancel();
     // A polite leave sends no will.
@@ -201,7 +207,7 @@ export class Session {
 
   #over(): void {
     this.#approach?.cancel();
-    this.#patience?.cancel();
+    this.#patience.end();
     this.#retry?.cancel();
     this.#renew?.cancel();
     this.#greeting = 'none';
@@ -219,7 +225,7 @@ export class Session {
     const choice = chooseLeader(this.#leader, document, bus.url, urls);
     if (choice.kind === 'ignore') return;
     // The first document of a connection follows a reconnect, which has taken its own random time.
-    const spreadMs = this.#leader === undefined ? 0 : Math.min(SPREAD_MS, Math.max(0, document.spreadMs));
+    const waitMs = this.#leader === undefined ? 0 : spreadOf(choice, document.spreadMs);
     const { generation, term, leader } = document;
     // Whoever is sent away hears of the same leader again, where it leads.
     this.#leader = { generation, term, leader: choice.kind === 'move' ? null : leader };
@@ -232,28 +238,21 @@ export class Session {
           ? () => bus.moveTo(choice.url)
           : () => this.#await();
     if (choice.kind === 'greet' && !bus.connected) return;
-    if (spreadMs === 0) approach();
-    else this.#approach = clock.after(Math.floor(random.next() * spreadMs), approach);
+    if (waitMs === 0) approach();
+    else this.#approach = clock.after(Math.floor(random.next() * waitMs), approach);
   }
 
   /** Stays connected for a while: an election is short. */
-  #await(firstMs?: number): void {
-    const { bus, urls, log, clock, random } = this.#world;
-    const waitMs = patienceMs(this.#leaderless, random.next(), firstMs);
-    if (firstMs === undefined) log.info('waiting for a leader', { url: bus.url, waitMs });
-    this.#patience?.cancel();
-    this.#patience = clock.after(waitMs, () => {
-      this.#leaderless++;
-      const next = nextBroker(bus.url, urls);
-      if (next !== undefined) bus.moveTo(next);
-    });
+  #await(): void {
+    const { bus, log } = this.#world;
+    log.info('waiting for a leader', { url: bus.url, waitMs: this.#patience.begin() });
   }
 
   /** Resumes its session, or registers for one. */
   #greet(): void {
     const { durable, boot } = this.#world;
     // Reached under a name that no master advertises, it may be a follower that is taken for the leader.
-    this.#await(TIMES.unansweredMs);
+    this.#patience.begin(TIMES.unansweredMs);
     const { state } = durable;
     if (this.#cluster !== undefined && state.epoch > 0 && state.boot === boot) this.#resume(this.#cluster);
     else void this.#register();
@@ -437,11 +436,10 @@ export class Session {
 
   #establish(renewMs: number | undefined): void {
     this.#retry?.cancel();
-    this.#patience?.cancel();
+    this.#patience.rewarded();
     this.#retryMs = FIRST_RETRY_MS;
     this.#greeting = 'none';
     this.#everEstablished = true;
-    this.#leaderless = 0;
     if (renewMs !== undefined) this.#armRenew(renewMs);
     if (this.#established) return;
     this.#established = true;
@@ -459,7 +457,7 @@ export class Session {
 
   #refused(fault: Fault, register: boolean): void {
     const { log, clock } = this.#world;
-    this.#patience?.cancel();
+    this.#patience.end();
     if (register) {
       // One of several messages of a session that is no more: a registration under way answers them all.
       if (this.#greeting === 'register' || !this.#leads) return;
@@ -473,4 +471,10 @@ export class Session {
     if (ENDING.has(fault.code) && !this.#everEstablished) return this.#listener.refused(fault);
     this.#retry = clock.after(REFUSED_RETRY_MS, () => this.#greet());
   }
+}
+
+/** Over how long all that hear the same word go. Who is connected there already costs the leader a message or two. */
+function spreadOf({ kind }: LeaderChoice, spreadMs: number): number {
+  const allMs = Math.min(SPREAD_MS, Math.max(0, spreadMs));
+  return kind === 'move' ? Math.max(GIVE_WAY_MS, allMs) : kind === 'greet' ? allMs / GREETINGS_A_MOVE : 0;
 }

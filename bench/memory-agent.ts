@@ -105,20 +105,20 @@ function counting(failed: () => void): Log {
 
 function memoryLauncher(startedOne: () => void): Launcher {
   const running = new Map<string, number>();
-  let tell: (started: TaskStarted) => void = () => undefined;
+  const listeners: ((started: TaskStarted) => void)[] = [];
   const done = (): Promise<void> => Promise.resolve();
   return {
     launch: ({ folder }) => {
       const pid = 2 + running.size;
       running.set(folder, pid);
       startedOne();
-      setImmediate(() => tell({ folder, pid }));
+      setImmediate(() => {
+        for (const tell of listeners) tell({ folder, pid });
+      });
       return Promise.resolve();
     },
     resend: done,
-    onStarted: (listener) => {
-      tell = listener;
-    },
+    onStarted: (listener) => void listeners.push(listener),
     onExit: () => undefined,
     onRestarted: () => undefined,
     signal: (folder) => Promise.resolve(running.has(folder)),

@@ -169,6 +169,8 @@ class CuredBroker implements Broker {
           topic,
           error: error instanceof Error ? (error.stack ?? error.message) : String(error),
         }),
+      // Handlers may publish what is retained.
+      (filter) => [...this.#persistence.matching([filter])],
     );
     this.#statistics = new BrokerStatistics(
       options.clock,

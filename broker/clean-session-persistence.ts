@@ -72,13 +72,14 @@ export class CleanSessionPersistence {
   } {
     return {
       pipe: (to) => {
-        for (const packet of this.#matching(filters)) to.write({ cmd: 'publish', ...packet, retain: true });
+        for (const packet of this.matching(filters)) to.write({ cmd: 'publish', ...packet, retain: true });
         to.end();
       },
     };
   }
 
-  *#matching(filters: readonly string[]): Generator<Retained> {
+  /** What is retained on topics that match any of `filters`, each once. */
+  *matching(filters: readonly string[]): Generator<Retained> {
     const wildcards: string[][] = [];
     const sent = new Set<string>();
     for (const filter of filters) {

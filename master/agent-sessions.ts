@@ -34,6 +34,8 @@ export class AgentSessions {
   readonly #incarnations = new Map<string, { incarnation: string; session: number }>();
   readonly #listener: ContactListener;
   #timer: Timer | undefined;
+  /** When it goes off. */
+  #timerMs = Number.POSITIVE_INFINITY;
 
   constructor(leader: Leader, listener: ContactListener) {
     this.#leader = leader;
@@ -42,7 +44,7 @@ export class AgentSessions {
     for (const agent of leader.registry.agents.values()) {
       if (agent.state === 'active') this.#contacts.expect(agent.agent, agent.metered, this.#now());
     }
-    this.#arm();
+    this.#armFor(this.#contacts.nextMs());
   }
 
   stop(): void {
@@ -70,7 +72,7 @@ export class AgentSessions {
   heard(agent: AgentRecord): void {
     const before = this.#contacts.connected(agent.agent);
     this.#contacts.heard(agent.agent, agent.metered, this.#now());
-    this.#arm();
+    this.#armFor(this.#contacts.deadlineMs(agent.agent));
     if (!before) this.#listener.connected(agent);
   }
 
@@ -87,7 +89,7 @@ export class AgentSessions {
     const agent = this.byName(name);
     if (agent === undefined || !this.#contacts.connected(agent.agent)) return;
     this.#contacts.lost(agent.agent, this.#now());
-    this.#arm();
+    this.#armFor(this.#contacts.deadlineMs(agent.agent));
     this.#listener.disconnected(agent);
   }
 
@@ -126,14 +128,16 @@ export class AgentSessions {
     return this.#leader.world.clock.monotonic();
   }
 
-  #arm(): void {
+  /** One that goes off too early finds nothing and looks for the next: thousands that are heard at once look for none. */
+  #armFor(dueMs: number | undefined): void {
+    if (dueMs === undefined || dueMs >= this.#timerMs) return;
     this.#timer?.cancel();
-    const next = this.#contacts.nextMs();
-    if (next === undefined) return;
-    this.#timer = this.#leader.world.clock.after(Math.max(0, Math.ceil(next - this.#now())), () => this.#check());
+    this.#timerMs = dueMs;
+    this.#timer = this.#leader.world.clock.after(Math.max(0, Math.ceil(dueMs - this.#now())), () => this.#check());
   }
 
   #check(): void {
+    this.#timerMs = Number.POSITIVE_INFINITY;
     const { registry, world } = this.#leader;
     for (const agent of registry.agents.values()) {
       const packet = agent.state === 'active' ? world.lastPacketMs(agent.name) : undefined;
@@ -156,6 +160,6 @@ export class AgentSessions {
         });
       }
     }
-    this.#arm();
+    this.#armFor(this.#contacts.nextMs());
   }
 }

@@ -7,13 +7,18 @@ import type { World } from './leader.ts';
 
 /** How long changes gather: people do not read faster, and a task that lives for a moment costs one topic, not four. */
 const GATHER_MS = 100;
+/** Written in one go; then others have a turn. At the start of a term there are thousands, and a herd to be let in. */
+const AT_ONCE = 100;
 /** After this long, what an earlier leader had retained and this one has not said again is cleared. */
 const INHERITED_MS = 10_000;
+
+const textOf = new TextDecoder();
 
 /**
  * The retained `state/` tree: JSON for people, one small topic a thing, published from what has been applied.
  * A thing is published again only when it reads differently; one that is gone is cleared by an empty payload. What
- * somebody else clears (MQTT Explorer offers it) is written again.
+ * somebody else clears (MQTT Explorer offers it) is written again. What an earlier leader has left and reads the same is
+ * not written at all: a follower that becomes the leader has shown nearly everything before.
  */
 export class StateTree {
   readonly #world: World;
@@ -21,8 +26,8 @@ export class StateTree {
   readonly #changed = new Map<string, () => object | null>();
   /** Topics of ended tasks, oldest first. */
   readonly #ended = new Set<string>();
-  /** Found retained at the start of the term. */
-  readonly #inherited = new Set<string>();
+  /** Found retained at the start of the term, and what it says. */
+  readonly #inherited = new Map<string, string>();
   #unsubscribe: (() => void) | undefined;
   #stopped = false;
   #timer: Timer | undefined;
@@ -57,10 +62,7 @@ export class StateTree {
   /** Says that `state/<rest>` may read differently; `view` is asked when it is published, null removes the topic. */
   touch(rest: string, view: () => object | null): void {
     this.#changed.set(rest, view);
-    this.#timer ??= this.#world.clock.after(GATHER_MS, () => {
-      this.#timer = undefined;
-      this.flush();
-    });
+    this.#flushIn(GATHER_MS);
   }
 
   /** A task; of ended ones the newest 1,000 stay. */
@@ -79,14 +81,29 @@ export class StateTree {
     }
   }
 
-  flush(): void {
-    for (const [rest, view] of this.#changed) this.#publish(rest, view());
-    this.#changed.clear();
+  #flushIn(ms: number): void {
+    this.#timer ??= this.#world.clock.after(ms, () => {
+      this.#timer = undefined;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    let written = 0;
+    for (const [rest, view] of this.#changed) {
+      if (written++ === AT_ONCE) return this.#flushIn(0);
+      this.#changed.delete(rest);
+      this.#publish(rest, view());
+    }
   }
 
   #publish(rest: string, view: object | null): void {
     const text = view === null ? '' : JSON.stringify(view);
     if ((this.#published.get(rest) ?? '') === text) return;
+    if (text !== '' && this.#inherited.get(rest) === text) {
+      this.#published.set(rest, text);
+      return;
+    }
     if (text !== '' && !this.#published.has(rest) && this.#published.size >= LIMITS.stateTopics) {
       this.#world.counters.count('state topic over their number');
       return;
@@ -115,15 +132,18 @@ export class StateTree {
     if (rest === undefined) return;
     const text = this.#published.get(rest);
     if (payload.length > 0) {
-      if (retained && text === undefined) this.#inherited.add(rest);
-    } else if (text !== undefined) {
+      if (retained && text === undefined) this.#inherited.set(rest, textOf.decode(payload));
+      return;
+    }
+    this.#inherited.delete(rest);
+    if (text !== undefined) {
       this.#world.counters.count('state topic cleared by somebody');
       this.#send(rest, new TextEncoder().encode(text));
     }
   }
 
   #clearInherited(): void {
-    for (const rest of this.#inherited) {
+    for (const rest of this.#inherited.keys()) {
       if (!this.#published.has(rest) && !this.#changed.has(rest)) this.#send(rest, new Uint8Array());
     }
     this.#inherited.clear();

@@ -1,4 +1,3 @@
-import { TIMES } from './limits.ts';
 import type { LeaderDocument } from './topics.ts';
 
 /** The newest document that was heard on this connection. */
@@ -41,20 +40,6 @@ export function chooseLeader(
   );
   // A master may be reached under a name that it does not advertise: then the broker itself is taken at its word.
   return target === undefined ? { kind: 'greet' } : { kind: 'move', url: target };
-}
-
-/**
- * Milliseconds to wait for a leader at a broker that knows none, after so many others in a row that knew none either.
- * `chance`, from 0 to below 1, spreads those who wait.
- */
-export function patienceMs(others: number, chance: number, firstMs: number = TIMES.leaderlessMs): number {
-  return Math.floor(Math.min(TIMES.leaderlessMaxMs, firstMs * 2 ** others) * (0.5 + chance / 2));
-}
-
-/** The one to ask next; undefined where there is no other. */
-export function nextBroker(connectedTo: string, configured: readonly string[]): string | undefined {
-  const next = configured[(configured.indexOf(connectedTo) + 1) % configured.length];
-  return next === connectedTo ? undefined : next;
 }
 
 function schemeOf(url: string): string {

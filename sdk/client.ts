@@ -1,11 +1,13 @@
 import type { InferInput, InferOutput } from 'valibot';
+import { BrokerPatience } from '../io/broker-patience.ts';
 import { type Bus, BusError, type MovableBus } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
 import { type Random, randomWord } from '../io/random.ts';
 import { check, type Encoding, type MessageOf, read, write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { BATCH_OPERATIONS } from '../protocol/job.ts';
-import { chooseLeader, nextBroker, patienceMs } from '../protocol/leader-choice.ts';
+import { chooseLeader } from '../protocol/leader-choice.ts';
+import { TIMES } from '../protocol/limits.ts';
 import { OPERATIONS, REPLIES, REQUESTS } from '../protocol/operator.ts';
 import { type LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { ChunkRouter } from './chunk-router.ts';
@@ -112,10 +114,8 @@ class BusClient implements Client {
   /** What the last document said of a leader that there is none of. */
   #why: string | undefined;
   #leader: string | null | undefined;
-  /** Runs while the broker knows no leader, or an old one. */
-  #patience: Timer | undefined;
-  /** Brokers in a row that knew none. */
-  #leaderless = 0;
+  /** Runs while the broker knows no leader, or an old one: it may be cut off from the others. */
+  readonly #patience: BrokerPatience;
   /** Monotonic milliseconds of the last connection or answer. */
   #heardMs = 0;
   #closed = false;
@@ -123,18 +123,21 @@ class BusClient implements Client {
   constructor(options: ClientOptions) {
     this.#options = options;
     this.#prefix = options.prefix ?? 'mesq';
+    const { bus, urls = [], clock, random } = options;
+    const { leaderlessMs: firstMs, leaderlessMaxMs: longestMs } = TIMES;
+    this.#patience = new BrokerPatience({ bus, urls, clock, random, firstMs, longestMs });
     this.#listening = this.#listen();
     // Whoever asks learns of it; nobody may be asking yet.
     this.#listening.catch(() => {});
     options.bus.onDisconnected(() => {
       // The next broker may say of the same leader that it is elsewhere.
       this.#leader = undefined;
-      this.#patience?.cancel();
+      this.#patience.end();
     });
     options.bus.onConnected(() => {
       this.#heardMs = options.clock.monotonic();
       // A master that was never told of its cluster says nothing at all.
-      if (this.#leader === undefined) this.#await();
+      if (this.#leader === undefined) this.#patience.begin();
       this.#sendAgain();
       for (const listener of this.#connectedListeners) listener();
     });
@@ -202,7 +205,7 @@ class BusClient implements Client {
 
   close(): void {
     this.#closed = true;
-    this.#patience?.cancel();
+    this.#patience.end();
     for (const { request } of [...this.#open.values()])
       this.#fail(request, new Fault('UNREACHABLE', 'the client was closed'));
     for (const remove of this.#unsubscribe) remove();
@@ -290,22 +293,8 @@ class BusClient implements Client {
    * who leads; if it is this one after all, it sends us back.
    */
   #doubt(): void {
-    const { bus, urls = [], clock } = this.#options;
-    if (!('moveTo' in bus) || !bus.connected || clock.monotonic() - this.#heardMs < SLOW_AGAIN_MS) return;
-    const next = nextBroker(bus.url, urls);
-    if (next !== undefined) bus.moveTo(next);
-  }
-
-  /** A master that knows no leader for long, or only an old one, may be cut off from the others. */
-  #await(): void {
-    const { bus, urls = [], clock, random } = this.#options;
-    if (!('moveTo' in bus)) return;
-    this.#patience?.cancel();
-    this.#patience = clock.after(patienceMs(this.#leaderless, random.next()), () => {
-      this.#leaderless++;
-      const next = nextBroker(bus.url, urls);
-      if (next !== undefined) bus.moveTo(next);
-    });
+    const { bus, clock } = this.#options;
+    if (bus.connected && clock.monotonic() - this.#heardMs >= SLOW_AGAIN_MS) this.#patience.leave();
   }
 
   #repeat(open: OpenRequest): void {
@@ -332,9 +321,8 @@ class BusClient implements Client {
       }
     }
     const stale = generation < known.generation || (generation === known.generation && term < known.term);
-    this.#patience?.cancel();
-    if (stale || leader === null) this.#await();
-    else this.#leaderless = 0;
+    if (stale || leader === null) this.#patience.begin();
+    else this.#patience.rewarded();
     if (stale) return;
     const first = this.#leader === undefined;
     const changed = generation > known.generation || term > known.term || leader !== this.#leader;

@@ -1,5 +1,7 @@
+import { BrokerPatience } from '../io/broker-patience.ts';
 import type { Timer } from '../io/clock.ts';
-import { chooseLeader, type Leadership, nextBroker, patienceMs } from '../protocol/leader-choice.ts';
+import { chooseLeader, type Leadership } from '../protocol/leader-choice.ts';
+import { TIMES } from '../protocol/limits.ts';
 import { readLeader } from './leader-document.ts';
 import type { SchedulerDriverOptions } from './scheduler-driver-options.ts';
 
@@ -35,10 +37,8 @@ export class Subscription {
   #leader: Leadership = { generation: 0, term: 0, leader: null };
   #retry: Timer | undefined;
   #retryMs = FIRST_RETRY_MS;
-  /** Runs while the broker knows no leader, or an old one. */
-  #patience: Timer | undefined;
-  /** Brokers in a row that knew none. */
-  #leaderless = 0;
+  /** Runs while the broker knows no leader, or an old one: it may be cut off from the others. */
+  readonly #patience: BrokerPatience;
   /** Since when nothing was answered here. */
   #sinceMs = 0;
   #doubtMs = DOUBT_MS;
@@ -49,6 +49,10 @@ export class Subscription {
   constructor(options: SchedulerDriverOptions, listener: SubscriptionListener) {
     this.#options = options;
     this.#listener = listener;
+    const { bus, urls = [], clock, random } = options;
+    const { leaderlessMs: firstMs, leaderlessMaxMs: longestMs } = TIMES;
+    const move = (url: string): void => this.#move(url);
+    this.#patience = new BrokerPatience({ bus, urls, clock, random, firstMs, longestMs, move });
   }
 
   /** True between SUBSCRIBED and the loss of the session. */
@@ -74,7 +78,7 @@ export class Subscription {
 
   /** The connection broke. The next may be to another broker, which says of the same leader that it is elsewhere. */
   disconnected(): void {
-    this.#patience?.cancel();
+    this.#patience.end();
     this.#leader = { ...this.#leader, leader: null };
     this.#heard = false;
     this.#approach?.cancel();
@@ -84,7 +88,7 @@ export class Subscription {
   /** Subscribes no more, and follows the leader only. */
   end(): void {
     this.#retry?.cancel();
-    this.#patience?.cancel();
+    this.#patience.end();
     this.#approach?.cancel();
     this.#stands = false;
     this.#ended = true;
@@ -95,7 +99,7 @@ export class Subscription {
     if (term < this.#leader.term || this.#stands) return false;
     this.#leader = { ...this.#leader, term };
     this.#stands = true;
-    this.#leaderless = 0;
+    this.#patience.rewarded();
     this.#doubtMs = DOUBT_MS;
     this.#retry?.cancel();
     return true;
@@ -112,8 +116,8 @@ export class Subscription {
       this.#heard = true;
       if (choice.kind !== 'ignore') this.#approach?.cancel();
       if (choice.kind === 'move') {
-        this.#patience?.cancel();
-        const move = (): void => this.#move(() => bus.moveTo(choice.url), choice.url);
+        this.#patience.end();
+        const move = (): void => this.#move(choice.url);
         if (waitMs === 0) return move();
         this.#approach = clock.after(waitMs, move);
         return;
@@ -122,8 +126,8 @@ export class Subscription {
     const { generation, term, leader } = document;
     const known = this.#leader;
     const stale = generation < known.generation || (generation === known.generation && term < known.term);
-    this.#patience?.cancel();
-    if (stale || leader === null) this.#await();
+    this.#patience.end();
+    if ((stale || leader === null) && !this.#ended) this.#patience.begin();
     if (stale) return;
     const newer = generation > known.generation || term > known.term;
     this.#leader = { generation, term, leader };
@@ -132,22 +136,12 @@ export class Subscription {
     else if (!this.#stands && leader !== null && this.#retryMs > 2 * FIRST_RETRY_MS) this.renew();
   }
 
-  /** A master that knows no leader for long, or only an old one, may be cut off from the others. */
-  #await(): void {
-    const { bus, urls = [], clock, random } = this.#options;
-    if (!('moveTo' in bus) || this.#ended) return;
-    this.#patience = clock.after(patienceMs(this.#leaderless, random.next()), () => {
-      this.#leaderless++;
-      const next = nextBroker(bus.url, urls);
-      if (next !== undefined) this.#move(() => bus.moveTo(next), next);
-    });
-  }
-
-  #move(move: () => void, url: string): void {
-    const { log, name } = this.#options;
+  #move(url: string): void {
+    const { bus, log, name } = this.#options;
+    if (!('moveTo' in bus)) return;
     log?.info('scheduler-moves', { framework: name, url });
     try {
-      move();
+      bus.moveTo(url);
     } catch (error) {
       this.#listener.failed(error);
     }
@@ -168,11 +162,9 @@ export class Subscription {
   }
 
   #doubt(): void {
-    const { bus, urls = [], clock } = this.#options;
-    if (!('moveTo' in bus) || clock.monotonic() - this.#sinceMs < this.#doubtMs) return;
-    const next = nextBroker(bus.url, urls);
-    if (next === undefined) return;
+    const { clock } = this.#options;
+    if (clock.monotonic() - this.#sinceMs < this.#doubtMs) return;
     this.#doubtMs = Math.min(2 * this.#doubtMs, DOUBT_MAX_MS);
-    this.#move(() => bus.moveTo(next), next);
+    this.#patience.leave();
   }
 }

@@ -83,6 +83,12 @@ export class Contacts {
     return next;
   }
 
+  /** When `due` may name that agent; undefined where it is not known. */
+  deadlineMs(agent: string): number | undefined {
+    const contact = this.#contacts.get(agent);
+    return contact && this.#deadline(contact);
+  }
+
   #deadline({ connected, metered, sinceMs }: Contact): number {
     const { unreachableMs, unreachableMeteredMs } = this.#patience;
     return sinceMs + (connected ? this.#lease(metered) : metered ? unreachableMeteredMs : unreachableMs);

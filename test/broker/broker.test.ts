@@ -240,6 +240,26 @@ cure('a shared subscription is not granted and then silent', async ({ port }) =>
   return granted === 128;
 });
 
+for (const title of [
+  'messages arrive at QoS 0 and 1, bytes intact',
+  'wildcards match as MQTT says',
+  'retained messages are kept, replaced and cleared, and only then flagged',
+  'messages of one topic stay in order',
+  'what is unsubscribed stays away, and nothing else',
+] as const) {
+  test(`the master's own connection: ${title}`, async (t) => {
+    const { local } = (await conformant).broker;
+    const fails = (): void => t.fail('it never breaks');
+    const check = BUS_CHECKS[title];
+    if (check === undefined) return t.fail('no such check');
+    await check(
+      t,
+      { connect: () => Promise.resolve(local), cut: fails, offline: fails, online: fails },
+      `local${++checks}`,
+    );
+  });
+}
+
 test('a forbidden publish is dropped and counted, and the connection stays', async (t) => {
   const subject = await ours({}, rights('mesq'));
   const { client: agent } = await RawClient.connect(subject.port, 'pi~1', { username: 'pi:agent' });

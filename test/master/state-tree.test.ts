@@ -99,6 +99,37 @@ test('a restarted master clears what an earlier one had left on a broker that li
   t.deepEqual([...world.state.keys()].sort(), ['agents/pi-1', 'agents/pi-1/load', 'cluster', 'masters/m1']);
 });
 
+test('what an earlier leader has shown and reads the same is not written again, but is if somebody clears it', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  await world.watchState();
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  await world.clock.advance(1_000);
+  const before = new Map(world.state);
+  world.killMaster();
+  const mirror = world.bus('mirror');
+  await world.until(() => mirror.connected);
+  for (const [rest, text] of before)
+    void mirror.publish(`mesq/state/${rest}`, new TextEncoder().encode(text), { retain: true });
+  await world.clock.advance(1_000);
+  const written: string[] = [];
+  void world.bus('counting').subscribe('mesq/state/#', 0, ({ topic, retained }) => {
+    if (!retained) written.push(topic.slice('mesq/state/'.length));
+  });
+  await world.clock.advance(1_000);
+  await world.start();
+  await world.clock.advance(2_000);
+  t.true(written.includes('cluster'), 'it is another term');
+  t.deepEqual(
+    written.filter((rest) => rest.startsWith('agents/')),
+    [],
+  );
+  void mirror.publish('mesq/state/agents/pi-1', new Uint8Array(), { retain: true });
+  await world.clock.advance(20_000);
+  t.deepEqual([...world.state.keys()].sort(), [...before.keys()].sort());
+});
+
 test('every topic is small, plots small numbers, has no dots in its keys and its time last', async (t) => {
   const world = new MasterWorld();
   await world.start();

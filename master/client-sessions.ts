@@ -6,6 +6,13 @@ import type { Leader } from './leader.ts';
 
 type Answer = Omit<Outgoing<typeof REPLIES>, 'type'>;
 
+/** Who asks, on which session, and under what id of the request. */
+export interface Asker {
+  readonly principal: Principal;
+  readonly session: string;
+  readonly request: string;
+}
+
 const RANK: Readonly<Record<CredentialRole, number>> = { agent: -1, framework: -1, viewer: 0, user: 1, operator: 2 };
 
 /** True where `principal` may ask what `role` may ask. */

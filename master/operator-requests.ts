@@ -4,16 +4,16 @@ import { type Constraint, parseConstraint } from '../protocol/constraints.ts';
 import { check, cut, decode, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
-import { OPERATIONS, type OperationName, type Principal, type REQUESTS } from '../protocol/operator.ts';
+import { OPERATIONS, type OperationName, type REQUESTS } from '../protocol/operator.ts';
 import { ANY_ROLE } from '../protocol/resource-role.ts';
 import { formatResources } from '../protocol/resources.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
-import { type ClientSessions, mayAsk } from './client-sessions.ts';
+import { type Asker, mayAsk } from './client-sessions.ts';
 import type { EventFeed } from './event-feed.ts';
 import { explainWaiting } from './explanations.ts';
+import { answerCommitted, type ChangeDesk, changeMasters, handOver } from './master-changes.ts';
 import type { Offering } from './offering.ts';
 import type { OutputStreams } from './output-streams.ts';
-import type { MembershipChange } from './raft/membership.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
 import type { Command } from './registry/commands.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
@@ -32,8 +32,7 @@ import {
 
 type Request = MessageOf<typeof REQUESTS>;
 
-export interface OperatorDesk extends ViewSources {
-  readonly clients: ClientSessions;
+export interface OperatorDesk extends ViewSources, ChangeDesk {
   readonly offering: Offering;
   readonly streams: OutputStreams;
   readonly feed: EventFeed;
@@ -41,26 +40,9 @@ export interface OperatorDesk extends ViewSources {
   readonly waiting: Map<string, { client: string; session: string; token?: string }>;
   /** Requests for the built-in framework that came before it had subscribed: at the start of a term. */
   readonly early: (() => void)[];
-  /** Changes of the masters that are in the log, and answered once they are committed. */
-  readonly changes: MasterChange[];
 }
 
 const MOST_EARLY = 1_000;
-
-/** At `index` of this leader's log; by request, so that a repeated one is not taken for another. */
-export interface MasterChange {
-  readonly key: string;
-  readonly master: string;
-  readonly index: number;
-  committed: boolean;
-  session: string;
-}
-
-interface Asker {
-  readonly principal: Principal;
-  readonly session: string;
-  readonly request: string;
-}
 
 type Body<Name extends OperationName> = v.InferOutput<(typeof OPERATIONS)[Name]['body']>;
 type Part<Name extends OperationName> = v.InferInput<(typeof OPERATIONS)[Name]['part']>;
@@ -81,9 +63,9 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     const head = { cluster: uuid, generation, index: registry.index };
     return piecesOf(snapshotSlices(registry)).map((piece) => ({ ...head, pieces: [piece] }));
   },
-  'masters-add': (desk, member, asker) => changed(desk, asker, member.id, { add: member }),
-  'masters-remove': (desk, { master }, asker) => changed(desk, asker, master, { remove: master }),
-  'masters-transfer': (desk, { master }) => handedOver(desk, master),
+  'masters-add': (desk, member, asker) => changeMasters(desk, asker, member.id, { add: member }),
+  'masters-remove': (desk, { master }, asker) => changeMasters(desk, asker, master, { remove: master }),
+  'masters-transfer': (desk, { master }) => handOver(desk, master),
   frameworks: (desk) => [
     { frameworks: [...desk.leader.registry.frameworks.keys()].map((framework) => frameworkView(desk, framework)) },
   ],
@@ -370,57 +352,7 @@ function findTask(
   );
 }
 
-/** A change that is made already is no fault: a request may be repeated. */
-function handedOver({ leader }: OperatorDesk, master: string): { master: string }[] | Fault {
-  const { quorum, id } = leader.world;
-  const { membership, followers } = quorum.standing();
-  if (membership.learners.some((learner) => learner.id === master))
-    return new Fault('CONFLICT', `${master} does not vote yet`, 'Wait until mesq masters shows it as a follower.');
-  if (!membership.voters.some((voter) => voter.id === master)) return noMaster(master);
-  if (master !== id && followers.get(master)?.active !== true)
-    return new Fault('CONFLICT', `${master} is not reached`, 'Start it, or hand over to another: mesq masters.');
-  return quorum.transfer(master) ?? [{ master }];
-}
-
-function noMaster(master: string): Fault {
-  return new Fault('NOT_FOUND', `there is no master ${master}`, 'List what there is with mesq masters.');
-}
-
-/** Changes that are remembered with their requests, until the term ends. */
-const MOST_CHANGES = 100;
-
-function changed(
-  desk: OperatorDesk,
-  { principal, request, session }: Asker,
-  master: string,
-  change: MembershipChange,
-): { master: string }[] | Fault | undefined {
-  const key = `${principal.name}/${request}`;
-  const before = desk.changes.find((each) => each.key === key);
-  if (before !== undefined) {
-    before.session = session;
-    return before.committed ? [{ master }] : undefined;
-  }
-  const { quorum } = desk.leader.world;
-  const { voters, learners } = quorum.standing().membership;
-  const known = [...voters, ...learners].some(({ id }) => id === master);
-  const pending = desk.changes.some((each) => each.master === master && !each.committed);
-  // Every request may be repeated, also at the next leader: what is as it was to be is done.
-  if ('add' in change === known && !pending) return [{ master }];
-  const outcome = quorum.change(change);
-  if (outcome instanceof Fault) return outcome;
-  desk.changes.push({ key, master, index: outcome.index, committed: false, session });
-  if (desk.changes.length > MOST_CHANGES) desk.changes.shift();
-  return undefined;
-}
-
-/** Commit, then answer: a leader that is cut off has the change in its log, and may lose it. */
-export function answerChanges({ changes, clients, leader }: OperatorDesk): void {
-  for (const change of changes) {
-    if (change.committed || change.index > leader.registry.index) continue;
-    change.committed = true;
-    const { key, session, master } = change;
-    const at = key.lastIndexOf('/');
-    clients.reply(key.slice(0, at), session, { request: key.slice(at + 1), part: 0, last: true, body: { master } });
-  }
+/** A batch of commands was applied: whoever waits for a change of the masters in it is answered. */
+export function answerChanges(desk: OperatorDesk): void {
+  answerCommitted(desk);
 }

@@ -41,13 +41,25 @@ export class Progress {
   /** Last indexes of the APPENDs under way, ascending. */
   inflight: number[] = [];
   /** Heard of since the last check of the quorum. */
-  active = false;
+  heard = false;
+  #heardBefore = false;
   /** The commit index that it was last told. */
   told = 0;
   shipment: Shipment | undefined;
 
   constructor(next: number) {
     this.next = next;
+  }
+
+  /** Heard of since the check of the quorum before the last: right after a check, nobody has spoken yet. */
+  get active(): boolean {
+    return this.heard || this.#heardBefore;
+  }
+
+  /** The quorum was checked. */
+  checked(): void {
+    this.#heardBefore = this.heard;
+    this.heard = false;
   }
 
   get waits(): boolean {

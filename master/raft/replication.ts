@@ -44,7 +44,7 @@ export function onAppendReply(state: RaftState, message: Received<'APPEND_REPLY'
   const { from, index } = message;
   const progress = state.progress.get(from);
   if (progress === undefined) return;
-  progress.active = true;
+  progress.heard = true;
   if (message.reject) return refused(state, message, progress);
   const probing = progress.state === 'probe';
   const moved = progress.acknowledged(Math.min(index, state.log.lastIndex));
@@ -80,7 +80,7 @@ function refused(state: RaftState, message: Received<'APPEND_REPLY'>, progress: 
 export function onHeartbeatReply(state: RaftState, from: string): void {
   const progress = state.progress.get(from);
   if (progress === undefined) return;
-  progress.active = true;
+  progress.heard = true;
   progress.paused = false;
   if (progress.waits) progress.inflight.shift();
   // A follower that probes, though it has everything, gets out of it by the answer to an empty APPEND.

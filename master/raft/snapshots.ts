@@ -38,7 +38,7 @@ export function sendShipment(state: RaftState, to: string, shipment: Shipment): 
 export function onSnapshotReply(state: RaftState, message: Received<'SNAPSHOT_REPLY'>): void {
   const progress = state.progress.get(message.from);
   if (progress === undefined) return;
-  progress.active = true;
+  progress.heard = true;
   const { shipment } = progress;
   if (shipment?.index !== message.index) return;
   shipment.heard = message.parts;

@@ -38,8 +38,8 @@ export function tickLeader(state: RaftState): void {
 /** §6.2 of the thesis: a leader that cannot reach a majority must not keep clients waiting, nor answer them. */
 function quorumActive(state: RaftState): boolean {
   const voters = votersOf(state);
-  const heard = voters.filter((voter) => voter === state.id || state.progress.get(voter)?.active === true).length;
-  for (const progress of state.progress.values()) progress.active = false;
+  const heard = voters.filter((voter) => voter === state.id || state.progress.get(voter)?.heard === true).length;
+  for (const progress of state.progress.values()) progress.checked();
   return heard * 2 > voters.length;
 }
 

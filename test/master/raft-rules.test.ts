@@ -81,6 +81,34 @@ test('thesis §4.1: one change at a time', (t) => {
   t.false(raft.change({ remove: '3' }) instanceof Fault);
 });
 
+test('a change that would leave no majority of those that live is refused, and the removal of a dead one is not', (t) => {
+  const raft = committed(leader(member(1)));
+  const refused = raft.change({ remove: '2' });
+  t.true(
+    refused instanceof Fault && refused.code === 'CONFLICT' && /2 masters .* 3 cannot be reached/.test(refused.message),
+  );
+  t.deepEqual(raft.membership, membersOf([1, 2, 3]));
+  t.false(raft.change({ remove: '3' }) instanceof Fault);
+});
+
+test('a learner that has all and has died since does not vote: its death would be the majority’s', (t) => {
+  const raft = committed(leader(member(1)));
+  raft.change({ add: FOUR });
+  committed(raft);
+  raft.step({ ...REPLY, from: '4', term: 2, index: raft.lastIndex });
+  t.true(raft.followers.get('4')?.active);
+  for (let ticks = 0; ticks < 30; ticks++) {
+    raft.tick();
+    all(raft);
+    t.true(raft.followers.get('2')?.active, 'also between a check of the quorum and the next answer');
+    raft.step({ ...from, type: 'HEARTBEAT_REPLY', term: 2, round: 0 });
+  }
+  const refused = raft.change({ promote: '4' });
+  t.true(refused instanceof Fault && refused.code === 'CONFLICT' && /3, 4 cannot be reached/.test(refused.message));
+  raft.step({ ...from, from: '4', type: 'HEARTBEAT_REPLY', term: 2, round: 0 });
+  t.false(raft.change({ promote: '4' }) instanceof Fault);
+});
+
 test('with a snapshot comes the membership: what had changed it here and was not committed is gone', (t) => {
   const raft = member(2);
   const payload = encodeMembership(membersOf([1, 2, 3, 4, 5]));

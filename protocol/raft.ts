@@ -118,10 +118,17 @@ const TimeoutNow = v.object({ ...Each, type: v.literal('TIMEOUT_NOW') });
 
 /** A master with an empty log asks how far the others are: it may have had one itself, and lost it. */
 const Probe = v.object({ ...Each, type: v.literal('PROBE') });
+/**
+ * `term` is durable there. `rejoining`: it has lost its log too, and cannot tell what it had promised. `index`: of its
+ * last entry; `membership`: who belongs to the cluster as far as its log knows, with their URLs.
+ */
 const ProbeReply = v.object({
   ...Each,
   type: v.literal('PROBE_REPLY'),
   standing: v.picklist(['blank', 'founding', 'member']),
+  rejoining: v.optional(v.boolean()),
+  index: v.optional(Count),
+  membership: v.optional(Membership),
 });
 
 /** What masters say to each other. Any of it may be lost, doubled, late or out of order. */

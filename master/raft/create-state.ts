@@ -46,6 +46,9 @@ export function createState({ id, remembered, founders, ...settings }: RaftOptio
     arrival: undefined,
     standing: used ? 'member' : membership === undefined ? 'blank' : 'founding',
     standings: new Map(),
+    surveyed: new Set(),
+    believes: false,
+    informant: undefined,
     out: {
       messages: [],
       afterWrite: [],

@@ -1,4 +1,5 @@
 import { assert } from '../../protocol/faults.ts';
+import { rejoin } from './founding.ts';
 import { type RaftState, type Received, send, sendAfterWrite, setHardState } from './state.ts';
 
 /** §5.3: takes entries that follow what is here, drops what contradicts them, and never what is committed. */
@@ -43,7 +44,7 @@ function accept(state: RaftState, to: string, index: number): void {
 export function onHeartbeat(state: RaftState, { from: to, commit, round }: Received<'HEARTBEAT'>): void {
   const { lastIndex } = state.log;
   if (commit > lastIndex) {
-    if (state.hardState.rejoining !== true) setHardState(state, { ...state.hardState, rejoining: true });
+    if (state.hardState.rejoining !== true) rejoin(state);
     send(state, { type: 'APPEND_REPLY', to, index: commit, reject: true, hint: lastIndex, hintTerm: 0, blank: true });
   } else if (state.hardState.rejoining !== true) commitTo(state, commit);
   send(state, { type: 'HEARTBEAT_REPLY', to, round });
@@ -53,9 +54,13 @@ export function commitTo(state: RaftState, index: number): void {
   if (index > state.commitIndex) state.commitIndex = index;
 }
 
-/** Who had lost its log is given all again that it may have acknowledged. */
+/**
+ * Who had lost its log is given all again that it may have acknowledged. A leader that has just been elected does not
+ * know yet what is committed; with its first entry comes all before it, and so everything that was (§5.4).
+ */
 function caughtUp(state: RaftState, last: number, commit: number): void {
   if (state.hardState.rejoining !== true || last < commit || last < state.log.lastIndex) return;
+  if (state.log.termAt(last) !== state.hardState.term) return;
   state.completeAt = last;
   settleRejoining(state);
 }

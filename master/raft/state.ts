@@ -3,6 +3,7 @@ import type { Membership, RAFT } from '../../protocol/raft.ts';
 import { Progress } from './progress.ts';
 import type { RaftLog } from './raft-log.ts';
 import type { HardState } from './records.ts';
+import type { LogStart } from './recover.ts';
 
 type WithoutVersion<Message> = Message extends unknown ? Omit<Message, 'v'> : never;
 /** A message that has arrived, or is to leave. */
@@ -89,6 +90,11 @@ export interface RaftState {
   /** See founding.ts: of this master, and of the others as far as they have answered. */
   standing: Standing;
   readonly standings: Map<string, Standing>;
+  /** Of one that rejoins, in this run: who has told its term; true in `believes` once they are enough. */
+  readonly surveyed: Set<string>;
+  believes: boolean;
+  /** Whose word of the membership was taken: the end of its log. */
+  informant: LogStart | undefined;
 
   /** What the next `ready` hands out. */
   readonly out: Outbox;

@@ -118,6 +118,8 @@ test('it votes when a leader has sent it all, and after a restart too', async (t
   await master.open([1, 2, 3]);
   const entries = [{ kind: 'noop' as const, term: 9, payload: new Uint8Array() }];
   const append = { from: '2', to: '1', type: 'APPEND', term: 9, index: 0, logTerm: 0, commit: 1, entries } as const;
+  for (const peer of ['2', '3'])
+    master.log?.receive({ from: peer, to: '1', type: 'PROBE_REPLY', term: 9, standing: 'member' });
   t.like(await master.answer(append), { type: 'APPEND_REPLY', reject: false, index: 1 });
   await master.log?.close();
   const again = new Lone(disk);

@@ -118,6 +118,7 @@ test('who has lost its log writes down the founders, and votes when a leader has
   t.true(ready?.hardState?.rejoining);
   raft.step({ from: '3', to: '1', type: 'VOTE', term: 5, index: 9, logTerm: 4, force: true });
   t.like(sent(all(raft)).at(-1), { type: 'VOTE_REPLY', reject: true });
+  raft.step({ from: '3', to: '1', type: 'PROBE_REPLY', term: 4, standing: 'member' });
   const entries = [{ kind: 'noop' as const, term: 6, payload: new Uint8Array() }];
   raft.step({ ...from, type: 'APPEND', term: 6, index: 0, logTerm: 0, commit: 1, entries });
   all(raft);
@@ -139,6 +140,65 @@ test('who has lost its log, and hears of a term before it is told so, writes dow
     again.step(vote);
     t.like(sent(all(again)).at(-1), { type: 'VOTE_REPLY', reject: true }, message.type);
   }
+});
+
+/** Its disk is empty, and the master 2 leads term 5 as far as that knows. */
+function lost() {
+  const raft = voter({});
+  const probed = { to: '1', type: 'PROBE_REPLY', standing: 'member' } as const;
+  raft.step({ ...probed, from: '2', term: 5, index: 1, membership: membersOf([1, 2, 3]) });
+  all(raft);
+  const noop = { kind: 'noop' as const, term: 5, payload: new Uint8Array() };
+  const append = { ...from, type: 'APPEND', term: 5, index: 0, logTerm: 0, entries: [noop], commit: 1 } as const;
+  return { raft, probed, append, heartbeat: { ...from, type: 'HEARTBEAT', term: 5, commit: 0, round: 7 } as const };
+}
+
+test('who has lost its log believes no leader that it may have helped to replace', (t) => {
+  const { raft, probed, append, heartbeat } = lost();
+  const spoken = (): unknown[] => sent(all(raft)).filter(({ type }) => type !== 'PROBE');
+  raft.step({ ...append, entries: [...append.entries] });
+  raft.step(heartbeat);
+  t.deepEqual(spoken(), [], 'an answer would commit its entry, or confirm its read');
+  raft.step({ ...probed, from: '3', term: 0, standing: 'blank' });
+  raft.step({ ...probed, from: '3', term: 0, rejoining: true });
+  raft.step(heartbeat);
+  t.deepEqual(spoken(), [], 'who has lost its own cannot tell');
+  raft.tick();
+  t.deepEqual(
+    sent(all(raft)).map(({ type, to }) => [type, to]),
+    [['PROBE', '3']],
+  );
+  raft.step({ ...probed, from: '3', term: 6 });
+  raft.step({ ...append, entries: [...append.entries] });
+  t.like(spoken()[0], { type: 'APPEND_REPLY', to: '2', term: 6, index: 0 }, 'it learns that it does not lead any more');
+  t.is(raft.lastIndex, 0);
+  raft.step({ ...append, from: '3', term: 6, entries: [{ ...append.entries[0], kind: 'noop', term: 6 } as never] });
+  all(raft);
+  t.is(raft.hardState.rejoining, false);
+});
+
+test('who has lost its log has all when it has the first entry of a leader: a new one does not know what is committed', (t) => {
+  const { raft, probed, append } = lost();
+  raft.step({ ...probed, from: '3', term: 5 });
+  const old = { kind: 'command' as const, term: 4, payload: new Uint8Array() };
+  raft.step({ ...append, entries: [old, old], commit: 0 });
+  all(raft);
+  t.true(raft.hardState.rejoining, 'the third may be committed, and by its own word');
+  raft.step({ ...append, index: 2, logTerm: 4, entries: [old, { ...old, kind: 'noop', term: 5 }], commit: 0 });
+  all(raft);
+  t.is(raft.hardState.rejoining, false);
+});
+
+test('who was told of some of the others only learns of all from those, and asks them too', (t) => {
+  const raft = voter({}, [1, 2]);
+  const members = membersOf([1, 2, 3]);
+  raft.step({ ...from, type: 'PROBE_REPLY', term: 5, standing: 'member', index: 9, membership: members });
+  t.deepEqual(all(raft).find(({ foundation }) => foundation !== undefined)?.foundation, members);
+  raft.tick();
+  t.true(sent(all(raft)).some(({ type, to }) => type === 'PROBE' && to === '3'));
+  raft.step({ ...from, type: 'PROBE_REPLY', term: 5, standing: 'member', index: 3, membership: membersOf([1, 2, 4]) });
+  raft.step({ ...from, type: 'PROBE_REPLY', term: 5, standing: 'member', index: 99, membership: membersOf([2, 3, 4]) });
+  t.deepEqual(raft.membership, members, 'an older one, and one that this master is not of, are not taken');
 });
 
 test('a leader counts nothing any more that a follower had acknowledged and lost', (t) => {
@@ -169,8 +229,10 @@ test('a follower whose disk has lost what it had acknowledged writes down that i
   t.like(sent(seen)[0], { type: 'APPEND_REPLY', index: 3, reject: true, hint: 2, blank: true });
   raft.step({ ...from, type: 'VOTE', term: 3, index: 9, logTerm: 2, force: true });
   t.false(sent(all(raft)).some((message) => message.type === 'VOTE_REPLY' && !message.reject));
+  for (const peer of ['2', '3']) raft.step({ from: peer, to: '1', type: 'PROBE_REPLY', term: 3, standing: 'member' });
+  all(raft);
   const entry = { kind: 'command', term: 2, payload: new Uint8Array([1]) } as const;
-  raft.step({ ...from, type: 'APPEND', term: 3, index: 2, logTerm: 2, entries: [entry], commit: 3 });
+  raft.step({ ...from, type: 'APPEND', term: 3, index: 2, logTerm: 2, entries: [{ ...entry, term: 3 }], commit: 3 });
   const caught = all(raft, false);
   t.deepEqual(
     caught.flatMap(({ hardState, entries }) => [hardState?.rejoining, entries.length]),

@@ -103,6 +103,13 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     tests: RAFT,
   },
   {
+    name: 'who has lost its log believes whoever says that it leads',
+    file: 'master/raft/step.js',
+    from: 'isOfLeader(message) && !believesLeaders(state)',
+    to: 'false',
+    tests: RAFT,
+  },
+  {
     name: 'who rejoins forgets the founders',
     file: 'master/raft/founding.js',
     from: 'state.out.foundation = true;\n    setHardState',

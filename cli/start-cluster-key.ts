@@ -1,4 +1,4 @@
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Digest } from '../io/digest.ts';
 import type { Random } from '../io/random.ts';
@@ -11,15 +11,39 @@ const MINTED_CHARACTERS = 48;
 /** A name of 16 bytes, a key of 16 for the content and one of 16 for its check, as Node takes them. */
 const TICKET_KEYS_BYTES = 48;
 
-/** Reads the secret that the masters of a cluster share. Faults: `BAD_USAGE`. */
+/** Reads the secret that the masters of a cluster share: a file that its owner alone may read. Faults: `BAD_USAGE`. */
 export async function readClusterKey(path: string): Promise<string | Fault> {
   try {
-    const key = (await readFile(path, 'utf8')).trim();
-    if (key.length >= LEAST_CHARACTERS) return key;
-    return new Fault('BAD_USAGE', `${path}: a cluster's key has at least ${LEAST_CHARACTERS} characters`);
+    const handle = await open(path);
+    try {
+      const readable = readers(await handle.stat());
+      if (readable !== undefined)
+        return new Fault(
+          'BAD_USAGE',
+          `${path}: ${readable}, and whoever knows a cluster's key is one of its masters`,
+          `chmod 600 ${path}`,
+        );
+      const key = (await handle.readFile('utf8')).trim();
+      if (key.length >= LEAST_CHARACTERS) return key;
+      return new Fault('BAD_USAGE', `${path}: a cluster's key has at least ${LEAST_CHARACTERS} characters`);
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
     return new Fault('BAD_USAGE', `--cluster-key: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+/**
+ * Who may read or change the file but its owner; undefined where nobody may. As PostgreSQL has it for its keys, root's
+ * file may be read by the group of a service that does not run as root.
+ */
+function readers({ mode, uid }: { readonly mode: number; readonly uid: number }): string | undefined {
+  const ofService = uid === 0 && process.getuid?.() !== 0;
+  const excess = mode & 0o777 & ~(ofService ? 0o740 : 0o700);
+  if (excess === 0) return undefined;
+  const who = (excess & 0o007) === 0 ? 'its group' : 'anybody here';
+  return `${who} has access to it (mode ${(mode & 0o777).toString(8).padStart(4, '0')})`;
 }
 
 /** The key of clusters of this user on this machine: minted by the first that asks, mode 0600. */

@@ -219,9 +219,11 @@ function clusterKeyOf({ peers = [], clusterKey }: StartMasterOptions): Promise<s
   );
 }
 
+const TRAFFICS: readonly PeerTraffic[] = ['raft', 'snapshots', 'state'];
+
 /** By its client id: see {@link peerConnector}. */
 function isOfPeer(name: string, clientId: string): boolean {
-  return clientId === `${name}~raft` || clientId === `${name}~snapshots`;
+  return TRAFFICS.some((traffic) => clientId === `${name}~${traffic}`);
 }
 
 /** Reconnects to another master after at most this long: every election waits for it. */

@@ -29,6 +29,8 @@ import { StateMirror } from './state-mirror.ts';
 /** Log bytes after which a snapshot is taken; a quiet cluster never takes one. */
 const SNAPSHOT_BYTES = 8 * 1_048_576;
 const NOTHING = new Uint8Array();
+/** As many as a master says in two seconds at most, before it is said that it cannot be answered. */
+const STRANGE_MESSAGES = 20;
 
 export interface MasterOptions {
   readonly id: string;
@@ -143,6 +145,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   const lead = (term: number): void => {
     follow();
     mirror.follow(undefined);
+    link.leaveStates(undefined);
     leadership = new Leadership(world, registry, term, propose);
     announceLeader(world, registry, { term, leader: self, voters: 1, unreachable: [] });
     log.info('leading', { term, index: registry.index });
@@ -170,6 +173,14 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       return connectPeer(located(peer), traffic);
     },
     onMessage: (message) => durable.receive(message),
+    onStranger: (from) => {
+      // Who has just been added, or is being told of: it is named in a moment. Who goes on is not.
+      if (counters.count('raft: of a master that cannot be answered') === STRANGE_MESSAGES)
+        log.warn('a master speaks that is none of the cluster, as far as this one knows', {
+          master: from,
+          hint: `add it (mesq masters add ${from}=URL), or stop it if it was removed; if it does belong, start this one with --peer ${from}=URL`,
+        });
+    },
     onReached: (peer, reached) => {
       if (!reached) durable.missed(peer);
       if (durable.standing.leader === undefined) announceStanding();
@@ -241,7 +252,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       follow();
       // While nobody is known to lead, a viewer sees what was so last. Who followed on, and were elected, would mirror
       // its mirror.
-      mirror.follow(link.busOf(leader));
+      mirror.follow(link.stateOf(leader));
+      link.leaveStates(leader);
       announceStanding();
       log.info(leader === undefined ? 'no leader known' : 'following', { leader, term: durable.standing.term });
     },

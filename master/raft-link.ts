@@ -6,8 +6,8 @@ import { parseTopic, topicOf } from '../protocol/topics.ts';
 import type { Counters } from './counters.ts';
 import type { RaftMessage } from './raft/state.ts';
 
-/** What a connection to another master's broker is for: snapshots must not delay heartbeats. */
-export type PeerTraffic = 'raft' | 'snapshots';
+/** What a connection to another master's broker is for: neither snapshots nor `state/` must delay heartbeats. */
+export type PeerTraffic = 'raft' | 'snapshots' | 'state';
 
 export interface RaftLinkOptions {
   readonly id: string;
@@ -18,6 +18,8 @@ export interface RaftLinkOptions {
   /** A connection to the broker of `peer`, authenticated as this master. */
   connect(peer: Member, traffic: PeerTraffic): Bus;
   onMessage(message: RaftMessage): void;
+  /** One speaks that the membership here does not name: it cannot be answered. */
+  onStranger(from: string): void;
   /** The connection to one of the others has come or gone. */
   onReached(peer: string, reached: boolean): void;
   /** The cluster and generation this master belongs to, once it knows. */
@@ -28,6 +30,7 @@ interface Peer {
   readonly member: Member;
   readonly raft: Bus;
   snapshots: Bus | undefined;
+  state: Bus | undefined;
 }
 
 /**
@@ -43,7 +46,7 @@ export class RaftLink {
   }
 
   async listen(): Promise<void> {
-    const { bus, prefix, id, counters, onMessage, cluster } = this.#options;
+    const { bus, prefix, id, counters, onMessage, onStranger, cluster } = this.#options;
     await bus.subscribe(topicOf(prefix, { kind: 'raft', session: id }), 0, ({ topic, payload, retained }) => {
       const from = parseTopic(prefix, topic)?.name;
       const message = read(RAFT, payload);
@@ -51,7 +54,10 @@ export class RaftLink {
       else if (message instanceof Fault) counters.count(`raft: ${message.code}`);
       else if (message.message.from !== from || message.message.to !== id) counters.count('raft: not who it says');
       else if (isOther(cluster(), message.message.cluster)) counters.count('raft: of another cluster or generation');
-      else onMessage(message.message);
+      else {
+        if (!this.#peers.has(from)) onStranger(from);
+        onMessage(message.message);
+      }
     });
   }
 
@@ -70,13 +76,29 @@ export class RaftLink {
       if (raft === undefined) continue;
       raft.onConnected(() => this.#options.onReached(id, true));
       raft.onDisconnected(() => this.#options.onReached(id, false));
-      this.#peers.set(id, { member, raft, snapshots: undefined });
+      this.#peers.set(id, { member, raft, snapshots: undefined, state: undefined });
     }
   }
 
   /** The connection to that master's broker. */
   busOf(master: string | undefined): Bus | undefined {
     return master === undefined ? undefined : this.#peers.get(master)?.raft;
+  }
+
+  /** Where the `state/` of that master is read; made when it is first asked for. */
+  stateOf(master: string | undefined): Bus | undefined {
+    const peer = master === undefined ? undefined : this.#peers.get(master);
+    if (peer !== undefined) peer.state ??= this.#connect(peer.member, 'state');
+    return peer?.state;
+  }
+
+  /** Nothing is read any more of the `state/` of others than `master`. */
+  leaveStates(master: string | undefined): void {
+    for (const [id, peer] of this.#peers) {
+      if (id === master) continue;
+      void peer.state?.close();
+      peer.state = undefined;
+    }
   }
 
   send(message: RaftMessage): void {
@@ -108,8 +130,8 @@ export class RaftLink {
     }
   }
 
-  async #leave({ raft, snapshots }: Peer): Promise<void> {
-    await Promise.all([raft.close(), snapshots?.close()]);
+  async #leave({ raft, snapshots, state }: Peer): Promise<void> {
+    await Promise.all([raft.close(), snapshots?.close(), state?.close()]);
   }
 }
 

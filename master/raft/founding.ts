@@ -98,7 +98,8 @@ function survey(state: RaftState, message: Received<'PROBE_REPLY'>): void {
 function learnMembers(state: RaftState, { term, index = 0, membership }: Received<'PROBE_REPLY'>): void {
   const { log, informant } = state;
   if (membership === undefined || log.lastIndex > 0) return;
-  const newer = informant === undefined || term > informant.term || (term === informant.term && index > informant.index);
+  const newer =
+    informant === undefined || term > informant.term || (term === informant.term && index > informant.index);
   if (!newer || ![...membership.voters, ...membership.learners].some(({ id }) => id === state.id)) return;
   state.informant = { index, term };
   log.restore(log.start, membership);

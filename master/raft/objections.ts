@@ -1,7 +1,7 @@
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import { decodeMembership } from './membership-entry.ts';
-import type { RaftMessage, RaftState, Received } from './state.ts';
+import { peersOf, type RaftMessage, type RaftState, type Received } from './state.ts';
 
 /** No cluster has had so many elections between two messages. Beyond, terms would soon end. */
 const MOST_ELECTIONS = 2 ** 32;
@@ -15,6 +15,10 @@ export function objectionTo(state: RaftState, message: RaftMessage): string | un
   const { term } = state.hardState;
   if (message.term > term + MOST_ELECTIONS) return 'a term that nobody can have reached';
   const { type } = message;
+  // Removed and not stopped, or never added. Of the masters only a leader knows for sure who belongs to them: a follower
+  // may lag behind, and owes its vote to one that it has not heard of.
+  if (state.role === 'leader' && type !== 'PROBE' && type !== 'PROBE_REPLY' && !peersOf(state).includes(message.from))
+    return 'it is no member';
   if (type !== 'APPEND' && type !== 'HEARTBEAT' && type !== 'SNAPSHOT') return undefined;
   if (message.term === term && (state.leader ?? message.from) !== message.from) return 'two leaders of one term';
   if (type === 'APPEND') return objectionToEntries(message);

@@ -25,7 +25,7 @@ test('a master whose log was damaged says so, keeps it, rejoins empty, and votes
   await again.said(/error the log is damaged: .*rejoins.*segment is damaged at byte 24.*kept=log\.corrupt-1/);
   await again.said(/this master has all again that is committed, and votes/);
   const [kept = ''] = (await readdir(`${log}.corrupt-1`)).filter((each) => each.endsWith('.segment'));
-  t.deepEqual(await readFile(join(`${log}.corrupt-1`, kept)), spoilt);
+  t.true(spoilt.equals(await readFile(join(`${log}.corrupt-1`, kept))));
   await quorum.whole();
 
   // Two are left, and it takes the votes of both.

@@ -5,11 +5,12 @@ import { Counters } from '../../master/counters.ts';
 import { openLog } from '../../master/open-log.ts';
 import { encodeMembership } from '../../master/raft/membership-entry.ts';
 import type { RaftMessage } from '../../master/raft/state.ts';
-import { RaftLink } from '../../master/raft-link.ts';
+import { type PeerTraffic, RaftLink } from '../../master/raft-link.ts';
 import type { ReplicatedLog } from '../../master/replicated-log.ts';
 import { encode } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
+import type { Member } from '../../protocol/raft.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { SimulatedDisk } from '../sim/storage.ts';
 import { VirtualClock } from '../sim/virtual-clock.ts';
@@ -48,6 +49,7 @@ class Target {
         this.taken++;
         this.log?.receive(message);
       },
+      onStranger: () => {},
       onReached: () => {},
       cluster: () => OWN,
     });
@@ -278,6 +280,87 @@ test('what no master that works would say is counted, and changes nothing', asyn
   const endless = { ...snapshot, logTerm: 2, last: false, ends: false, bytes: new Uint8Array(LIMITS.partBytes) };
   for (let part = 0; part * LIMITS.partBytes < LIMITS.sliceBytes; part++) target.say({ ...endless, part }, '2');
   t.is(target.counters.get('raft: a slice of a state that never ends'), 1);
+});
+
+test('a leader acts on nothing that a master says which is no member, and counts it; a follower may lag behind, and does', async (t) => {
+  const target = new Target();
+  await target.open();
+  await target.lead();
+  const { term = 0 } = target.log?.standing ?? {};
+  const head = { from: '9', to: '1', term: term + 1 };
+  const said = [
+    { ...head, type: 'HEARTBEAT', commit: 0, round: 0 },
+    { ...head, type: 'APPEND_REPLY', index: 1, reject: false, hint: 0, hintTerm: 0 },
+    { ...head, type: 'VOTE', index: 99, logTerm: term, force: true },
+  ];
+  for (const [at, message] of said.entries()) {
+    target.say(message, '9');
+    t.is(target.counters.get('raft: it is no member'), at + 1);
+  }
+  t.like(target.log?.standing, { role: 'leader', term });
+  target.sent.length = 0;
+  target.say({ ...head, type: 'PROBE' }, '9');
+  await target.rest();
+  t.like(target.sent[0], { type: 'PROBE_REPLY', to: '9', standing: 'member' });
+  target.say({ ...head, from: '2', type: 'HEARTBEAT', commit: 0, round: 0 }, '2');
+  target.say({ ...head, term: term + 2, type: 'VOTE', index: 99, logTerm: term, force: true }, '9');
+  t.like(target.log?.standing, { role: 'follower', term: term + 2 });
+  t.is(target.counters.get('raft: it is no member'), said.length);
+});
+
+test('state and snapshots have a connection each beside Raft’s, and that of the state ends with the lead', (t) => {
+  const made: string[] = [];
+  const closed: string[] = [];
+  const connect = ({ id }: Member, traffic: PeerTraffic): Bus => {
+    made.push(`${id} ${traffic}`);
+    const close = (): Promise<void> => {
+      closed.push(`${id} ${traffic}`);
+      return Promise.resolve();
+    };
+    return { onConnected: () => () => {}, onDisconnected: () => () => {}, close } as Partial<Bus> as Bus;
+  };
+  const link = new RaftLink({
+    ...{ id: '1', prefix: 'mesq', bus: {} as Bus, counters: new Counters(), connect, onMessage: () => {} },
+    ...{ onReached: () => {}, onStranger: () => {}, cluster: () => OWN },
+  });
+  link.connectTo(membersOf([1, 2, 3]));
+  t.not(link.stateOf('2'), link.busOf('2'));
+  t.is(link.stateOf('2'), link.stateOf('2'));
+  link.leaveStates('2');
+  t.deepEqual([made, closed], [['2 raft', '3 raft', '2 state'], []]);
+  link.stateOf('3');
+  link.leaveStates('3');
+  t.deepEqual(closed, ['2 state']);
+  link.connectTo(membersOf([1]));
+  t.deepEqual(closed.sort(), ['2 raft', '2 state', '3 raft', '3 state']);
+});
+
+test('who speaks and is not named by the membership is told of: it cannot be answered', async (t) => {
+  const strangers: string[] = [];
+  const heard: string[] = [];
+  let hear: (message: BusMessage) => void = () => {};
+  const bus: Partial<Bus> = {
+    subscribe: (_filter, _qos, handler) => {
+      hear = handler;
+      return Promise.resolve(() => {});
+    },
+    onConnected: () => () => {},
+    onDisconnected: () => () => {},
+  };
+  const link = new RaftLink({
+    ...{ id: '1', prefix: 'mesq', bus: bus as Bus, counters: new Counters(), connect: () => bus as Bus },
+    ...{ onReached: () => {}, cluster: () => OWN },
+    onMessage: ({ from }) => void heard.push(from),
+    onStranger: (from) => void strangers.push(from),
+  });
+  await link.listen();
+  link.connectTo(membersOf([1, 2]));
+  for (const from of ['2', '3'])
+    hear({
+      ...{ topic: `mesq/masters/1/raft/${from}`, retained: false },
+      payload: encode({ v: 1, ...HEARTBEAT, from }, 'cbor'),
+    });
+  t.deepEqual([heard, strangers], [['2', '3'], ['3']]);
 });
 
 for (const role of ['follower', 'leader'] as const) {

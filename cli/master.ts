@@ -101,19 +101,26 @@ export const master: Verb = {
   },
 };
 
-/** `m2=mqtt://host:1883`, several times for one that has several URLs. */
+/** `m2=mqtt://host:1883`; one that has several URLs has them with commas. */
 function peersOf(written: readonly string[], self: string): Member[] | Fault {
   const peers = new Map<string, Member>();
   for (const text of written) {
-    const [, word = '', url = ''] = /^([^=]*)=(.*)$/.exec(text) ?? [];
+    const [, word = '', list = ''] = /^([^=]*)=(.*)$/.exec(text) ?? [];
     const hint = 'Write it like --peer m2=mqtt://127.0.0.1:1884.';
     const id = parseId(word, '--peer');
     if (id instanceof Fault) return new Fault('BAD_USAGE', `--peer ${text}: ${id.message}`, hint);
-    if (!/^(mqtts?|wss?):\/\/./.test(url) || !URL.canParse(url))
-      return new Fault('BAD_USAGE', `--peer ${text}: ${url || 'nothing'} is no URL of a broker`, hint);
+    const urls = list.split(',');
+    const bad = urls.find((url) => !/^(mqtts?|wss?):\/\/./.test(url) || !URL.canParse(url));
+    if (bad !== undefined)
+      return new Fault('BAD_USAGE', `--peer ${text}: ${bad || 'nothing'} is no URL of a broker`, hint);
     if (id === self) return new Fault('BAD_USAGE', `--peer ${text}: that is this master itself`, 'Leave it out.');
-    const peer = peers.get(id) ?? { id, urls: [] };
-    peers.set(id, { id, urls: [...peer.urls, url] });
+    if (peers.has(id))
+      return new Fault(
+        'BAD_USAGE',
+        `--peer ${text}: ${id} was named before`,
+        `Give each master once; several URLs of one with commas: --peer ${id}=URL,URL.`,
+      );
+    peers.set(id, { id, urls });
   }
   if (peers.size >= LIMITS.masters)
     return new Fault('BAD_USAGE', `a cluster has at most ${LIMITS.masters} masters, and 1, 3 or 5 are what one wants`);

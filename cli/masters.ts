@@ -1,6 +1,9 @@
+import { check, decode } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
+import { ShownMaster } from '../protocol/operator.ts';
 import { isBrokerUrl } from '../protocol/raft.ts';
+import { topicOf } from '../protocol/topics.ts';
 import { askLeader } from './ask.ts';
 import { printJson, printLine, printRows } from './output.ts';
 import { stateColour } from './state-colour.ts';
@@ -61,9 +64,57 @@ async function change(context: Context, action: 'add' | 'remove' | 'transfer', t
   return 0;
 }
 
+/** Of a broker that is reached, what it retains comes at once; one that has to be reached again may take that long. */
+const LONGEST_LOOK_MS = 3_000;
+const LOOK_MS = 300;
+
+/** What the broker that was reached last shows of the masters, where nobody leads. */
+async function shownMasters({ connect, options, terminal }: Context): Promise<ShownMaster[]> {
+  const connection = await connect();
+  if (connection instanceof Fault) return [];
+  const masters = new Map<string, ShownMaster>();
+  await new Promise<void>((seen) => {
+    const given = terminal.clock.after(LONGEST_LOOK_MS, seen);
+    const look = ({ payload }: { readonly payload: Uint8Array }): void => {
+      const shown = readShown(payload);
+      if (shown === undefined) return;
+      if (masters.size === 0) terminal.clock.after(LOOK_MS, seen);
+      masters.set(shown.id, shown);
+    };
+    connection.bus.subscribe(topicOf(options.prefix, { kind: 'state', rest: 'masters/+' }), 0, look).catch(() => {
+      given.cancel();
+      seen();
+    });
+  });
+  return [...masters.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function readShown(payload: Uint8Array): ShownMaster | undefined {
+  const decoded = decode(payload);
+  const shown = decoded instanceof Fault ? decoded : check(ShownMaster, decoded.value);
+  return shown instanceof Fault ? undefined : shown;
+}
+
+async function showLeaderless(context: Context, fault: Fault): Promise<Fault> {
+  const rows = await shownMasters(context);
+  if (rows.length > 0)
+    await printRows(context, rows, {
+      none: '',
+      json: (master) => master,
+      columns: [
+        { title: 'ID', value: ({ id }) => id },
+        { title: 'ROLE', value: ({ role }) => role, colour: ({ role }) => stateColour(role) },
+        { title: 'TERM', value: ({ term }) => term, align: 'right' },
+        { title: 'VERSION', value: ({ version }) => version || '-' },
+        { title: 'URL', value: ({ url }) => url },
+      ],
+    });
+  return fault;
+}
+
 async function show(context: Context): Promise<number | Fault> {
   const answer = await askLeader(context, 'masters', {});
-  if (answer instanceof Fault) return answer;
+  if (answer instanceof Fault) return answer.code === 'NO_LEADER' ? showLeaderless(context, answer) : answer;
   await printRows(context, answer.masters, {
     none: 'There is no master.',
     json: (master) => master,

@@ -40,6 +40,8 @@ export interface Quorum {
   standing(): RaftStanding;
   /** Where each master is reached; of this one, as it was told at its start. */
   urlsOf(member: Member): readonly string[];
+  /** What another master has said of its version; empty where nothing was heard. */
+  versionOf(master: string): string;
   /** See raft/membership.ts. */
   change(change: MembershipChange): { readonly term: number; readonly index: number } | Fault;
   transfer(to: string): undefined | Fault;

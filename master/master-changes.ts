@@ -54,7 +54,17 @@ export function changeMasters(
   }
   const { quorum } = desk.leader.world;
   const { voters, learners } = quorum.standing().membership;
-  const known = [...voters, ...learners].some(({ id }) => id === master);
+  const member = [...voters, ...learners].find(({ id }) => id === master);
+  if ('add' in change && member !== undefined) {
+    const urls = [...member.urls, ...quorum.urlsOf(member)];
+    if (!change.add.urls.every((url) => urls.includes(url)))
+      return new Fault(
+        'CONFLICT',
+        `${master} is a master already, at ${quorum.urlsOf(member).join(', ')}`,
+        `To move it: mesq masters remove ${master}, then add it under another id, with an empty data folder.`,
+      );
+  }
+  const known = member !== undefined;
   const pending = desk.changes.some((each) => each.master === master && !each.committed);
   // Every request may be repeated, also at the next leader: what is as it was to be is done.
   if ('add' in change === known && !pending) return [{ master }];

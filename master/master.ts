@@ -15,6 +15,7 @@ import { LOG_FOLDER } from './backup.ts';
 import { Counters } from './counters.ts';
 import type { Times, World } from './leader.ts';
 import { announceLeader } from './leader-announcement.ts';
+import { showLeaderless } from './leaderless-state.ts';
 import { Leadership } from './leadership.ts';
 import { openLog } from './open-log.ts';
 import type { Entry } from './raft/records.ts';
@@ -110,6 +111,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     quorum: {
       standing: () => durable.standing,
       urlsOf: (member) => located(member).urls,
+      versionOf: (master) => link.versionOf(master),
       change: (change) => durable.change(change),
       transfer: (to) => durable.transfer(to),
     },
@@ -156,12 +158,16 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     const { term, leader, membership } = durable.standing;
     const { voters, learners } = membership;
     const member = [...voters, ...learners].find(({ id }) => id === leader);
+    const away = ({ id }: Member): boolean => id !== options.id && link.busOf(id)?.connected !== true;
+    const unreachable = (members: readonly Member[]): string[] => members.filter(away).map(({ id }) => id);
     announceLeader(world, registry, {
       term,
       leader: member === undefined ? undefined : located(member),
       voters: voters.length,
-      unreachable: voters.map(({ id }) => id).filter((id) => id !== options.id && link.busOf(id)?.connected !== true),
+      unreachable: unreachable(voters),
     });
+    if (leader === undefined && registry.cluster !== undefined)
+      showLeaderless(world, membership, { term, unreachable: unreachable([...voters, ...learners]) });
   };
   const link = new RaftLink({
     id: options.id,
@@ -185,6 +191,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       if (!reached) durable.missed(peer);
       if (durable.standing.leader === undefined) announceStanding();
     },
+    version: options.version,
+    term: () => durable.standing.term,
     cluster: () => registry.cluster && `${registry.cluster.uuid}/${registry.cluster.generation}`,
   });
 

@@ -12,6 +12,8 @@ export type PeerTraffic = 'raft' | 'snapshots' | 'state';
 export interface RaftLinkOptions {
   readonly id: string;
   readonly prefix: string;
+  /** Of this program. */
+  readonly version: string;
   /** On the own broker. */
   readonly bus: Bus;
   readonly counters: Counters;
@@ -22,6 +24,8 @@ export interface RaftLinkOptions {
   onStranger(from: string): void;
   /** The connection to one of the others has come or gone. */
   onReached(peer: string, reached: boolean): void;
+  /** This master's term. */
+  term(): number;
   /** The cluster and generation this master belongs to, once it knows. */
   cluster(): string | undefined;
 }
@@ -40,6 +44,7 @@ interface Peer {
 export class RaftLink {
   readonly #options: RaftLinkOptions;
   readonly #peers = new Map<string, Peer>();
+  readonly #versions = new Map<string, string>();
 
   constructor(options: RaftLinkOptions) {
     this.#options = options;
@@ -56,6 +61,7 @@ export class RaftLink {
       else if (isOther(cluster(), message.message.cluster)) counters.count('raft: of another cluster or generation');
       else {
         if (!this.#peers.has(from)) onStranger(from);
+        else this.#heardVersion(message.message);
         onMessage(message.message);
       }
     });
@@ -68,21 +74,35 @@ export class RaftLink {
     for (const [id, peer] of this.#peers) {
       if (members.get(id)?.urls.join() === peer.member.urls.join()) continue;
       this.#peers.delete(id);
+      this.#versions.delete(id);
       void this.#leave(peer);
     }
     for (const [id, member] of members) {
       if (this.#peers.has(id)) continue;
       const raft = this.#connect(member, 'raft');
       if (raft === undefined) continue;
-      raft.onConnected(() => this.#options.onReached(id, true));
-      raft.onDisconnected(() => this.#options.onReached(id, false));
       this.#peers.set(id, { member, raft, snapshots: undefined, state: undefined });
+      raft.onConnected(() => {
+        this.#options.onReached(id, true);
+        this.send({ type: 'PROBE', from: this.#options.id, to: id, term: this.#options.term() });
+      });
+      raft.onDisconnected(() => this.#options.onReached(id, false));
     }
   }
 
   /** The connection to that master's broker. */
   busOf(master: string | undefined): Bus | undefined {
     return master === undefined ? undefined : this.#peers.get(master)?.raft;
+  }
+
+  /** As it was told lately; empty where it was not. */
+  versionOf(master: string): string {
+    return this.#versions.get(master) ?? '';
+  }
+
+  #heardVersion(message: RaftMessage): void {
+    if ((message.type === 'PROBE' || message.type === 'PROBE_REPLY') && message.version !== undefined)
+      this.#versions.set(message.from, message.version);
   }
 
   /** Where the `state/` of that master is read; made when it is first asked for. */
@@ -102,16 +122,16 @@ export class RaftLink {
   }
 
   send(message: RaftMessage): void {
-    const { prefix, id } = this.#options;
+    const { prefix, id, version, cluster } = this.#options;
     const peer = this.#peers.get(message.to);
     if (peer === undefined) return;
     if (message.type === 'SNAPSHOT') peer.snapshots ??= this.#connect(peer.member, 'snapshots');
     const bus = message.type === 'SNAPSHOT' ? peer.snapshots : peer.raft;
     if (bus?.connected !== true) return;
     const topic = topicOf(prefix, { kind: 'raft', session: message.to, name: id });
-    bus
-      .publish(topic, write(RAFT, { ...message, cluster: this.#options.cluster() }), { qos: 0 })
-      .catch(() => undefined);
+    const greets = message.type === 'PROBE' || message.type === 'PROBE_REPLY';
+    const said = { ...message, ...(greets ? { version } : {}), cluster: cluster() };
+    bus.publish(topic, write(RAFT, said), { qos: 0 }).catch(() => undefined);
   }
 
   async close(): Promise<void> {

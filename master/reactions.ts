@@ -1,5 +1,6 @@
 import { formatAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
+import type { ShownMaster } from '../protocol/operator.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { dropped } from './accept-call.ts';
 import { goneFault } from './agent-sessions.ts';
@@ -286,7 +287,9 @@ export class Reactions {
     for (const { id } of [...voters, ...learners]) {
       this.#state.touch(`masters/${id}`, () => {
         const view = masterViews(this.#operators).find((master) => master.id === id);
-        return view === undefined ? null : { id, role: view.role, version: view.version, term: view.term };
+        if (view === undefined) return null;
+        const { role, version, url, term } = view;
+        return { id, role, version, url, term } satisfies ShownMaster;
       });
     }
   }

@@ -75,7 +75,7 @@ export function masterViews({ leader }: Pick<ViewSources, 'leader'>): MasterView
       role: own ? 'leader' : follower?.active === true ? 'follower' : 'unreachable',
       term,
       commitIndex: own ? commitIndex : Math.min(commitIndex, follower?.match ?? 0),
-      version: own ? world.version : '',
+      version: own ? world.version : world.quorum.versionOf(member.id),
       voter: voters.includes(member),
     };
   });

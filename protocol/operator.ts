@@ -86,6 +86,19 @@ export const MasterView = v.object({
 });
 export type MasterView = v.InferOutput<typeof MasterView>;
 
+/**
+ * One master as `state/masters/<id>` has it. On the broker of a master that knows no leader: as that one knows it by
+ * itself, a follower or unreachable.
+ */
+export const ShownMaster = v.object({
+  id: Id,
+  role: MasterView.entries.role,
+  version: v.string(),
+  url: v.string(),
+  term: Count,
+});
+export type ShownMaster = v.InferOutput<typeof ShownMaster>;
+
 export const FrameworkView = v.object({
   id: Id,
   name: Id,

@@ -116,8 +116,12 @@ const SnapshotReply = v.object({ ...Each, type: v.literal('SNAPSHOT_REPLY'), ind
 /** The leader hands over: stand for election at once. */
 const TimeoutNow = v.object({ ...Each, type: v.literal('TIMEOUT_NOW') });
 
-/** A master with an empty log asks how far the others are: it may have had one itself, and lost it. */
-const Probe = v.object({ ...Each, type: v.literal('PROBE') });
+const Version = v.optional(v.pipe(v.string(), v.maxLength(64)));
+/**
+ * A master with an empty log asks how far the others are: it may have had one itself, and lost it. Also the first that is
+ * said on every connection: with it, and with the answer, each tells the other its version.
+ */
+const Probe = v.object({ ...Each, type: v.literal('PROBE'), version: Version });
 /**
  * `term` is durable there. `rejoining`: it has lost its log too, and cannot tell what it had promised. `index`: of its
  * last entry; `membership`: who belongs to the cluster as far as its log knows, with their URLs.
@@ -129,6 +133,7 @@ const ProbeReply = v.object({
   rejoining: v.optional(v.boolean()),
   index: v.optional(Count),
   membership: v.optional(Membership),
+  version: Version,
 });
 
 /** What masters say to each other. Any of it may be lost, doubled, late or out of order. */

@@ -34,6 +34,13 @@ test.serial('a cluster without a majority says so, and goes on when it has one a
   const asked = await quorum.spawn(['jobs', '--timeout', '3s']).ended;
   t.is(asked.code, 6, asked.stderr);
   t.regex(asked.stderr, /no leader: 2 of 3 masters unreachable \(m1, m2\)/);
+  const table = await quorum.spawn(['masters', '--timeout', '3s']).ended;
+  t.is(table.code, 6, table.stderr);
+  t.regex(table.stderr, /no leader: 2 of 3 masters unreachable \(m1, m2\)/);
+  t.regex(
+    table.stdout,
+    /^ID +ROLE +TERM +VERSION +URL\nm1 +unreachable .*\nm2 +unreachable .*\nm3 +follower +\d+ +[\d.]+ +mqtt:.*\n$/,
+  );
   // All of them were down, and one is back: it does not even know who may ask.
   await quorum.masters.get('m3')?.end('SIGKILL');
   const alone = quorum.startMaster('m3');

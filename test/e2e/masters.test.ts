@@ -16,6 +16,15 @@ test('what cannot be a master, or cannot lead, is refused at once and in words, 
     t.regex(ended.stderr, message);
     t.is(ended.code, code, ended.stderr);
   }
+  const other = await quorum.spawn(['masters', 'add', 'm2=mqtt://127.0.0.1:1']).ended;
+  t.is(other.code, 1, other.stderr);
+  t.regex(other.stderr, /m2 is a master already, at mqtt:.*\n.*remove m2, then add it under another id/);
+  t.is((await quorum.spawn(['masters', 'add', `m2=${quorum.urls.get('m2')}`]).ended).code, 0, 'a repeated request');
+  const twice = ['--peer', 'm2=mqtt://127.0.0.1:1', '--peer', 'm2=mqtt://127.0.0.1:2'];
+  const peers = await quorum.spawn(['master', '--id', 'm9', '--data', quorum.dataOf('m9'), ...twice]).ended;
+  t.is(peers.code, 2, peers.stderr);
+  t.regex(peers.stderr, /m2 was named before[\s\S]*with commas/);
+  await quorum.until((masters) => masters.every(({ version }) => /^\d/.test(version)) || undefined);
   const client = await quorum.client();
   const answer = await client.request('masters-add', { id: 'm4', urls: ['http://foo'] });
   t.true(answer instanceof Fault && answer.code === 'BAD_SHAPE', JSON.stringify(answer));

@@ -7,7 +7,7 @@ import { encodeMembership } from '../../master/raft/membership-entry.ts';
 import type { RaftMessage } from '../../master/raft/state.ts';
 import { type PeerTraffic, RaftLink } from '../../master/raft-link.ts';
 import type { ReplicatedLog } from '../../master/replicated-log.ts';
-import { encode } from '../../protocol/envelope.ts';
+import { decode, encode } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import type { Member } from '../../protocol/raft.ts';
@@ -40,6 +40,8 @@ class Target {
     const link = new RaftLink({
       id: '1',
       prefix: 'mesq',
+      version: '1.0.0',
+      term: () => 0,
       bus: bus as Bus,
       counters: this.counters,
       connect: () => {
@@ -320,7 +322,16 @@ test('state and snapshots have a connection each beside Raft’s, and that of th
     return { onConnected: () => () => {}, onDisconnected: () => () => {}, close } as Partial<Bus> as Bus;
   };
   const link = new RaftLink({
-    ...{ id: '1', prefix: 'mesq', bus: {} as Bus, counters: new Counters(), connect, onMessage: () => {} },
+    ...{
+      id: '1',
+      prefix: 'mesq',
+      version: '1.0.0',
+      term: () => 3,
+      bus: {} as Bus,
+      counters: new Counters(),
+      connect,
+      onMessage: () => {},
+    },
     ...{ onReached: () => {}, onStranger: () => {}, cluster: () => OWN },
   });
   link.connectTo(membersOf([1, 2, 3]));
@@ -335,6 +346,53 @@ test('state and snapshots have a connection each beside Raft’s, and that of th
   t.deepEqual(closed.sort(), ['2 raft', '2 state', '3 raft', '3 state']);
 });
 
+test('the first that is said on a connection tells the version, and so does the answer; strangers’ are not kept', async (t) => {
+  const said: { type: string; version: unknown; term: number }[] = [];
+  let hear: (message: BusMessage) => void = () => {};
+  const bus: Partial<Bus> = {
+    connected: true,
+    subscribe: (_filter, _qos, handler) => {
+      hear = handler;
+      return Promise.resolve(() => {});
+    },
+    publish: (_topic, payload) => {
+      const decoded = decode(payload);
+      if (!(decoded instanceof Fault)) said.push(decoded.value as (typeof said)[0]);
+      return Promise.resolve();
+    },
+    onConnected: (listener) => listener(),
+    onDisconnected: () => {},
+  };
+  const link = new RaftLink({
+    ...{ id: '1', prefix: 'mesq', version: '1.0.0', term: () => 3, bus: bus as Bus, counters: new Counters() },
+    ...{
+      connect: () => bus as Bus,
+      onMessage: () => {},
+      onReached: () => {},
+      onStranger: () => {},
+      cluster: () => OWN,
+    },
+  });
+  await link.listen();
+  link.connectTo(membersOf([1, 2]));
+  link.send({ type: 'PROBE_REPLY', from: '1', to: '2', term: 3, standing: 'member' });
+  link.send({ ...HEARTBEAT, from: '1', to: '2' });
+  t.deepEqual(
+    said.map(({ type, version, term }) => [type, version, term]),
+    [
+      ['PROBE', '1.0.0', 3],
+      ['PROBE_REPLY', '1.0.0', 3],
+      ['HEARTBEAT', undefined, 1],
+    ],
+  );
+  for (const from of ['2', '3'])
+    hear({
+      ...{ topic: `mesq/masters/1/raft/${from}`, retained: false },
+      payload: encode({ v: 1, type: 'PROBE', from, to: '1', term: 3, version: '0.9.0' }, 'cbor'),
+    });
+  t.deepEqual([link.versionOf('2'), link.versionOf('3')], ['0.9.0', '']);
+});
+
 test('who speaks and is not named by the membership is told of: it cannot be answered', async (t) => {
   const strangers: string[] = [];
   const heard: string[] = [];
@@ -344,11 +402,19 @@ test('who speaks and is not named by the membership is told of: it cannot be ans
       hear = handler;
       return Promise.resolve(() => {});
     },
-    onConnected: () => () => {},
-    onDisconnected: () => () => {},
+    onConnected: () => {},
+    onDisconnected: () => {},
   };
   const link = new RaftLink({
-    ...{ id: '1', prefix: 'mesq', bus: bus as Bus, counters: new Counters(), connect: () => bus as Bus },
+    ...{
+      id: '1',
+      prefix: 'mesq',
+      version: '1.0.0',
+      term: () => 3,
+      bus: bus as Bus,
+      counters: new Counters(),
+      connect: () => bus as Bus,
+    },
     ...{ onReached: () => {}, cluster: () => OWN },
     onMessage: ({ from }) => void heard.push(from),
     onStranger: (from) => void strangers.push(from),

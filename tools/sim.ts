@@ -6,7 +6,7 @@ import { RaftSimulation } from '../test/sim/raft-simulation.ts';
  * npm run sim -- --minutes 10              fresh seeds for ten minutes, of whole clusters and of Raft alone in turn
  * npm run sim -- --seed 7                  one seed of a whole cluster again, with everything that happened
  * npm run sim -- --seed 7 --only raft      one seed of Raft alone
- * Ends with 1 at the first violation, and names its seed.
+ * Ends with 1 at the first violation, and names its seed; with 2 where it is asked for what there is not.
  */
 
 const KINDS = ['cluster', 'raft'] as const;
@@ -19,16 +19,21 @@ interface Played {
   readonly told: readonly string[];
 }
 
-const { values } = parseArgs({
-  options: { seed: { type: 'string' }, minutes: { type: 'string', default: '1' }, only: { type: 'string' } },
-});
-const again = values.seed !== undefined;
-const first = again ? Number(values.seed) : Date.now() % 1_000_000_000;
-const until = again ? 0 : Date.now() + Number(values.minutes) * 60_000;
-if (!Number.isSafeInteger(first) || Number.isNaN(until)) throw new Error('--seed and --minutes are numbers');
-const only = KINDS.filter((kind) => values.only === undefined || kind === values.only);
-if (only.length === 0) throw new Error(`--only ${values.only}: there are ${KINDS.join(' and ')}`);
+interface Asked {
+  readonly first: number;
+  /** One seed again, and what happened. */
+  readonly again: boolean;
+  readonly minutes: number;
+  readonly kinds: readonly Kind[];
+}
 
+const asked = askedFor();
+if (typeof asked === 'string') {
+  console.error(asked);
+  process.exit(2);
+}
+const { first, again, kinds: only } = asked;
+const until = again ? 0 : Date.now() + asked.minutes * 60_000;
 const spent = { cluster: { virtualMs: 0, realMs: 0 }, raft: { virtualMs: 0, realMs: 0 } };
 let failed = false;
 let seed = first;
@@ -62,4 +67,34 @@ async function play(kind: Kind, at: number): Promise<Played> {
   const { weather, audit, faults, transcript, clock } = simulation;
   const sums = [weather, Object.fromEntries(faults), audit.tally].map((each) => JSON.stringify(each));
   return { violations, virtualMs: clock.monotonic(), told: [...transcript, ...sums] };
+}
+
+/** What the arguments ask for, or what is wrong with them. */
+function askedFor(): Asked | string {
+  const { values, problem } = argumentsGiven();
+  if (problem !== undefined) return problem;
+  const { seed, minutes = '1', only: kind } = values;
+  if (seed !== undefined && !/^\d{1,15}$/.test(seed)) return `--seed is a whole number, not ${seed}`;
+  if (!/^\d+(\.\d+)?$/.test(minutes)) return `--minutes is a number, not ${minutes}`;
+  const kinds = KINDS.filter((each) => kind === undefined || each === kind);
+  if (kinds.length === 0) return `--only is ${KINDS.join(' or ')}, not ${kind}`;
+  const isAgain = seed !== undefined;
+  return {
+    first: isAgain ? Number(seed) : Date.now() % 1_000_000_000,
+    again: isAgain,
+    minutes: Number(minutes),
+    kinds,
+  };
+}
+
+function argumentsGiven() {
+  try {
+    const { values } = parseArgs({
+      options: { seed: { type: 'string' }, minutes: { type: 'string' }, only: { type: 'string' } },
+    });
+    return { values, problem: undefined };
+  } catch (error) {
+    // An option that there is not, or one without its value.
+    return { values: {}, problem: error instanceof Error ? error.message : String(error) };
+  }
 }

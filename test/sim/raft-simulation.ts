@@ -11,6 +11,7 @@ import { recover } from '../../master/raft/recover.ts';
 import type { RaftMessage, RaftState } from '../../master/raft/state.ts';
 import { Fault } from '../../protocol/faults.ts';
 import type { Membership } from '../../protocol/raft.ts';
+import { RaftAudit } from './raft-audit.ts';
 import { SeededRandom } from './random.ts';
 
 /** What goes wrong in one run; each is drawn from the seed. */
@@ -85,13 +86,16 @@ export class RaftSimulation {
   #order = 0;
   #storm = true;
   #cut: (from: string, to: string) => boolean = () => false;
-  readonly #leaders = new Map<number, string>();
+  readonly #audit = new RaftAudit((what) => this.#violations.push(what));
   readonly #committed = new Map<number, { term: number; payload: string }>();
   #proposed = 0;
   readonly #acknowledged = new Set<string>();
   readonly #violations: string[] = [];
   /** Elections won, crashes, wiped disks, snapshots taken over: that the run was worth it. */
-  readonly tally = { elections: 0, crashes: 0, wipes: 0, installs: 0, reads: 0 };
+  get tally() {
+    return { elections: this.#audit.elections, ...this.#tally };
+  }
+  readonly #tally = { crashes: 0, wipes: 0, installs: 0, reads: 0 };
 
   constructor(seed: number, weather?: Partial<Weather>) {
     this.#random = new SeededRandom(seed);
@@ -246,9 +250,10 @@ export class RaftSimulation {
 
   #crash(master: Master): void {
     if (master.raft === undefined) return;
-    this.tally.crashes++;
+    this.#tally.crashes++;
     master.raft = undefined;
     master.state = undefined;
+    this.#audit.ended(master.id);
     master.epoch++;
     // Of what was under way, a beginning is on the disk: whole writes, and of one some of its records.
     const kept = Math.floor(this.#random.next() * (master.pending.length + 1));
@@ -258,7 +263,7 @@ export class RaftSimulation {
       master.disk.records.push(...torn.records.slice(0, Math.floor(this.#random.next() * torn.records.length)));
     const wiped = this.#weather.wipes && this.#storm && this.#random.next() < 0.3 && this.#mayLose(master);
     if (wiped) {
-      this.tally.wipes++;
+      this.#tally.wipes++;
       master.disk = { snapshot: undefined, records: [] };
     }
     this.#missed(master.id);
@@ -290,14 +295,19 @@ export class RaftSimulation {
   #step(master: Master, message: RaftMessage): void {
     try {
       master.raft?.step(message);
+      this.#look(master);
     } catch (error) {
       this.#violations.push(`${master.id}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 
+  #look({ id, state }: Master): void {
+    if (state !== undefined) this.#audit.look(id, state);
+  }
+
   #settle(master: Master): void {
+    this.#look(master);
     for (let ready = master.raft?.ready(); ready !== undefined; ready = master.raft?.ready()) this.#act(master, ready);
-    this.#checkLeader(master);
   }
 
   #act(master: Master, ready: Ready): void {
@@ -333,7 +343,7 @@ export class RaftSimulation {
   }
 
   #install(master: Master, { index, slices, term }: NonNullable<Ready['snapshot']>): void {
-    this.tally.installs++;
+    this.#tally.installs++;
     const text = slices.map((slice) => new TextDecoder().decode(slice)).join('');
     master.commands = JSON.parse(text) as string[];
     master.applied = index;
@@ -424,7 +434,7 @@ export class RaftSimulation {
 
   #answerReads(master: Master): void {
     for (const read of master.confirmed.filter(({ index }) => index <= master.applied)) {
-      this.tally.reads++;
+      this.#tally.reads++;
       const there = new Set(master.commands);
       for (const command of read.needs)
         if (!there.has(command)) this.#violations.push(`stale read: ${master.id} does not show ${command}`);
@@ -489,34 +499,6 @@ export class RaftSimulation {
     this.#after(this.#random.next() * 3_000, () => {
       if (this.#cut === shape) this.#cut = () => false;
     });
-  }
-
-  /** Election safety and leader completeness (§5.2, §5.4). */
-  #checkLeader({ id, raft, state }: Master): void {
-    if (raft?.role !== 'leader' || state === undefined) return;
-    const known = this.#leaders.get(raft.term);
-    if (known === id) return;
-    this.tally.elections++;
-    if (known !== undefined) this.#violations.push(`election safety: ${known} and ${id} lead term ${raft.term}`);
-    this.#leaders.set(raft.term, id);
-    for (const [index, { term }] of this.#committed) {
-      const own = state.log.termAt(index);
-      if (index > state.log.start.index && own !== term)
-        this.#violations.push(`leader completeness: ${id} leads term ${raft.term} without entry ${index}`);
-    }
-    for (const other of this.#masters) this.#checkMatching(state, other.state);
-  }
-
-  /** Log matching (§5.3): the same term at one index means the same terms at all before. */
-  #checkMatching(one: RaftState, other: RaftState | undefined): void {
-    if (other === undefined || other === one) return;
-    let same = false;
-    for (let index = Math.min(one.log.lastIndex, other.log.lastIndex); index > 0; index--) {
-      const [a, b] = [one.log.termAt(index), other.log.termAt(index)];
-      if (a === undefined || b === undefined) return;
-      if (same && a !== b) this.#violations.push(`log matching: ${one.id} and ${other.id} differ at ${index}`);
-      same ||= a === b;
-    }
   }
 
   /** After healing: somebody leads, and everybody has everything that was acknowledged. */

@@ -172,12 +172,15 @@ export function topicOf(prefix: string, address: Address): string {
   return `${prefix}/${path}`;
 }
 
+/** By levels; taken apart once, for every message asks. */
+const PATTERNS = Object.entries(TOPICS).map(([kind, { pattern }]) => [kind as TopicName, pattern.split('/')] as const);
+
 /** The address of a topic, or undefined where it is none of ours: `parseTopic('mesq', 'mesq/leader')` is `{kind: 'leader'}`. */
 export function parseTopic(prefix: string, topic: string): Address | undefined {
   if (!topic.startsWith(`${prefix}/`)) return undefined;
   const levels = topic.slice(prefix.length + 1).split('/');
-  for (const [kind, { pattern }] of Object.entries(TOPICS)) {
-    const address = match(kind as TopicName, pattern.split('/'), levels);
+  for (const [kind, pattern] of PATTERNS) {
+    const address = match(kind, pattern, levels);
     if (address !== undefined) return address;
   }
   return undefined;

@@ -101,7 +101,7 @@ export class SimulatedBus implements MovableBus {
     return () => {
       if (!remove()) return;
       const present = this.link;
-      if (this.asked?.delete(filter)) present?.toBroker(() => present.subscriptions.delete(filter));
+      if (this.asked?.delete(filter)) present?.toBroker(() => present.broker.unsubscribe(present, filter));
     };
   }
 

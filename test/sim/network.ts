@@ -145,6 +145,8 @@ export class SimulatedBroker {
   private readonly network: SimulatedNetwork;
   private readonly retained = new Map<string, Uint8Array>();
   private readonly sessions = new Map<string, Link>();
+  /** Who receives a topic at present, and how; forgotten whenever somebody comes, goes, or asks for something else. */
+  private readonly routes = new Map<string, readonly (readonly [link: Link, granted: QoS])[]>();
   /** Who has ever subscribed to a topic, or with a wildcard; some are gone since. */
   private readonly exact = new Map<string, Set<Link>>();
   private readonly wild = new Set<Link>();
@@ -162,6 +164,7 @@ export class SimulatedBroker {
     this.retained.clear();
     const links = [...this.sessions.values()];
     this.sessions.clear();
+    this.routes.clear();
     for (const link of links) link.break('the broker died');
   }
 
@@ -182,10 +185,12 @@ export class SimulatedBroker {
       this.lost(before);
     }
     this.sessions.set(link.client.clientId, link);
+    this.routes.clear();
     this.places.set(link, this.accepted++);
   }
 
   subscribe(link: Link, filters: ReadonlyMap<string, QoS>): void {
+    this.routes.clear();
     for (const [filter, qos] of filters) {
       link.subscriptions.set(filter, qos);
       if (/[+#]/.test(filter)) this.wild.add(link);
@@ -200,13 +205,25 @@ export class SimulatedBroker {
     this.network.onPublish(topic, payload, retain);
     if (retain && payload.length === 0) this.retained.delete(topic);
     else if (retain) this.retained.set(topic, payload);
-    for (const link of this.subscribers(topic)) {
-      const granted = [...link.subscriptions]
-        .filter(([filter]) => matchesFilter(filter, topic))
-        .map(([, each]) => each);
-      if (granted.length === 0) continue;
-      this.deliver(link, { topic, payload, retained: false }, granted.includes(1) ? qos : 0);
-    }
+    for (const [link, granted] of this.receivers(topic))
+      this.deliver(link, { topic, payload, retained: false }, granted === 1 ? qos : 0);
+  }
+
+  /** In the order they connected. */
+  private receivers(topic: string): readonly (readonly [link: Link, granted: QoS])[] {
+    const known = this.routes.get(topic);
+    if (known !== undefined) return known;
+    const found = this.subscribers(topic).flatMap((link) => {
+      const granted = [...link.subscriptions].filter(([filter]) => matchesFilter(filter, topic));
+      return granted.length === 0 ? [] : [[link, granted.some(([, qos]) => qos === 1) ? 1 : 0] as const];
+    });
+    this.routes.set(topic, found);
+    return found;
+  }
+
+  unsubscribe(link: Link, filter: string): void {
+    this.routes.clear();
+    link.subscriptions.delete(filter);
   }
 
   /** Those who may have subscribed to the topic, in the order they connected. */
@@ -220,6 +237,7 @@ export class SimulatedBroker {
   left(link: Link): void {
     if (this.sessions.get(link.client.clientId) !== link) return;
     this.sessions.delete(link.client.clientId);
+    this.routes.clear();
     this.network.onGone(link.client.clientId, this.url);
   }
 
@@ -228,6 +246,7 @@ export class SimulatedBroker {
     this.network.tellBroker(this.url, () => {
       if (this.sessions.get(link.client.clientId) !== link) return;
       this.sessions.delete(link.client.clientId);
+      this.routes.clear();
       this.network.onGone(link.client.clientId, this.url);
       const { will } = link.client;
       if (will !== undefined) this.route(will.topic, will.payload, will.qos ?? 0, will.retain ?? false);
@@ -275,11 +294,14 @@ export class Link {
   private waiting: { readonly direction: Direction; readonly arrive: () => void }[] = [];
   private doom: Timer | undefined;
   private blockedSinceMs: number | undefined;
+  /** Whether nothing passes at present: asked of the network whenever it changes, and not for each packet. */
+  private readonly blocked: { up: boolean; down: boolean };
 
   constructor(network: SimulatedNetwork, broker: SimulatedBroker, client: LinkEnd) {
     this.network = network;
     this.broker = broker;
     this.client = client;
+    this.blocked = this.blockage();
     network.open(this);
   }
 
@@ -297,7 +319,7 @@ export class Link {
     if (!this.close()) return;
     this.network.tellClient(this.client.clientId, () => this.client.broken(this, reason));
     const { clock } = this.network;
-    const wait = this.network.isBlocked(this, 'up') ? this.client.keepAliveS * 1_500 : this.transit();
+    const wait = this.blocked.up ? this.client.keepAliveS * 1_500 : this.transit();
     clock.after(wait, () => this.broker.lost(this));
   }
 
@@ -318,10 +340,11 @@ export class Link {
   blockageChanged(): void {
     this.doom?.cancel();
     this.doom = undefined;
-    const up = this.network.isBlocked(this, 'up');
+    Object.assign(this.blocked, this.blockage());
+    const { up, down } = this.blocked;
     if (!up) this.blockedSinceMs = undefined;
     else this.blockedSinceMs ??= this.network.clock.monotonic();
-    if (up || this.network.isBlocked(this, 'down')) {
+    if (up || down) {
       this.doom = this.network.clock.after(this.client.keepAliveS * 1_500, () => {
         this.break('keep-alive timeout');
         this.broker.lost(this);
@@ -330,9 +353,13 @@ export class Link {
     const { waiting } = this;
     this.waiting = [];
     for (const { direction, arrive } of waiting) {
-      if (this.network.isBlocked(this, direction)) this.waiting.push({ direction, arrive });
+      if (this.blocked[direction]) this.waiting.push({ direction, arrive });
       else arrive();
     }
+  }
+
+  private blockage(): { up: boolean; down: boolean } {
+    return { up: this.network.isBlocked(this, 'up'), down: this.network.isBlocked(this, 'down') };
   }
 
   private send(direction: Direction, pipe: string, packet: () => void): void {
@@ -341,7 +368,7 @@ export class Link {
     this.latest.set(pipe, due);
     const arrive = () => {
       if (!this.open) return;
-      if (this.network.isBlocked(this, direction)) this.waiting.push({ direction, arrive });
+      if (this.blocked[direction]) this.waiting.push({ direction, arrive });
       else packet();
     };
     clock.after(due - clock.monotonic(), arrive);

@@ -12,7 +12,7 @@ interface Change {
   readonly bytes: Uint8Array | undefined;
 }
 
-/** A file's content, apart from its names. Both views are changed in place, unless the file grows. */
+/** A file's content, apart from its names. Both views are changed in place. */
 interface Inode {
   current: Uint8Array;
   durable: Uint8Array;
@@ -308,17 +308,25 @@ function survivors(change: Change, random: Random): Change[] {
   return parts;
 }
 
-/** The content with a change in it: in place, where the size stays as it is. */
-function applied(content: Uint8Array, change: Change): Uint8Array {
-  const { position, bytes } = change;
+/** The content with a change in it. The one before is not to be used any more. */
+function applied(content: Uint8Array, { position, bytes }: Change): Uint8Array {
   const size = bytes === undefined ? position : Math.max(content.length, position + bytes.length);
-  if (size === content.length && bytes !== undefined) {
-    content.set(bytes, position);
-    return content;
-  }
-  const result = new Uint8Array(size);
-  result.set(content.subarray(0, size));
+  const result = resized(content, size);
   if (bytes !== undefined) result.set(bytes, position);
+  return result;
+}
+
+/** Made here with room to grow, and used by one file alone. */
+const ROOMY = new WeakSet<ArrayBufferLike>();
+
+/** Of that size, the rest zeros: in place where there is room, for logs grow by every record. */
+function resized(content: Uint8Array, size: number): Uint8Array {
+  if (size === content.length) return content;
+  const fits = ROOMY.has(content.buffer) && size <= content.buffer.byteLength;
+  const result = new Uint8Array(fits ? content.buffer : new ArrayBuffer(2 * size), 0, size);
+  if (fits) return result.fill(0, content.length);
+  ROOMY.add(result.buffer);
+  result.set(content.subarray(0, size));
   return result;
 }
 

@@ -167,9 +167,13 @@ function urlOf(master: string): string {
   return `mqtt://${master}:1883`;
 }
 
+/** The most frequent message, which says nothing that its HEARTBEAT had not said. */
+const HEARTBEAT_REPLY = Buffer.from('HEARTBEAT_REPLY');
+
 /** What masters say to each other, on its way to a broker; undefined for anything else. Its receiver checks its shape. */
 export function raftMessageOf(topic: string, payload: Uint8Array): RaftMessage | undefined {
   if (!topic.startsWith('mesq/masters/')) return undefined;
+  if (Buffer.from(payload.buffer, payload.byteOffset, payload.length).includes(HEARTBEAT_REPLY)) return undefined;
   const decoded = decode(payload);
   return decoded instanceof Fault ? undefined : (decoded.value as RaftMessage);
 }

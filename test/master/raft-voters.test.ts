@@ -126,6 +126,23 @@ test('who has lost its log writes down the founders, and votes when a leader has
   t.is(raft.hardState.vote, '2', 'no second leader of that term');
 });
 
+test('who has lost its log, and is given all again, does not vote yet where the next leader has replaced some of it', (t) => {
+  const raft = voter({});
+  raft.step({ ...from, type: 'PROBE_REPLY', term: 2, standing: 'member' });
+  all(raft);
+  const entry = (term: number) => ({ kind: 'command' as const, term, payload: new Uint8Array([term]) });
+  const entries = [entry(2), entry(2), entry(2)];
+  raft.step({ ...from, type: 'APPEND', term: 2, index: 0, logTerm: 0, commit: 2, entries });
+  const [first] = all(raft, false);
+  raft.step({ from: '3', to: '1', type: 'APPEND', term: 3, index: 2, logTerm: 2, commit: 4, entries: [entry(3)] });
+  raft.persisted(first?.write ?? 0);
+  all(raft);
+  t.true(raft.hardState.rejoining, 'entry 4 is committed, and not here');
+  raft.step({ from: '3', to: '1', type: 'APPEND', term: 3, index: 3, logTerm: 3, commit: 4, entries: [entry(3)] });
+  all(raft);
+  t.false(raft.hardState.rejoining);
+});
+
 test('who has lost its log, and hears of a term before it is told so, writes down that it rejoins with the term', (t) => {
   const late = { ...from, term: 4, index: 91, reject: false, hint: 0, hintTerm: 0, blank: false } as const;
   const vote = { from: '3', to: '1', type: 'VOTE', term: 4, index: 9, logTerm: 4, force: true } as const;

@@ -89,4 +89,32 @@ export const FENCING_MUTANTS: readonly Mutant[] = [
     tests: ['io/launcher.test.js'],
     match: 'real: *claim*',
   },
+  {
+    name: 'an agent waits for ever at a master that does not answer its greeting',
+    file: 'agent/session.js',
+    from: 'this.#await(TIMES.unansweredMs);',
+    to: '',
+    tests: AGENT,
+  },
+  {
+    name: 'an agent leaves a master that has answered it',
+    file: 'agent/session.js',
+    from: 'this.#patience?.cancel();\n        this.#retryMs = FIRST_RETRY_MS;',
+    to: 'this.#retryMs = FIRST_RETRY_MS;',
+    tests: AGENT,
+  },
+  {
+    name: 'a follower shows for ever what was cleared while its link was down',
+    file: 'master/state-mirror.js',
+    from: 'if (this.#leader === leader)\n                this.#beginComparison();',
+    to: '',
+    tests: ['master/state-mirror.test.js'],
+  },
+  {
+    name: 'after a break a follower clears what was shown before it',
+    file: 'master/state-mirror.js',
+    from: 'this.#comparison?.there.add(topic);',
+    to: '',
+    tests: ['master/state-mirror.test.js'],
+  },
 ];

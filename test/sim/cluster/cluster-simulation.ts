@@ -12,7 +12,8 @@ import { AgentMachine } from './agent-machine.ts';
 import { Audit } from './audit.ts';
 import { ClientProcess } from './client-process.ts';
 import { breakSomething } from './faults.ts';
-import { MasterProcess, raftMessageOf } from './master-process.ts';
+import { MasterProcess, raftMessageOf, urlOf } from './master-process.ts';
+import { MembershipChanges, SPARES } from './membership-changes.ts';
 import type { Surroundings } from './simulated-process.ts';
 import { type ClusterWeather, drawWeather } from './weather.ts';
 
@@ -36,7 +37,9 @@ export class ClusterSimulation {
   readonly clock = new VirtualClock();
   readonly network: SimulatedNetwork;
   readonly audit = new Audit();
+  /** Those that are there now: some may have come since, and others gone. */
   readonly masters: MasterProcess[];
+  readonly changes = new MembershipChanges(this);
   readonly agents: AgentMachine[];
   readonly client: ClientProcess;
   /** How often each fault was made. */
@@ -47,6 +50,8 @@ export class ClusterSimulation {
   /** Virtual milliseconds at which a master's disk was lost last. */
   lostAt = Number.NEGATIVE_INFINITY;
   readonly #cuts = new Set<Partition>();
+  readonly #masterNamed: (id: string) => MasterProcess;
+  #masterCount = 0;
   readonly #clones: AgentMachine[] = [];
   #copies = 0;
   #publishes = { second: 0, count: 0 };
@@ -81,11 +86,12 @@ export class ClusterSimulation {
       return disk.ms * (0.5 + this.random.next()) + (stalls ? this.random.next() * disk.stallMs : 0);
     };
     const { around, audit } = this;
-    this.masters = Array.from(
-      { length: this.weather.masters },
-      (_, at) => new MasterProcess({ around, audit, id: `m${at + 1}`, rate: rate(), diskMs }),
-    );
-    const urls = this.masters.map(({ url }) => url);
+    this.#masterNamed = (id) => new MasterProcess({ around, audit, id, rate: rate(), diskMs });
+    this.masters = [];
+    while (this.masters.length < this.weather.masters) this.anotherMaster();
+    // Agents and clients go only where they were told to: also to machines on which a master may be one day.
+    const spares = [...Array(this.weather.changes ? SPARES : 0).keys()].map((at) => urlOf(`m${this.weather.masters + at + 1}`));
+    const urls = [...this.masters.map(({ url }) => url), ...spares];
     this.agents = Array.from({ length: this.weather.agents }, (_, at) => {
       const name = `a${at + 1}`;
       return new AgentMachine({ around, audit, machine: name, agent: name, urls, rate: rate(), diskMs });
@@ -139,6 +145,13 @@ export class ClusterSimulation {
     this.clock.after(ms, () => {
       if (this.#cuts.delete(blocks)) this.#partition();
     });
+  }
+
+  /** A master on a machine of its own, which is not started yet. */
+  anotherMaster(): MasterProcess {
+    const master = this.#masterNamed(`m${++this.#masterCount}`);
+    this.masters.push(master);
+    return master;
   }
 
   /** Another machine, with a copy of what is on the card of this one. */
@@ -230,6 +243,7 @@ export class ClusterSimulation {
   /** After healing, everything acknowledged ends, and all masters have the same. */
   async #finish(): Promise<void> {
     const { audit, client } = this;
+    await this.#until(() => !this.changes.busy, 'the change of the masters is done');
     await this.#until(() => client.idle && client.unfinished().length === 0, 'everything acknowledged has ended');
     if (!this.#sound)
       for (const id of client.unfinished())

@@ -90,6 +90,23 @@ const FAULTS: Readonly<Record<string, FaultKind>> = {
       return master.id;
     },
   },
+  'master added and one removed': {
+    weight: 2,
+    make: (cluster) => {
+      if (!cluster.changes.possible) return undefined;
+      void cluster.changes.addAndRemove();
+      return 'one of all';
+    },
+  },
+  'master replaced': {
+    weight: 2,
+    make: (cluster) => {
+      const master = aMaster(cluster);
+      if (!cluster.changes.possible || !mayLose(cluster, master)) return undefined;
+      void cluster.changes.replace(master);
+      return master.id;
+    },
+  },
   'leadership handed over': {
     weight: 2,
     make: (cluster) => {
@@ -275,7 +292,7 @@ function mayLose(cluster: ClusterSimulation, master: MasterProcess): boolean {
   const sound = masters.filter(
     (other) => other !== master && other.runs && audit.appliedIndex(other.id) === audit.latestIndex,
   );
-  if (sound.length * 2 <= masters.length || cluster.lostAt > clock.monotonic() - 30_000) return false;
+  if (cluster.changes.busy || sound.length * 2 <= masters.length || cluster.lostAt > clock.monotonic() - 30_000) return false;
   cluster.lostAt = clock.monotonic();
   return true;
 }

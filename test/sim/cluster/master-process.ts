@@ -163,7 +163,7 @@ export class MasterProcess {
   }
 }
 
-function urlOf(master: string): string {
+export function urlOf(master: string): string {
   return `mqtt://${master}:1883`;
 }
 

@@ -19,7 +19,9 @@ export interface ClusterWeather {
   readonly spiteful: boolean;
   /** A backup is taken, all masters are lost, and it is restored. */
   readonly restores: boolean;
-  /** Of masters and agents, so many are of the next version. */
+  /** Masters are added, removed and replaced. */
+  readonly changes: boolean;
+  /** Of masters and agents, so many are of the next version at first; above 0 they are upgraded, and taken back. */
   readonly newer: number;
   /** Clocks of processes run up to so much faster or slower. */
   readonly clockError: number;
@@ -38,7 +40,8 @@ export function drawWeather(random: SeededRandom): ClusterWeather {
     faultMs: of(1_000, 3_000, 8_000),
     disk: of({ ms: 0.2, stallMs: 0 }, { ms: 0.5, stallMs: 400 }, { ms: 12, stallMs: 1_500 }),
     spiteful: random.chance(0.3),
-    restores: random.chance(0.15),
+    // Nobody changes the masters of a cluster that is about to be lost.
+    ...of({ restores: true, changes: false }, { restores: false, changes: true }, { restores: false, changes: false }),
     newer: of(0, 0, 0.4),
     clockError: of(0, 0.001, 0.1),
   };

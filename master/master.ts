@@ -21,10 +21,11 @@ import { openLog } from './open-log.ts';
 import type { Entry } from './raft/records.ts';
 import { type PeerTraffic, RaftLink } from './raft-link.ts';
 import { apply } from './registry/apply.ts';
-import { type Command, CommandReader, encodeCommand } from './registry/commands.ts';
+import { type Command, CommandReader, encodeCommand, SINCE } from './registry/commands.ts';
 import type { RegistryEvent } from './registry/events.ts';
 import { emptyRegistry, type Registry } from './registry/registry.ts';
 import { registryOf, snapshotSlices } from './registry/snapshot.ts';
+import { Vocabularies } from './registry/vocabularies.ts';
 import { StateMirror } from './state-mirror.ts';
 
 /** Log bytes after which a snapshot is taken; a quiet cluster never takes one. */
@@ -133,8 +134,11 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     leadership?.stop();
     leadership = undefined;
   };
+  const vocabularies = new Vocabularies();
   const propose = (command: Command): void => {
-    const entries = encodeCommand(command);
+    const behind = vocabularies.without(SINCE[command.kind], durable.standing.membership, options.id);
+    const entries =
+      behind.length > 0 ? new Fault('VERSION', `not known to ${behind.join(', ')}`) : encodeCommand(command);
     let refused = entries instanceof Fault ? entries : undefined;
     for (const entry of entries instanceof Fault ? [] : entries) {
       const proposed = durable.propose(entry);
@@ -178,7 +182,10 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       assert(connectPeer !== undefined, 'a master with others can connect to them');
       return connectPeer(located(peer), traffic);
     },
-    onMessage: (message) => durable.receive(message),
+    onMessage: (message) => {
+      if (message.type === 'HEARTBEAT_REPLY') vocabularies.heard(message.from, message.knows);
+      durable.receive(message);
+    },
     onStranger: (from) => {
       // Who has just been added, or is being told of: it is named in a moment. Who goes on is not.
       if (counters.count('raft: of a master that cannot be answered') === STRANGE_MESSAGES)
@@ -258,6 +265,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     },
     onFollowing: (leader) => {
       follow();
+      vocabularies.forget();
       // While nobody is known to lead, a viewer sees what was so last. Who followed on, and were elected, would mirror
       // its mirror.
       mirror.follow(link.stateOf(leader));

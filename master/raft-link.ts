@@ -5,6 +5,7 @@ import { type Member, type Membership, RAFT } from '../protocol/raft.ts';
 import { parseTopic, topicOf } from '../protocol/topics.ts';
 import type { Counters } from './counters.ts';
 import type { RaftMessage } from './raft/state.ts';
+import { VOCABULARY } from './registry/commands.ts';
 
 /** What a connection to another master's broker is for: neither snapshots nor `state/` must delay heartbeats. */
 export type PeerTraffic = 'raft' | 'snapshots' | 'state';
@@ -130,7 +131,12 @@ export class RaftLink {
     if (bus?.connected !== true) return;
     const topic = topicOf(prefix, { kind: 'raft', session: message.to, name: id });
     const greets = message.type === 'PROBE' || message.type === 'PROBE_REPLY';
-    const said = { ...message, ...(greets ? { version } : {}), cluster: cluster() };
+    const said = {
+      ...message,
+      ...(greets ? { version } : {}),
+      ...(message.type === 'HEARTBEAT_REPLY' ? { knows: VOCABULARY } : {}),
+      cluster: cluster(),
+    };
     bus.publish(topic, write(RAFT, said), { qos: 0 }).catch(() => undefined);
   }
 

@@ -96,7 +96,13 @@ const AppendReply = v.object({
 
 /** `commit` is at most what the follower is known to hold. `round` numbers the heartbeats of a term (reads, §6.4). */
 const Heartbeat = v.object({ ...Each, type: v.literal('HEARTBEAT'), commit: Count, round: Count });
-const HeartbeatReply = v.object({ ...Each, type: v.literal('HEARTBEAT_REPLY'), round: Count });
+/** `knows`: the newest commands that its sender can apply, as a number that grows with them; a version without the field knows those of 1. */
+const HeartbeatReply = v.object({
+  ...Each,
+  type: v.literal('HEARTBEAT_REPLY'),
+  round: Count,
+  knows: v.optional(Count),
+});
 
 /** A piece of the leader's state as of (`index`, `logTerm`), numbered from 0; `ends` where a slice of it ends. */
 const Snapshot = v.object({

@@ -112,6 +112,40 @@ export interface RegisterAgent {
 /** Of commands in the log and of snapshots; a master refuses what is newer than it knows. */
 export const COMMAND_FORMAT = 1;
 
+/** What this version can apply; a command of a new kind raises it. */
+export const VOCABULARY = 1;
+
+/** Since which vocabulary there is a command: it is proposed only when every master has that one (vocabularies.ts). */
+export const SINCE: Readonly<Record<Command['kind'], number>> = {
+  CREATE_CLUSTER: 1,
+  REGISTER_AGENT: 1,
+  REPORT_AGENT: 1,
+  RECONCILE_AGENT: 1,
+  AGENT_UNREACHABLE: 1,
+  AGENT_GONE: 1,
+  DRAIN_AGENT: 1,
+  SCHEDULE_DRAIN: 1,
+  RESUME_AGENT: 1,
+  EVICT_AGENT: 1,
+  RESERVE: 1,
+  UNRESERVE: 1,
+  OPERATE: 1,
+  VOLUMES_REMOVED: 1,
+  ACKNOWLEDGE_OPERATION: 1,
+  SET_WEIGHT: 1,
+  SET_QUOTA: 1,
+  SUBSCRIBE_FRAMEWORK: 1,
+  REMOVE_FRAMEWORK: 1,
+  LAUNCH: 1,
+  UPDATE_TASKS: 1,
+  END_TASKS: 1,
+  ACKNOWLEDGE: 1,
+  KILL: 1,
+  STORE: 1,
+  CREATE_TOKEN: 1,
+  REVOKE_TOKEN: 1,
+};
+
 /** Room for the fields of a {@link Part} around its bytes. */
 const PART_BYTES = LIMITS.commandBytes - 64;
 
@@ -184,6 +218,10 @@ function decodeEntry(bytes: Uint8Array): ({ f: number } & Command) | Part {
 }
 
 function withoutFormat({ f: _, ...command }: { f: number } & Command): Command {
+  assert(
+    Object.hasOwn(SINCE, command.kind),
+    `the command ${command.kind} is known: this master is too old for its log`,
+  );
   return command as Command;
 }
 

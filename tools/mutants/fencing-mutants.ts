@@ -117,4 +117,18 @@ export const FENCING_MUTANTS: readonly Mutant[] = [
     to: '',
     tests: ['master/state-mirror.test.js'],
   },
+  {
+    name: 'a command is proposed that not every master knows',
+    file: 'master/master.js',
+    from: 'behind.length > 0',
+    to: 'false',
+    tests: ['sim/cluster/versions.test.js'],
+  },
+  {
+    name: 'what a master knew in an earlier term still counts',
+    file: 'master/registry/vocabularies.js',
+    from: 'this.#heard.clear();',
+    to: '',
+    tests: ['master/vocabularies.test.js'],
+  },
 ];

@@ -52,6 +52,7 @@ export class ClusterSimulation {
   readonly #cuts = new Set<Partition>();
   readonly #masterNamed: (id: string) => MasterProcess;
   #masterCount = 0;
+  readonly #newer = new Set<string>();
   readonly #clones: AgentMachine[] = [];
   #copies = 0;
   #publishes = { second: 0, count: 0 };
@@ -71,13 +72,13 @@ export class ClusterSimulation {
     });
     const parts = [...Array(this.weather.masters).keys()].map((at) => `m${at + 1}`);
     parts.push(...[...Array(this.weather.agents).keys()].map((at) => `a${at + 1}`));
-    const newer = new Set(parts.filter(() => this.random.chance(this.weather.newer)));
+    for (const name of parts) if (this.random.chance(this.weather.newer)) this.#newer.add(name);
     this.around = {
       clock: this.clock,
       network: this.network,
       random: this.random,
       owners: new Map<string, ProcessClock>(),
-      isNewer: (name) => newer.has(name),
+      isNewer: (name) => this.#newer.has(name),
       say: (who, what, fields) => this.say(who, what, fields),
     };
     const rate = (): number => 1 + (this.random.next() * 2 - 1) * clockError;
@@ -90,7 +91,9 @@ export class ClusterSimulation {
     this.masters = [];
     while (this.masters.length < this.weather.masters) this.anotherMaster();
     // Agents and clients go only where they were told to: also to machines on which a master may be one day.
-    const spares = [...Array(this.weather.changes ? SPARES : 0).keys()].map((at) => urlOf(`m${this.weather.masters + at + 1}`));
+    const spares = [...Array(this.weather.changes ? SPARES : 0).keys()].map((at) =>
+      urlOf(`m${this.weather.masters + at + 1}`),
+    );
     const urls = [...this.masters.map(({ url }) => url), ...spares];
     this.agents = Array.from({ length: this.weather.agents }, (_, at) => {
       const name = `a${at + 1}`;
@@ -145,6 +148,13 @@ export class ClusterSimulation {
     this.clock.after(ms, () => {
       if (this.#cuts.delete(blocks)) this.#partition();
     });
+  }
+
+  /** What is started there from now on is of the other version: the next one, or again the one before. */
+  changeVersion(part: string): 'next' | 'previous' {
+    if (this.#newer.delete(part)) return 'previous';
+    this.#newer.add(part);
+    return 'next';
   }
 
   /** A master on a machine of its own, which is not started yet. */

@@ -91,7 +91,7 @@ const FAULTS: Readonly<Record<string, FaultKind>> = {
     },
   },
   'master added and one removed': {
-    weight: 2,
+    weight: 3,
     make: (cluster) => {
       if (!cluster.changes.possible) return undefined;
       void cluster.changes.addAndRemove();
@@ -99,12 +99,34 @@ const FAULTS: Readonly<Record<string, FaultKind>> = {
     },
   },
   'master replaced': {
-    weight: 2,
+    weight: 3,
     make: (cluster) => {
       const master = aMaster(cluster);
       if (!cluster.changes.possible || !mayLose(cluster, master)) return undefined;
       void cluster.changes.replace(master);
       return master.id;
+    },
+  },
+  'master of another version': {
+    weight: 3,
+    make: (cluster) => {
+      const master = aMaster(cluster);
+      if (cluster.weather.newer === 0 || !master.runs) return undefined;
+      master.kill('process');
+      const version = cluster.changeVersion(master.id);
+      later(cluster, 3_000, () => again(master));
+      return `${master.id}, the ${version}`;
+    },
+  },
+  'agent of another version': {
+    weight: 3,
+    make: (cluster) => {
+      const agent = anAgent(cluster);
+      if (cluster.weather.newer === 0 || !agent.runs) return undefined;
+      agent.kill();
+      const version = cluster.changeVersion(agent.name);
+      later(cluster, 5_000, () => again(agent));
+      return `${agent.name}, the ${version}`;
     },
   },
   'leadership handed over': {
@@ -292,7 +314,8 @@ function mayLose(cluster: ClusterSimulation, master: MasterProcess): boolean {
   const sound = masters.filter(
     (other) => other !== master && other.runs && audit.appliedIndex(other.id) === audit.latestIndex,
   );
-  if (cluster.changes.busy || sound.length * 2 <= masters.length || cluster.lostAt > clock.monotonic() - 30_000) return false;
+  if (cluster.changes.busy || sound.length * 2 <= masters.length || cluster.lostAt > clock.monotonic() - 30_000)
+    return false;
   cluster.lostAt = clock.monotonic();
   return true;
 }

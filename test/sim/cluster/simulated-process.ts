@@ -8,6 +8,9 @@ import type { SimulatedNetwork } from '../network.ts';
 import { ProcessClock } from '../process-clock.ts';
 import { SeededRandom } from '../random.ts';
 
+/** A version that is one ahead says something new so often. */
+const UNHEARD_OF = 0.02;
+
 /** Where all processes live: one time, one network, one seed. */
 export interface Surroundings {
   readonly clock: VirtualClock;
@@ -15,7 +18,7 @@ export interface Surroundings {
   readonly random: SeededRandom;
   /** Of processes, by the ids of their clients and the URLs of their brokers. */
   readonly owners: Map<string, ProcessClock>;
-  /** Processes by that name are of the next version. */
+  /** Processes by that name that are started now are of the next version. */
   readonly isNewer: (name: string) => boolean;
   readonly say: (who: string, what: string, fields?: object) => void;
 }
@@ -28,7 +31,7 @@ export class SimulatedProcess {
   readonly #around: Surroundings;
   readonly #buses: SimulatedBus[] = [];
 
-  /** It speaks as the next version may: with fields that nobody here knows. */
+  /** It speaks as the next version may: with fields and messages that nobody here knows. */
   readonly #newer: boolean;
 
   constructor(around: Surroundings, name: string, rate: number, wallMs: () => number) {
@@ -49,7 +52,11 @@ export class SimulatedProcess {
     this.#buses.push(bus);
     if (this.#newer) {
       const publish = bus.publish.bind(bus);
-      bus.publish = (topic, payload, how) => publish(topic, withNews(topic, payload), how);
+      bus.publish = (topic, payload, how) => {
+        const { told, unheardOf } = withNews(topic, payload);
+        if (unheardOf !== undefined && this.random.chance(UNHEARD_OF)) publish(topic, unheardOf).catch(() => undefined);
+        return publish(topic, told, how);
+      };
     }
     return bus;
   }
@@ -75,8 +82,13 @@ export class SimulatedProcess {
   }
 }
 
-function withNews(topic: string, payload: Uint8Array): Uint8Array {
+/** What it says with a field more, and a message of a type that nobody knows. */
+function withNews(topic: string, payload: Uint8Array): { told: Uint8Array; unheardOf?: Uint8Array } {
   const decoded = topic.includes('/state/') || payload.length === 0 ? undefined : decode(payload);
-  if (decoded === undefined || decoded instanceof Fault) return payload;
-  return encode({ ...(decoded.value as object), later: { said: [1, 'by the next version'] } }, decoded.encoding);
+  if (decoded === undefined || decoded instanceof Fault) return { told: payload };
+  const { value, encoding } = decoded;
+  const told = encode({ ...(value as object), later: { said: [1, 'by the next version'] } }, encoding);
+  return 'type' in (value as object)
+    ? { told, unheardOf: encode({ ...(value as object), type: 'LATER' }, encoding) }
+    : { told };
 }

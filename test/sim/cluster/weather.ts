@@ -41,8 +41,13 @@ export function drawWeather(random: SeededRandom): ClusterWeather {
     disk: of({ ms: 0.2, stallMs: 0 }, { ms: 0.5, stallMs: 400 }, { ms: 12, stallMs: 1_500 }),
     spiteful: random.chance(0.3),
     // Nobody changes the masters of a cluster that is about to be lost.
-    ...of({ restores: true, changes: false }, { restores: false, changes: true }, { restores: false, changes: false }),
+    ...drawCare(random),
     newer: of(0, 0, 0.4),
     clockError: of(0, 0.001, 0.1),
   };
+}
+
+function drawCare(random: SeededRandom): Pick<ClusterWeather, 'restores' | 'changes'> {
+  const restores = random.chance(0.15);
+  return { restores, changes: !restores && random.chance(0.5) };
 }

@@ -128,7 +128,7 @@ test('who has lost its log writes down the founders, and votes when a leader has
 
 test('who has lost its log, and is given all again, does not vote yet where the next leader has replaced some of it', (t) => {
   const raft = voter({});
-  raft.step({ ...from, type: 'PROBE_REPLY', term: 2, standing: 'member' });
+  for (const peer of ['2', '3']) raft.step({ from: peer, to: '1', type: 'PROBE_REPLY', term: 2, standing: 'member' });
   all(raft);
   const entry = (term: number) => ({ kind: 'command' as const, term, payload: new Uint8Array([term]) });
   const entries = [entry(2), entry(2), entry(2)];

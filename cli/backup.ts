@@ -13,6 +13,12 @@ export const backup: Verb = {
   },
   run: async (context, command) => {
     const [file = ''] = command.args;
+    if (file === '-')
+      return new Fault(
+        'BAD_USAGE',
+        'mesq backup writes to a file, not to standard output: half a backup must never look like a whole one',
+        'Name a file; to write to one called -, mesq backup ./-',
+      );
     const answer = await askLeader(context, 'backup', {});
     if (answer instanceof Fault) return answer;
     const { cluster, generation, index, pieces } = answer;

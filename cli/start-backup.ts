@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { systemClock } from '../io/node/clock.ts';
 import { fileStorage } from '../io/node/storage.ts';
@@ -21,6 +22,9 @@ export function keepBackup(file: string, index: number, pieces: readonly Piece[]
   });
 }
 
+/** What a master leaves in its data folder: its log, damaged ones that were set aside, a token, a lock. */
+const OURS = /^(log(\.corrupt-\d+)?|operator-token(\..*)?|lock\..*)$/;
+
 export type RestoreOptions = { readonly data: string; readonly generation: number | undefined } & (
   | { readonly file: string }
   /** The cluster that a lost master led. */
@@ -30,6 +34,13 @@ export type RestoreOptions = { readonly data: string; readonly generation: numbe
 /** Makes the data folder of a cluster's only master; no master may run on it. Faults: IN_USE, DISK, and as of master/backup.ts. */
 export async function restore(options: RestoreOptions): Promise<Restored | Fault> {
   const { data, generation } = options;
+  const strange = await strangeIn(data);
+  if (strange !== undefined)
+    return new Fault(
+      'EXISTS',
+      `${data} is not empty, and no data folder of a master: it has ${strange}`,
+      'Pass a new folder with --data; nothing was changed.',
+    );
   const lock = await takeDataFolder(data);
   if (lock instanceof Fault) return lock;
   const target = fileStorage(data);
@@ -48,6 +59,16 @@ export async function restore(options: RestoreOptions): Promise<Restored | Fault
   } finally {
     await lock.release();
   }
+}
+
+/** A name in the folder that no master has put there; undefined where there is none, or no folder. */
+async function strangeIn(data: string): Promise<string | undefined> {
+  const names = await readdir(data).catch((error: NodeJS.ErrnoException) => {
+    // What cannot be listed is told by whoever takes the folder.
+    if (['ENOENT', 'EACCES', 'ENOTDIR'].includes(error.code ?? '')) return [];
+    throw error;
+  });
+  return names.find((name) => !OURS.test(name));
 }
 
 async function orDiskFault<Value>(path: string, work: () => Promise<Value>): Promise<Value | Fault> {

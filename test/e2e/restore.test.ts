@@ -115,6 +115,12 @@ test('what is no backup, or a damaged one, is refused and leaves the data folder
     [['backup', '/etc/hostname'], 1, /is no backup/],
     [['restore', backup, '--generation', '1', ...into], 2, /--generation/],
     [['restore', ...into], 2, /--recreate/],
+    [['backup', '-'], 2, /not to standard output[\s\S]*Name a file/],
+    [
+      ['restore', backup, '--data', folder],
+      1,
+      /is not empty, and no data folder of a master: it has [\s\S]*Pass a new folder/,
+    ],
     [['restore', backup, '--data', join(folder, 'm1')], 1, /held by process/],
   ];
   for (const [argv, code, message] of attempts) {

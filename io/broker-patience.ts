@@ -18,8 +18,8 @@ export interface BrokerPatienceOptions {
 
 /**
  * How long to stay with a broker that is there and of no use (it knows no leader, or does not answer), and where to go
- * then. Each in a row that was of no use is given twice the time of the one before: while nobody leads, turning in
- * circles helps nobody.
+ * then. After each round in which none was of use the wait is twice as long: while nobody leads, turning in circles helps
+ * nobody. Within a round it does not grow, for one of them may lead by now, and some may never again.
  */
 export class BrokerPatience {
   readonly #options: BrokerPatienceOptions;
@@ -32,9 +32,10 @@ export class BrokerPatience {
 
   /** Begins to wait anew, `firstMs` for the first broker; returns the milliseconds that it is going to be. */
   begin(firstMs: number = this.#options.firstMs): number {
-    const { clock, random, longestMs } = this.#options;
+    const { urls, clock, random, longestMs } = this.#options;
     this.end();
-    const waitMs = Math.floor(Math.min(longestMs, firstMs * 2 ** this.#inVain) * (0.5 + random.next() / 2));
+    const rounds = Math.floor(this.#inVain / Math.max(1, urls.length));
+    const waitMs = Math.floor(Math.min(longestMs, firstMs * 2 ** rounds) * (0.5 + random.next() / 2));
     this.#timer = clock.after(waitMs, () => {
       this.#inVain++;
       this.leave();

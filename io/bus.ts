@@ -48,7 +48,10 @@ export interface Bus {
   subscribe(filter: string, qos: QoS, handler: (message: BusMessage) => void): Promise<() => void>;
   /** Calls `listener` after every connection, once all subscriptions stand; at once if connected already. */
   onConnected(listener: () => void): void;
-  /** Calls `listener` after every loss of connection; `reason` is for people. */
+  /**
+   * Calls `listener` after every loss of connection, also of one that had begun to deliver and was never said to stand:
+   * what was heard on it belongs to it. `reason` is for people.
+   */
   onDisconnected(listener: (reason: string) => void): void;
   /** Leaves politely (MQTT DISCONNECT: no will is sent), and never connects again. */
   close(): Promise<void>;

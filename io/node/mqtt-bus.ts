@@ -226,7 +226,7 @@ class MqttBusConnection implements MqttBus {
 
   private goTo(url: BrokerUrl): void {
     if (this.closing !== undefined) return;
-    const { session, up } = this;
+    const { session, asked } = this;
     this.forgiveIfLasting();
     // At once, unless we are sent to and fro: a stale leader's followers would have us turn in circles.
     const waitMs = this.attempts === 0 || this.useful ? 0 : Math.min(this.backOff(), MOVE_CAP_MS);
@@ -234,7 +234,7 @@ class MqttBusConnection implements MqttBus {
     this.target = url;
     this.connectIn(waitMs);
     void session?.leave();
-    if (up) this.tellDisconnected(`moving to ${url.text}`);
+    if (asked !== undefined) this.tellDisconnected(`moving to ${url.text}`);
   }
 
   worked(): void {
@@ -351,7 +351,7 @@ class MqttBusConnection implements MqttBus {
   private ended(generation: number, end: SessionEnd): void {
     if (generation !== this.generation) return;
     const { log, onRefused } = this.options;
-    const { up, target } = this;
+    const { up, target, asked } = this;
     this.forgiveIfLasting();
     // A blip must not send everybody to another master: the broker that was there is tried again first.
     if (!up) {
@@ -370,9 +370,8 @@ class MqttBusConnection implements MqttBus {
       retryMs,
     });
     this.connectIn(retryMs);
-    if (up) {
-      this.tellDisconnected(end.reason);
-    } else {
+    if (asked !== undefined) this.tellDisconnected(end.reason);
+    if (!up) {
       const error = new BusError(end.code, `${target.text}: ${end.reason}`);
       if (end.refusal === 2 || end.refusal === 4 || end.refusal === 5) onRefused?.(error);
       const urls = this.urls.map((url) => url.text);

@@ -71,6 +71,23 @@ test('it connects with a clean session, its credentials and its will', async (t)
   t.is(bus.bytesReceived, 4);
 });
 
+test('what was heard on a connection that never stood is told to be over with it', async (t) => {
+  const { broker: scripted, url } = await broker(t);
+  scripted.breaks = true;
+  const { bus } = open(t, { urls: [url] });
+  const events: string[] = [];
+  const over = new Promise<void>((resolve) =>
+    bus.onDisconnected(() => {
+      events.push('over');
+      resolve();
+    }),
+  );
+  bus.onConnected(() => events.push('connected'));
+  void bus.subscribe('a', 0, ({ payload }) => events.push(new TextDecoder().decode(payload)));
+  await over;
+  t.deepEqual(events, ['news', 'over']);
+});
+
 test('refused credentials are told at once, and it tries on', async (t) => {
   const { broker: scripted, url } = await broker(t);
   scripted.answer = 4;

@@ -18,6 +18,8 @@ export interface Packet {
 export class ScriptedBroker {
   /** CONNACK's return code; `silent` sends none, `drop` closes after accepting. */
   answer: number | 'silent' | 'drop' = 0;
+  /** It delivers a message to who subscribes, and ends the connection instead of granting anything. */
+  breaks = false;
   /** Whether it acknowledges messages and pings. */
   alive = true;
   /** All packets it ever got, of all connections. */
@@ -80,6 +82,9 @@ export class ScriptedBroker {
     if (type === PACKET.CONNECT && this.answer !== 'silent') {
       stream.write(Buffer.from([0x20, 2, 0, this.answer === 'drop' ? 0 : this.answer]));
       if (this.answer === 'drop') stream.end();
+    } else if (type === PACKET.SUBSCRIBE && this.breaks) {
+      this.send('a', 'news');
+      stream.end();
     } else if (type === PACKET.SUBSCRIBE) {
       const codes = filtersOf(body).map((filter) => (filter.startsWith('denied') ? 0x80 : 0));
       stream.write(Buffer.from([0x90, 2 + codes.length, ...body.subarray(0, 2), ...codes]));

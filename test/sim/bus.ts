@@ -149,14 +149,14 @@ export class SimulatedBus implements MovableBus {
 
   private broken(link: Link, reason: string): void {
     if (link !== this.link) return;
-    const { up } = this;
+    const { up, asked } = this;
     this.forget(reason);
     if (this.closed) return;
     if (!up) this.target = this.urls[(this.urls.indexOf(this.target) + 1) % this.urls.length] ?? this.target;
     const { backOffCapMs = 30_000 } = this.options;
     const waitMs = this.network.random.next() * Math.min(backOffCapMs, 100 * 2 ** this.attempts++);
     this.timer = this.clock.after(waitMs, () => this.dial());
-    if (up) for (const listener of this.disconnectedListeners) listener(reason);
+    if (asked !== undefined) for (const listener of this.disconnectedListeners) listener(reason);
   }
 
   private pick(): string {
@@ -165,12 +165,12 @@ export class SimulatedBus implements MovableBus {
 
   private goTo(url: string): void {
     if (this.closed) return;
-    const { up } = this;
+    const { asked } = this;
     this.timer?.cancel();
     void this.leave();
     this.target = url;
     this.dial();
-    if (up) for (const listener of this.disconnectedListeners) listener(`moving to ${url}`);
+    if (asked !== undefined) for (const listener of this.disconnectedListeners) listener(`moving to ${url}`);
   }
 
   /** DISCONNECT; resolves when the broker has it, or never will. */

@@ -37,7 +37,7 @@ test('a command that one of the masters does not know yet is not proposed, and i
   void client.client.request('masters-transfer', { master: 'm1' });
   await clock.advance(5_000);
   older = true;
-  await clock.until(() => refused() > 0);
+  await clock.until(() => refused() > 0, 60_000);
   t.true(transcript.some((line) => /m1 proposal refused .*code=VERSION message=not known to m3/.test(line)));
   await clock.advance(1_000);
   const index = audit.latestIndex;

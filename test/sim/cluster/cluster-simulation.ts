@@ -99,6 +99,8 @@ export class ClusterSimulation {
       const name = `a${at + 1}`;
       return new AgentMachine({ around, audit, machine: name, agent: name, urls, rate: rate(), diskMs });
     });
+    // A machine without a master listens to nobody.
+    for (const url of spares) this.network.broker(url).stop();
     this.client = new ClientProcess(around, urls);
     this.network.onGone = (client, url) => this.masters.find((master) => master.url === url)?.connectionGone(client);
     this.network.onPublish = (topic, payload) => this.#published(topic, payload);

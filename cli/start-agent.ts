@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startAgent as startAgentShell } from '../agent/agent.ts';
 import type { Reported } from '../agent/reporting/significance.ts';
-import { adapterNamed } from '../firmware-adapters/catalog.ts';
+import { machineOf } from '../firmware-adapters/machine.ts';
 import { BusError } from '../io/bus.ts';
 import { LauncherError } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
@@ -106,16 +106,15 @@ interface Checked {
 /** Everything but the lock of the data folder. */
 async function start({ options, data, given, name, tls }: Checked): Promise<RunningAgent | Fault> {
   const log = createLog({ level: options.logLevel ?? 'info' });
-  const adapter = await adapterNamed('linux', { files: deviceFiles(options.sysroot ?? '/'), dataFolder: data });
-  if (adapter === undefined) return new Fault('UNSUPPORTED', 'there is no adapter for this machine');
+  const machine = await machineOf({ files: deviceFiles(options.sysroot ?? '/'), dataFolder: data });
   const look = async (): Promise<Reported> => {
-    const found = await adapter.probe();
+    const found = await machine.probe();
     return {
       resources: replaced(found.resources, given.resources),
       attributes: mergeAttributes(found.attributes, given.attributes),
     };
   };
-  const probe = await adapter.probe();
+  const probe = await machine.probe();
   for (const note of probe.notes) log.info('probe', { note });
   let fail: (fault: Fault) => void = () => undefined;
   const failed = new Promise<Fault>((settle) => {

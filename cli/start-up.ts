@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { adapterNamed } from '../firmware-adapters/catalog.ts';
+import { machineOf } from '../firmware-adapters/machine.ts';
 import { deviceFiles } from '../io/node/device-files.ts';
 import { makeFolders } from '../io/node/make-folders.ts';
 import { Fault } from '../protocol/faults.ts';
@@ -49,9 +49,8 @@ export async function startUp(options: StartUpOptions, terminal: Terminal): Prom
     const why = error instanceof Error ? error.message : String(error);
     return new Fault('DISK', `the data folder ${data} cannot be made: ${why}`, 'Pass a --data that you may write to.');
   }
-  const adapter = await adapterNamed('linux', { files: deviceFiles('/'), dataFolder: data });
-  if (adapter === undefined) return new Fault('UNSUPPORTED', 'there is no adapter for this machine');
-  const shares = shareResources((await adapter.probe()).resources, options.agents);
+  const machine = await machineOf({ files: deviceFiles('/'), dataFolder: data });
+  const shares = shareResources((await machine.probe()).resources, options.agents);
   const parts = new Map<string, Part>();
   const stop = async (): Promise<void> => {
     const masters = [...parts].filter(([name]) => name.startsWith('m')).map(([, part]) => part);

@@ -20,11 +20,15 @@ const DISK_TIMEOUT_MS = 2_000;
 /** The longest word of the agent link. */
 const WORD_LENGTH = 128;
 
+interface LinuxAdapter extends FirmwareAdapter<Probe> {
+  probe(): Promise<Probe>;
+}
+
 /** Any Linux machine, by what its kernel and its device tree or firmware say. Needs no rights and no programs. */
-export function linuxAdapter({ files, dataFolder }: Surroundings): FirmwareAdapter {
+export function linuxAdapter({ files, dataFolder }: Surroundings): LinuxAdapter {
   return {
     name: 'linux',
-    capabilities: { processes: true },
+    capabilities: { processes: true, actions: [] },
     probe: async (): Promise<Probe> => {
       const texts = textFiles(files);
       const [found, hostname, identity, boot] = await Promise.all([
@@ -34,8 +38,10 @@ export function linuxAdapter({ files, dataFolder }: Surroundings): FirmwareAdapt
         texts.text('/proc/sys/kernel/random/boot_id'),
       ]);
       const attributes = await attributesOf(files, texts, hostname);
-      return { ...found, attributes, identity, boot: word(boot), hostname };
+      return { ...found, attributes, devices: [], identity, boot: word(boot), hostname };
     },
+    sample: () => Promise.resolve({}),
+    act: (action) => Promise.resolve({ done: false, message: `linux has no action ${action}` }),
   };
 }
 

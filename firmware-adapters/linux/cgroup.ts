@@ -2,7 +2,7 @@
  * What the agent's own cgroup allows. The agent's tasks run below it, so it cannot offer more. Version 2 has one tree;
  * version 1 one for each controller; in hybrid systems a controller is in either, and the other has no such file.
  */
-import type { TextFiles } from './text-files.ts';
+import type { TextFiles } from '../text-files.ts';
 
 export interface CgroupLimits {
   /** CPUs by quota; undefined where there is none. */

@@ -1,6 +1,7 @@
 /** What a Linux machine has, before anything is set aside. Undefined where it does not say. */
+
+import { fieldOf, type TextFiles } from '../text-files.ts';
 import { cgroupLimits } from './cgroup.ts';
-import { fieldOf, type TextFiles } from './text-files.ts';
 
 /** How many CPUs a list such as `0-3,6` of `/sys/devices/system/cpu` names; undefined where it is none. */
 export function countCpus(list: string): number | undefined {

@@ -3,6 +3,7 @@ import type { Identity } from '../../protocol/agent-link.ts';
 import { type Attribute, type Attributes, isAttributeText } from '../../protocol/attributes.ts';
 import type { Resource, Resources } from '../../protocol/resources.ts';
 import type { FirmwareAdapter, Probe, Surroundings } from '../adapter.ts';
+import { fieldOf, type TextFiles, textFiles } from '../text-files.ts';
 import { architectureOf, boardOf, modelOf, productOf, serialOf, systemOf } from './board.ts';
 import {
   BYTES_PER_MB,
@@ -14,7 +15,6 @@ import {
   memoryOnOffer,
 } from './defaults.ts';
 import { cpusOf, gpusOf, memoryBytesOf } from './hardware.ts';
-import { fieldOf, type TextFiles, textFiles } from './text-files.ts';
 
 const DISK_TIMEOUT_MS = 2_000;
 /** The longest word of the agent link. */

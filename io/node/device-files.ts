@@ -3,6 +3,8 @@ import { open, readdir, realpath, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, hostname, totalmem } from 'node:os';
 import { join, resolve, sep } from 'node:path';
 import type { DeviceFiles } from '../device-files.ts';
+import { runProgram } from './program.ts';
+import { ReadGate } from './read-gate.ts';
 
 /** The files of this machine below `root` (default `/`). Links that lead out of the root read as missing. */
 export function deviceFiles(root = '/'): DeviceFiles {
@@ -12,17 +14,22 @@ export function deviceFiles(root = '/'): DeviceFiles {
     if (inside === sep || found === inside || found.startsWith(inside + sep)) return found;
     throw new Error(`${path} leads out of ${base}`);
   };
+  const isOwn = base === sep;
+  const gate = new ReadGate();
   return {
-    read: (path, maxBytes, timeoutMs) => within(timeoutMs, async () => readStart(await locate(path), maxBytes)),
+    read: (path, maxBytes, timeoutMs) =>
+      gate.pass(path, timeoutMs, async () => readStart(await locate(path), maxBytes)),
     list: (path, maxNames, timeoutMs) =>
-      within(timeoutMs, async () => (await readdir(await locate(path))).sort().slice(0, maxNames)),
+      gate.pass(path, timeoutMs, async () => (await readdir(await locate(path))).sort().slice(0, maxNames)),
     disk: (path, timeoutMs) =>
-      within(timeoutMs, async () => {
+      gate.pass(`disk ${path}`, timeoutMs, async () => {
         const { blocks, bavail, bsize } = await statfs(path);
         return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
       }),
+    run: (program, argv, maxBytes, timeoutMs) =>
+      isOwn ? runProgram(program, argv, maxBytes, timeoutMs).catch(() => undefined) : Promise.resolve(undefined),
     host: () =>
-      base === sep
+      isOwn
         ? { architecture: arch(), hostname: hostname(), cpus: availableParallelism(), memoryBytes: totalmem() }
         : undefined,
   };
@@ -42,18 +49,5 @@ async function readStart(path: string, maxBytes: number): Promise<Uint8Array> {
     return bytes.slice(0, length);
   } finally {
     await handle.close();
-  }
-}
-
-/** The outcome, or undefined where it fails or takes too long; the call itself cannot be stopped and is then forgotten. */
-export async function within<T>(timeoutMs: number, work: () => Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLong = new Promise<undefined>((done) => {
-    timer = setTimeout(() => done(undefined), timeoutMs);
-  });
-  try {
-    return await Promise.race([work().catch(() => undefined), tooLong]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { linuxAdapter } from '../../firmware-adapters/linux/linux-adapter.ts';
-import { deviceFiles, within } from '../../io/node/device-files.ts';
+import { deviceFiles } from '../../io/node/device-files.ts';
+import { ReadGate } from '../../io/node/read-gate.ts';
 import { RASPBERRY_PI_5 } from '../firmware-adapters/fixtures/machines.ts';
 import { machineFiles } from '../firmware-adapters/machine-files.ts';
 
@@ -55,9 +56,44 @@ test('a named pipe without a writer does not hang it', async (t) => {
 });
 
 test('gives up on what never answers or fails', async (t) => {
-  t.is(await within(1, () => new Promise(() => {})), undefined);
-  t.is(await within(LONG, () => Promise.reject(new Error('no'))), undefined);
-  t.is(await within(LONG, () => Promise.resolve(7)), 7);
+  const gate = new ReadGate();
+  t.is(await gate.pass('a', 1, () => new Promise(() => {})), undefined);
+  t.is(await gate.pass('b', LONG, () => Promise.reject(new Error('no'))), undefined);
+  t.is(await gate.pass('c', LONG, () => Promise.resolve(7)), 7);
+});
+
+test('what hangs is not asked again until it has answered, and leaves a thread to others', async (t) => {
+  const gate = new ReadGate();
+  const answers: (() => void)[] = [];
+  let asked = 0;
+  const hang = () => {
+    asked++;
+    return new Promise<number>((settle) => answers.push(() => settle(1)));
+  };
+  const read = () => Promise.resolve(2);
+  t.is(await gate.pass('sick', 1, hang), undefined);
+  t.is(await gate.pass('sick', LONG, hang), undefined);
+  t.is(asked, 1);
+  t.is(await gate.pass('well', LONG, read), 2);
+  // Many at once, of which the first never come back: no more than three are ever out.
+  const all = await Promise.all(['x', 'y', 'z', 'w'].map((name) => gate.pass(name, 1, hang)));
+  t.deepEqual(all, [undefined, undefined, undefined, undefined]);
+  t.is(asked, 3);
+  t.is(await gate.pass('well', LONG, read), undefined);
+  for (const answer of answers) answer();
+  await new Promise((turn) => setImmediate(turn));
+  t.is(await gate.pass('sick', LONG, read), 2);
+});
+
+test('runs a program of PATH without a shell, and ends it when it has said enough or takes too long', async (t) => {
+  const files = deviceFiles();
+  t.is(text(await files.run('printf', ['%s|', '$HOME', 'a b', '`id`'], 100, LONG)), '$HOME|a b|`id`|');
+  t.is(text(await files.run('sh', ['-c', 'echo in-band; exit 3'], 100, LONG)), 'in-band\n');
+  t.is(text(await files.run('yes', [], 4, LONG)), 'y\ny\n');
+  t.is(text(await files.run('sh', ['-c', 'echo first; sleep 1000'], 100, 3 * SECOND)), 'first\n');
+  t.is(await files.run('no-such-program-here', [], 100, LONG), undefined);
+  t.is(await files.run('/bin/echo', ['x'], 100, LONG), undefined);
+  t.is(await deviceFiles(await folder(t)).run('echo', ['x'], 100, LONG), undefined);
 });
 
 test('knows this machine', async (t) => {

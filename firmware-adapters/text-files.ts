@@ -1,4 +1,4 @@
-import type { DeviceFiles } from '../../io/device-files.ts';
+import type { DeviceFiles } from '../io/device-files.ts';
 
 /** No single file may cost more: `/proc/cpuinfo` of a board is 2 kB, of a server 200. */
 const MAX_BYTES = 65_536;

@@ -106,7 +106,7 @@ interface Checked {
 /** Everything but the lock of the data folder. */
 async function start({ options, data, given, name, tls }: Checked): Promise<RunningAgent | Fault> {
   const log = createLog({ level: options.logLevel ?? 'info' });
-  const machine = await machineOf({ files: deviceFiles(options.sysroot ?? '/'), dataFolder: data });
+  const machine = machineOf({ files: deviceFiles(options.sysroot ?? '/'), dataFolder: data });
   const look = async (): Promise<Reported> => {
     const found = await machine.probe();
     return {

@@ -49,7 +49,7 @@ export async function startUp(options: StartUpOptions, terminal: Terminal): Prom
     const why = error instanceof Error ? error.message : String(error);
     return new Fault('DISK', `the data folder ${data} cannot be made: ${why}`, 'Pass a --data that you may write to.');
   }
-  const machine = await machineOf({ files: deviceFiles('/'), dataFolder: data });
+  const machine = machineOf({ files: deviceFiles('/'), dataFolder: data });
   const shares = shareResources((await machine.probe()).resources, options.agents);
   const parts = new Map<string, Part>();
   const stop = async (): Promise<void> => {

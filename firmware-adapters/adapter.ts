@@ -32,7 +32,7 @@ export interface Device {
   readonly id: string;
   /** How many tasks may have it at once. Default 1. */
   readonly slots?: number;
-  /** For a task that has it; of several devices the values of one name are joined with commas, in the order of the ids. */
+  /** For a task that has it; of several devices the values of one name are joined with commas, each once. */
   readonly environment: Readonly<Record<string, string>>;
   /** Paths below `/dev` that it is used through: files, or folders for all in them. */
   readonly nodes: readonly string[];
@@ -40,6 +40,7 @@ export interface Device {
 
 /** What an adapter found. What could not be read has its default here, and a note. */
 export interface Finding {
+  /** Without its devices, which are counted from the list of them. */
   readonly resources: Resources;
   readonly attributes: Attributes;
   readonly devices: readonly Device[];
@@ -57,14 +58,16 @@ export interface Probe extends Finding {
 
 /** How a machine is, now. What it does not say is absent; what several adapters say, the worst of it counts. */
 export interface Sample {
-  /** Of the hottest sensor, in degrees Celsius. */
+  /** Of the hottest sensor of the board, in degrees Celsius. */
   readonly temperatureC?: number;
+  /** Of the hottest card: those are made for more. */
+  readonly acceleratorC?: number;
   /** Slower than it could be, by heat or by the supply. */
   readonly throttled?: boolean;
   readonly throttledSinceBoot?: boolean;
   readonly underVoltage?: boolean;
   readonly underVoltageSinceBoot?: boolean;
-  /** What all of it draws. */
+  /** What the parts that say so draw, together. */
   readonly powerW?: number;
   /** Of the file system with the data folder: how much is used, 0 to 1. */
   readonly diskUsed?: number;
@@ -78,6 +81,8 @@ export interface Sample {
   readonly onBattery?: boolean;
   /** The link out costs by the byte. */
   readonly metered?: boolean;
+  /** Power modes of some boards switch cores off and on: when this changes, the machine is to be probed again. */
+  readonly cpusOnline?: number;
 }
 
 /** How an action ended. */

@@ -1,3 +1,5 @@
+import { slugOf } from '../attribute.ts';
+
 /** What a machine says about its make, as a short name that constraints can be written with. */
 
 /** Words of a device-tree model that tell nothing about what the board can do. */
@@ -13,7 +15,8 @@ const CODE_NAMES: ReadonlyMap<string, string> = new Map([
 const PLACEHOLDER =
   /o\.e\.m|oem|default string|system product name|not (?:applicable|specified)|^none$|^unknown$|^n\/a$/i;
 
-const SLUG_LENGTH = 64;
+/** Of a serial number. */
+const SERIAL_LENGTH = 64;
 const MODEL_LENGTH = 128;
 
 /**
@@ -21,14 +24,13 @@ const MODEL_LENGTH = 128;
  * is `raspberry-pi-4`. Undefined where nothing is left.
  */
 export function boardOf(model: string): string | undefined {
-  const slug = slugOf(model.replace(FILLERS, ' ')).replace(/^nvidia-(?=jetson)/, '');
-  return slug === '' ? undefined : (CODE_NAMES.get(slug) ?? slug);
+  const slug = slugOf(model.replace(FILLERS, ' '))?.replace(/^nvidia-(?=jetson)/, '');
+  return slug === undefined ? undefined : (CODE_NAMES.get(slug) ?? slug);
 }
 
 /** A PC's product name (`XPS 13 9310` is `xps-13-9310`); undefined for what makers leave as it came. */
 export function productOf(name: string): string | undefined {
-  const slug = PLACEHOLDER.test(name) ? '' : slugOf(name);
-  return slug === '' ? undefined : slug;
+  return PLACEHOLDER.test(name) ? undefined : slugOf(name);
 }
 
 /** The maker's own words (`Raspberry Pi 4 Model B Rev 1.4`), which `board` shortens; undefined for a placeholder. */
@@ -40,11 +42,6 @@ export function modelOf(text: string): string | undefined {
     .slice(0, MODEL_LENGTH)
     .trimEnd();
   return model === '' || PLACEHOLDER.test(model) ? undefined : model;
-}
-
-function slugOf(text: string): string {
-  const slug = text.toLowerCase().replace(/[^a-z0-9]+/g, '-');
-  return slug.slice(0, SLUG_LENGTH).replace(/^-+|-+$/g, '');
 }
 
 const ARCHITECTURES: ReadonlyMap<string, string> = new Map([
@@ -75,7 +72,7 @@ export function serialOf(text: string): string | undefined {
   const serial = text
     .toLowerCase()
     .replace(/[^a-z0-9-]/g, '')
-    .slice(0, SLUG_LENGTH);
+    .slice(0, SERIAL_LENGTH);
   const digits = serial.replaceAll('-', '');
   const isShared = /^(.)\1*$/.test(digits) || serial === '03000200-0400-0500-0006-000700080009';
   return digits === '' || isShared || PLACEHOLDER.test(text) ? undefined : serial;

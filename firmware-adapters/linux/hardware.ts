@@ -38,16 +38,3 @@ export async function memoryBytesOf(files: TextFiles): Promise<number | undefine
   if (kilobytes === undefined) return limits.memoryBytes;
   return Math.min(Number(kilobytes) * 1024, limits.memoryBytes ?? Number.POSITIVE_INFINITY);
 }
-
-/** Whole GPUs: what NVIDIA's driver shows, else its device files, else the one inside every Jetson. */
-export async function gpusOf(files: TextFiles): Promise<number> {
-  const [cards, devices, compatible] = await Promise.all([
-    files.names('/proc/driver/nvidia/gpus'),
-    files.names('/dev'),
-    files.text('/proc/device-tree/compatible'),
-  ]);
-  if (cards.length > 0) return cards.length;
-  const nodes = devices.filter((name) => /^nvidia\d+$/.test(name)).length;
-  if (nodes > 0) return nodes;
-  return (compatible ?? '').split('\0').some((name) => name.startsWith('nvidia,tegra')) ? 1 : 0;
-}

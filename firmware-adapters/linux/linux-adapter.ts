@@ -1,8 +1,9 @@
 import type { DeviceFiles } from '../../io/device-files.ts';
 import type { Identity } from '../../protocol/agent-link.ts';
-import { type Attribute, type Attributes, isAttributeText } from '../../protocol/attributes.ts';
+import type { Attributes } from '../../protocol/attributes.ts';
 import type { Resource, Resources } from '../../protocol/resources.ts';
 import type { FirmwareAdapter, Probe, Surroundings } from '../adapter.ts';
+import { attribute } from '../attribute.ts';
 import { fieldOf, type TextFiles, textFiles } from '../text-files.ts';
 import { architectureOf, boardOf, modelOf, productOf, serialOf, systemOf } from './board.ts';
 import {
@@ -14,7 +15,8 @@ import {
   FALLBACK_MEMORY_MB,
   memoryOnOffer,
 } from './defaults.ts';
-import { cpusOf, gpusOf, memoryBytesOf } from './hardware.ts';
+import { cpusOf, memoryBytesOf } from './hardware.ts';
+import { sampleOf } from './health.ts';
 
 const DISK_TIMEOUT_MS = 2_000;
 /** The longest word of the agent link. */
@@ -40,7 +42,7 @@ export function linuxAdapter({ files, dataFolder }: Surroundings): LinuxAdapter 
       const attributes = await attributesOf(files, texts, hostname);
       return { ...found, attributes, devices: [], identity, boot: word(boot), hostname };
     },
-    sample: () => Promise.resolve({}),
+    sample: () => sampleOf(files, dataFolder),
     act: (action) => Promise.resolve({ done: false, message: `linux has no action ${action}` }),
   };
 }
@@ -50,11 +52,10 @@ async function resourcesOf(
   texts: TextFiles,
   dataFolder: string,
 ): Promise<{ resources: Resources; notes: readonly string[] }> {
-  const [cpus, memoryBytes, disk, gpus] = await Promise.all([
+  const [cpus, memoryBytes, disk] = await Promise.all([
     cpusOf(texts),
     memoryBytesOf(texts),
     files.disk(dataFolder, DISK_TIMEOUT_MS),
-    gpusOf(texts),
   ]);
   const host = files.host();
   const notes: string[] = [];
@@ -81,7 +82,6 @@ async function resourcesOf(
     { name: 'cpus', scalar: Math.round(allCpus * 1000) },
     { name: 'mem', scalar: mem * 1000 },
     { name: 'disk', scalar: diskMb * 1000 },
-    { name: 'gpus', scalar: gpus * 1000 },
     { name: 'ports', ranges: [DEFAULT_PORTS] },
   ];
   return { resources: resources.filter(({ scalar }) => scalar !== 0), notes };
@@ -108,11 +108,6 @@ async function attributesOf(files: DeviceFiles, texts: TextFiles, hostname: stri
     ...attribute('model', modelOf(model ?? '') ?? modelOf(product ?? '')),
     ...attribute('virtual', isVirtual ? 'true' : undefined),
   ];
-}
-
-/** None where the value is unknown, or is nothing that an attribute can hold. */
-function attribute(name: string, text: string | undefined): readonly Attribute[] {
-  return text !== undefined && isAttributeText(text) ? [{ name, text }] : [];
 }
 
 /** For kernels before 6.1, which have no file for it, below a sysroot. */

@@ -12,16 +12,19 @@ import { type Identity, isOtherMachine } from '../protocol/agent-link.ts';
 import { cut } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import { add } from '../protocol/resource-arithmetic.ts';
+import type { Resources } from '../protocol/resources.ts';
 import { isTerminal, type TaskKey, type TaskStatus } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { hasEnded, type Run, runName } from './checkpoint/state.ts';
+import { chooseDevices, type GivenDevice, type HeldDevice, wantedDevices } from './devices/choose-devices.ts';
 import { DurableState, isFull } from './durable-state.ts';
 import { Executors } from './executors/executors.ts';
 import { groupMates } from './group-mates.ts';
 import { type Lonely, LonelyStops } from './lonely-stops.ts';
+import { MachineWatch, type WatchedMachine } from './machine-watch.ts';
 import { OutputStreams } from './output-streams.ts';
 import { PresenceNotes } from './presence.ts';
-import { isSignificant, type Reported } from './reporting/significance.ts';
 import { Runs } from './runs.ts';
 import { type Command, Session } from './session.ts';
 import { sharedOutputs } from './shared-outputs.ts';
@@ -29,8 +32,6 @@ import type { Because } from './tasks/plan.ts';
 import { Outbox } from './updates/outbox.ts';
 import { type VolumeKey, Volumes } from './volumes.ts';
 
-/** How often the machine is looked at again. */
-const PROBE_MS = 300_000;
 /** How long the word that a launch was accepted may wait: a report about the run, which comes sooner, says it as well. */
 const ANSWER_MS = 100;
 
@@ -42,9 +43,8 @@ export interface AgentOptions {
   readonly boot: string;
   readonly hostname: string;
   readonly metered: boolean;
-  readonly reported: Reported;
-  /** Looks at the machine again; absent where nothing about it can change. */
-  readonly probe?: () => Promise<Reported>;
+  /** What the machine has, how it is, and how to ask again. */
+  readonly machine: AgentMachine;
   /** Connects under the will it is given, as this agent id. */
   readonly connect: (agent: string, will: () => Will) => MovableBus;
   readonly storage: Storage;
@@ -63,7 +63,18 @@ export interface AgentOptions {
   readonly onFailed: (fault: Fault) => void;
 }
 
+export type AgentMachine = Pick<WatchedMachine, 'found' | 'probe' | 'sample' | 'reading' | 'thresholds'>;
+
 type Launch = Extract<Command, { type: 'RUN' }>['tasks'][number];
+
+/** A launch on its way to the disk. */
+interface Accepting {
+  readonly graceMs: number;
+  /** One that came meanwhile. */
+  kill: { graceMs: number; tell: boolean } | undefined;
+  readonly resources: Resources;
+  readonly devices: readonly GivenDevice[];
+}
 
 /** A running agent. */
 export interface Agent {
@@ -116,11 +127,9 @@ class RunningAgent implements Agent {
   readonly #bus: MovableBus;
   /** uuid → where its acknowledgement goes. */
   readonly #sent = new Map<string, { run: string; sequence: number }>();
-  /** Launches that are on their way to the disk, and the grace of a kill that came meanwhile. */
-  readonly #accepting = new Map<
-    string,
-    { readonly graceMs: number; kill: { graceMs: number; tell: boolean } | undefined }
-  >();
+  /** Launches that are on their way to the disk. */
+  readonly #accepting = new Map<string, Accepting>();
+  readonly #watch: MachineWatch;
   /** Accepted, and neither said so nor reported on, by run. */
   readonly #unanswered = new Map<string, TaskKey>();
   #answering: Timer | undefined;
@@ -128,15 +137,12 @@ class RunningAgent implements Agent {
   #gone: Fault | undefined;
   #flushing = false;
   #retry: Timer | undefined;
-  #probing: Timer | undefined;
-  #reported: Reported;
 
   constructor(options: AgentOptions, agent: string, durable: DurableState) {
     const { name, prefix, clock, random, log } = options;
     this.agent = agent;
     this.#options = options;
     this.#durable = durable;
-    this.#reported = options.reported;
     this.#lonely = new LonelyStops(clock, () => this.#stoppedAlone());
     const output = sharedOutputs(options.output);
     const presence = new PresenceNotes(prefix, name, randomWord(random, 16));
@@ -151,9 +157,13 @@ class RunningAgent implements Agent {
       boot: options.boot,
       pathOf: options.pathOf,
       volumesRoot: options.volumes.root,
+      devices: () => this.#watch.devices,
     };
     this.#volumes = new Volumes(options.volumes, (volume) => this.#uses(volume));
     const reported = (run: string, status: TaskStatus): void => this.#report(run, status);
+    this.#watch = new MachineWatch({ ...options.machine, clock, log, used: () => this.#used() }, (now) =>
+      this.#session.report(now),
+    );
     this.#runs = new Runs(
       { ...world, prober: options.prober },
       { reported, startEnded: (run) => this.#startEnded(run) },
@@ -195,7 +205,7 @@ class RunningAgent implements Agent {
         metered: options.metered,
         urls: options.urls,
       },
-      options.reported,
+      this.#watch.reported,
       {
         established: () => this.#established(),
         lost: () => {
@@ -220,7 +230,7 @@ class RunningAgent implements Agent {
     this.#lonely.alone();
     const fault = await this.#session.start();
     if (fault !== undefined) await this.stop();
-    else this.#armProbe();
+    else this.#watch.start();
     return fault;
   }
 
@@ -228,7 +238,7 @@ class RunningAgent implements Agent {
     this.#retry?.cancel();
     this.#lonely.together();
     this.#answering?.cancel();
-    this.#probing?.cancel();
+    this.#watch.stop();
     this.#runs.stop();
     await this.#executors.stop();
     this.#streams.stop();
@@ -307,15 +317,15 @@ class RunningAgent implements Agent {
       const name = nameOf(launch);
       if (!runs.has(name) && !this.#accepting.has(name)) fresh.set(name, launch);
     }
-    for (const [run, { info }] of fresh) this.#accepting.set(run, { graceMs: info.killGraceMs, kill: undefined });
+    const lacking = this.#giveDevices(fresh);
+    for (const name of lacking.keys()) fresh.delete(name);
     const refused = (await this.#makeVolumes(fresh)) ?? (await this.#promise(fresh, epoch));
     if (epoch === this.#durable.state.epoch) {
       this.#answer(refused === undefined ? [...known, ...fresh.values()] : known);
-      if (refused !== undefined) {
-        const faults = [...fresh.values()].map((launch) => ({ ...keyOf(launch), fault: refused }));
-        for (const launch of fresh.values()) this.#endMates({ ...launch, run: nameOf(launch) }, 'was refused here');
-        this.#session.send({ type: 'ACCEPTED', epoch, tasks: [], refused: faults });
-      }
+      this.#refuse(epoch, [
+        ...lacking.values(),
+        ...(refused === undefined ? [] : [...fresh.values()].map((launch) => ({ launch, fault: refused }))),
+      ]);
     }
     // A launch that comes again may be about a run whose reports were not heard.
     for (const launch of known) this.#outbox.resend(nameOf(launch));
@@ -330,6 +340,44 @@ class RunningAgent implements Agent {
       if (kill !== undefined) this.#end(run, kill.graceMs, undefined, kill.tell);
       else if (this.#gone !== undefined) this.#end(run, launch.info.killGraceMs);
     }
+  }
+
+  #refuse(epoch: number, refused: readonly { readonly launch: Launch; readonly fault: Fault }[]): void {
+    if (refused.length === 0) return;
+    for (const { launch } of refused) this.#endMates({ ...launch, run: nameOf(launch) }, 'was refused here');
+    const faults = refused.map(({ launch, fault }) => ({ ...keyOf(launch), fault }));
+    this.#session.send({ type: 'ACCEPTED', epoch, tasks: [], refused: faults });
+  }
+
+  /** Chooses devices for launches before they are accepted; those for which there are too few come back. */
+  #giveDevices(fresh: ReadonlyMap<string, Launch>): Map<string, { launch: Launch; fault: Fault }> {
+    const lacking = new Map<string, { launch: Launch; fault: Fault }>();
+    for (const [run, launch] of fresh) {
+      const { resources, killGraceMs } = launch.info;
+      const wanted = wantedDevices(resources, this.#watch.kinds);
+      const chosen = chooseDevices(this.#watch.devices, [...this.#heldDevices()], wanted);
+      if ('kind' in chosen) {
+        const { kind, wanted: count, free } = chosen;
+        const message = `agent ${this.#options.name} has ${free} free of ${kind}: not ${count}`;
+        lacking.set(run, { launch, fault: new Fault('LIMIT', message) });
+      } else this.#accepting.set(run, { graceMs: killGraceMs, kill: undefined, resources, devices: chosen });
+    }
+    return lacking;
+  }
+
+  *#heldDevices(): Generator<HeldDevice> {
+    for (const run of this.#durable.state.runs.values()) if (!hasEnded(run)) yield* run.devices;
+    for (const { devices } of this.#accepting.values()) yield* devices;
+  }
+
+  /** What runs here has taken, and what is about to. */
+  #used(): Resources {
+    const { runs } = this.#durable.state;
+    const parts = [
+      ...[...runs.values()].filter((run) => !hasEnded(run)).map(({ info }) => info.resources),
+      ...[...this.#accepting.values()].map(({ resources }) => resources),
+    ];
+    return parts.reduce<Resources>((sum, resources) => add(sum, resources), []);
   }
 
   /** `tell`: the framework hears TASK_KILLING; of an executor's task that is the executor's to say. */
@@ -385,7 +433,10 @@ class RunningAgent implements Agent {
       return new Fault('LIMIT', `agent ${name} has ${known} tasks; the limit is ${LIMITS.tasksPerAgent}`);
     try {
       await this.#durable.promise(
-        [...fresh.values()].map(({ framework, info }) => ({ kind: 'ACCEPTED', framework, info, epoch })),
+        [...fresh].map(([run, { framework, info }]) => {
+          const devices = this.#accepting.get(run)?.devices ?? [];
+          return { kind: 'ACCEPTED', framework, info, epoch, ...(devices.length === 0 ? {} : { devices }) };
+        }),
       );
       return undefined;
     } catch (error) {
@@ -486,26 +537,6 @@ class RunningAgent implements Agent {
     const next = this.#outbox.nextMs();
     if (next !== undefined)
       this.#retry = clock.after(Math.max(1, Math.ceil(next - clock.monotonic())), () => this.#sendDue());
-  }
-
-  #armProbe(): void {
-    const { clock, probe, log } = this.#options;
-    if (probe === undefined) return;
-    this.#probing = clock.after(PROBE_MS, () => {
-      probe().then(
-        (now) => {
-          if (isSignificant(this.#reported, now)) {
-            this.#reported = now;
-            this.#session.report(now);
-          }
-          this.#armProbe();
-        },
-        (error: unknown) => {
-          log.warn('machine not looked at', { error: String(error) });
-          this.#armProbe();
-        },
-      );
-    });
   }
 }
 

@@ -9,6 +9,8 @@ import { isTerminal, type TaskStatus } from '../protocol/task.ts';
 import type { CheckStatus } from '../protocol/task-checks.ts';
 import type { Moment } from './checkpoint/records.ts';
 import { hasEnded, type Run } from './checkpoint/state.ts';
+import type { OwnDevice } from './devices/choose-devices.ts';
+import { deviceNodes } from './devices/device-environment.ts';
 import { type DurableState, isFull } from './durable-state.ts';
 import { environmentOf } from './executors/command.ts';
 import { KeptFolders } from './kept-folders.ts';
@@ -43,6 +45,8 @@ export interface RunsWorld {
   readonly pathOf: (folder: string) => string;
   /** Absolute path below which volumes are. */
   readonly volumesRoot: string;
+  /** GPUs and accelerators of the machine. */
+  readonly devices: () => readonly OwnDevice[];
 }
 
 export interface RunsListener {
@@ -232,7 +236,12 @@ export class Runs {
     const folder = this.folderOf(run);
     live.launching = true;
     try {
-      await launcher.launch({ folder, argv: run.info.argv, environment: this.#environmentOf(run) });
+      await launcher.launch({
+        folder,
+        argv: run.info.argv,
+        environment: this.#environmentOf(run),
+        devices: deviceNodes(run.devices),
+      });
     } catch (error) {
       live.launching = false;
       if (this.#stopped) return;
@@ -257,6 +266,7 @@ export class Runs {
       agent: durable.state.agent ?? '',
       sandbox: this.#sandboxOf(run),
       volumes: this.#world.volumesRoot,
+      devices: this.#world.devices(),
     });
   }
 

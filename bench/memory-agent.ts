@@ -49,7 +49,7 @@ export async function startMemoryAgent(
     boot: 'boot',
     hostname: name,
     metered: false,
-    reported: { resources, attributes: [] },
+    machine: { found: { resources, attributes: [], devices: [] } },
     connect: (_agent, will) => {
       const bus = connectMqttBus({
         urls,

@@ -12,6 +12,10 @@ interface AgentOptions {
   readonly name?: string;
   readonly resources?: string;
   readonly attributes?: string;
+  readonly devices?: string;
+  readonly slots?: string;
+  readonly health?: string;
+  readonly powerMode?: string;
   readonly sysroot?: string;
   readonly metered?: boolean;
   readonly tlsCert?: string;
@@ -33,6 +37,10 @@ export const agent: Verb = {
       .option('--name <name>', "its name in the cluster (default: the token's, else the hostname)")
       .option('--resources <list>', 'cpus:4;mem:2048;ports:[31000-32000]; the rest is detected')
       .option('--attributes <list>', 'site:roof;rack:2')
+      .option('--devices <list>', 'only these GPUs and accelerators: gpus/ID,hailo/ID, or none (default: all)')
+      .option('--slots <list>', 'gpus:4: so many tasks share one of that kind (default 1)')
+      .option('--health <list>', 'thresholds, hot:85;battery-low:0.3;throttled:never (docs/firmware-adapters.md)')
+      .option('--power-mode <mode>', 'switch a Jetson to this mode of nvpmodel first')
       .option('--sysroot <dir>', 'read /proc, /sys and /etc below it')
       .option('--metered', 'the link costs money by the byte: speak seldom')
       .option('--tls-cert <file>', 'PEM: a certificate of its name, instead of a token')
@@ -46,7 +54,8 @@ export const agent: Verb = {
       return new Fault('BAD_USAGE', `--log: there is no level ${written.log}`, `Take one of ${LEVELS.join(', ')}.`);
     const { urls, token, ca, prefix } = context.options;
     const masters = written.master?.flatMap((text) => text.split(',')).filter((url) => url !== '') ?? urls;
-    const { data, name, resources, attributes, sysroot, metered, tlsCert, tlsKey } = written;
+    const { data, name, resources, attributes, devices, slots, health, powerMode } = written;
+    const { sysroot, metered, tlsCert, tlsKey } = written;
     const stopped = stopSignal(context.terminal);
     const { startAgent } = await import('./start-agent.ts');
     const running = await startAgent({
@@ -57,6 +66,10 @@ export const agent: Verb = {
       ...(name === undefined ? {} : { name }),
       ...(resources === undefined ? {} : { resources }),
       ...(attributes === undefined ? {} : { attributes }),
+      ...(devices === undefined ? {} : { devices }),
+      ...(slots === undefined ? {} : { slots }),
+      ...(health === undefined ? {} : { health }),
+      ...(powerMode === undefined ? {} : { powerMode }),
       ...(sysroot === undefined ? {} : { sysroot }),
       ...(metered === undefined ? {} : { metered }),
       ...(token === undefined ? {} : { token }),

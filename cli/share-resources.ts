@@ -14,6 +14,21 @@ export function shareResources(resources: Resources, count: number): Resource[][
   return shares;
 }
 
+/** Deals devices out one by one, each kind from the first agent on: no two agents have the same one. */
+export function shareDevices<Device extends { readonly kind: string }>(
+  devices: readonly Device[],
+  count: number,
+): Device[][] {
+  const shares: Device[][] = Array.from({ length: count }, () => []);
+  const dealt = new Map<string, number>();
+  for (const device of devices) {
+    const before = dealt.get(device.kind) ?? 0;
+    dealt.set(device.kind, before + 1);
+    shares[before % count]?.push(device);
+  }
+  return shares;
+}
+
 function shareResource(resource: Resource, count: number): (Resource | undefined)[] {
   if (resource.scalar !== undefined) {
     const unit = resource.name === 'gpus' || resource.name === 'cpus' ? 1000 : 1;

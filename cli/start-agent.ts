@@ -2,14 +2,11 @@ import { mkdir, readFile, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startAgent as startAgentShell } from '../agent/agent.ts';
-import type { Reported } from '../agent/reporting/significance.ts';
-import { machineOf } from '../firmware-adapters/machine.ts';
 import { BusError } from '../io/bus.ts';
 import { LauncherError } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
 import type { ClientTls } from '../io/node/broker-stream.ts';
 import { systemClock } from '../io/node/clock.ts';
-import { deviceFiles } from '../io/node/device-files.ts';
 import { systemDigest } from '../io/node/digest.ts';
 import { attachLauncher } from '../io/node/launcher.ts';
 import { listenLines } from '../io/node/line-socket.ts';
@@ -21,24 +18,19 @@ import { systemRandom } from '../io/node/random.ts';
 import { fileStorage } from '../io/node/storage.ts';
 import { volumeFolders } from '../io/node/volume-folders.ts';
 import { StorageError } from '../io/storage.ts';
-import { mergeAttributes, parseAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
-import { parseResources, type Resources } from '../protocol/resources.ts';
+import type { Resources } from '../protocol/resources.ts';
 import { takeDataFolder } from './start-data-folder.ts';
+import { type MachineOptions, type MachineWishes, machineWishes, readyMachine } from './start-machine.ts';
 
-export interface StartAgentOptions {
+export interface StartAgentOptions extends MachineOptions {
   /** URLs of masters. */
   readonly masters: readonly string[];
   readonly data: string;
   /** Default: the token's, else the hostname. */
   readonly name?: string;
-  /** Mesos's syntax; what is named here replaces what was detected. */
-  readonly resources?: string;
-  readonly attributes?: string;
-  /** Reads `/proc`, `/sys` and `/etc` below this folder. */
-  readonly sysroot?: string;
   /** `name:secret`. */
   readonly token?: string;
   /** PEM file of authorities to trust. */
@@ -47,7 +39,6 @@ export interface StartAgentOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly prefix?: string;
-  readonly metered?: boolean;
   readonly logLevel?: LogLevel;
 }
 
@@ -62,8 +53,8 @@ export interface RunningAgent {
 /** Puts an agent together: the machine, the launcher, the link. Returns a fault where a person must act. */
 export async function startAgent(options: StartAgentOptions): Promise<RunningAgent | Fault> {
   const data = resolve(options.data);
-  const given = overrides(options);
-  if (given instanceof Fault) return given;
+  const wishes = machineWishes(options);
+  if (wishes instanceof Fault) return wishes;
   const owner = options.token?.includes(':') === true ? options.token.slice(0, options.token.indexOf(':')) : undefined;
   const name = parseId(options.name ?? owner ?? idOf(hostname()), 'the agent name');
   if (name instanceof Fault) return name;
@@ -77,7 +68,7 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
   if (tls instanceof Fault) return tls;
   const lock = await takeDataFolder(data);
   if (lock instanceof Fault) return lock;
-  const running = await start({ options, data, given, name, tls }).catch((error: unknown) => {
+  const running = await start({ options, data, wishes, name, tls }).catch((error: unknown) => {
     if (error instanceof BusError || error instanceof LauncherError || error instanceof StorageError)
       return faultOf(error);
     throw error;
@@ -98,32 +89,22 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
 interface Checked {
   readonly options: StartAgentOptions;
   readonly data: string;
-  readonly given: Reported;
+  readonly wishes: MachineWishes;
   readonly name: string;
   readonly tls: ClientTls;
 }
 
 /** Everything but the lock of the data folder. */
-async function start({ options, data, given, name, tls }: Checked): Promise<RunningAgent | Fault> {
+async function start({ options, data, wishes, name, tls }: Checked): Promise<RunningAgent | Fault> {
   const log = createLog({ level: options.logLevel ?? 'info' });
-  const machine = machineOf({ files: deviceFiles(options.sysroot ?? '/'), dataFolder: data });
-  const look = async (): Promise<Reported> => {
-    const found = await machine.probe();
-    return {
-      resources: replaced(found.resources, given.resources),
-      attributes: mergeAttributes(found.attributes, given.attributes),
-    };
-  };
-  const probe = await machine.probe();
+  const ready = await readyMachine(options, data, wishes);
+  if (ready instanceof Fault) return ready;
+  const { machine, probe } = ready;
   for (const note of probe.notes) log.info('probe', { note });
   let fail: (fault: Fault) => void = () => undefined;
   const failed = new Promise<Fault>((settle) => {
     fail = settle;
   });
-  const reported: Reported = {
-    resources: replaced(probe.resources, given.resources),
-    attributes: mergeAttributes(probe.attributes, given.attributes),
-  };
   await mkdir(join(data, 'tasks'), { recursive: true, mode: 0o700 });
   const launcher = await attachLauncher({ root: join(data, 'tasks'), folder: join(data, 'launcher'), log });
   const lines = await executorSocket(data);
@@ -143,8 +124,7 @@ async function start({ options, data, given, name, tls }: Checked): Promise<Runn
     boot: probe.boot,
     hostname: probe.hostname,
     metered: options.metered ?? false,
-    reported,
-    probe: look,
+    machine,
     connect: (agentId, will) => {
       const installation = systemDigest
         .sha256(new TextEncoder().encode(`${agentId} ${probe.identity.machine} ${probe.identity.serial} ${ino}`))
@@ -186,7 +166,7 @@ async function start({ options, data, given, name, tls }: Checked): Promise<Runn
     await Promise.all([launcher.close(), lines.close()]);
     return agent;
   }
-  return { name, resources: reported.resources, failed, stop: () => agent.stop() };
+  return { name, resources: machine.found.resources, failed, stop: () => agent.stop() };
 }
 
 async function executorSocket(data: string): Promise<LineListener | Fault> {
@@ -235,21 +215,6 @@ function credentialsOf(token: string | undefined, name: string): { username: str
   if (token === undefined) return { username: name };
   const at = token.indexOf(':');
   return at < 0 ? { username: name, password: token } : { username: token.slice(0, at), password: token.slice(at + 1) };
-}
-
-function overrides(options: StartAgentOptions): Reported | Fault {
-  const resources = options.resources === undefined ? [] : parseResources(options.resources);
-  if (resources instanceof Fault) return resources;
-  if (resources.some(({ volume }) => volume !== undefined))
-    return new Fault('BAD_RESOURCES', '--resources: frameworks make volumes, while the agent runs');
-  const attributes = options.attributes === undefined ? [] : parseAttributes(options.attributes);
-  return attributes instanceof Fault ? attributes : { resources, attributes };
-}
-
-/** What a person named replaces what was detected of that name. */
-function replaced(detected: Resources, given: Resources): Resources {
-  const names = new Set(given.map(({ name }) => name));
-  return [...given, ...detected.filter(({ name }) => !names.has(name))];
 }
 
 /** A hostname as an id: what is not allowed becomes `-`. */

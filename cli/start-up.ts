@@ -1,11 +1,12 @@
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
+import { deviceName } from '../agent/devices/cut-devices.ts';
 import { machineOf } from '../firmware-adapters/machine.ts';
 import { deviceFiles } from '../io/node/device-files.ts';
 import { makeFolders } from '../io/node/make-folders.ts';
 import { Fault } from '../protocol/faults.ts';
 import { formatResources } from '../protocol/resources.ts';
-import { shareResources } from './share-resources.ts';
+import { shareDevices, shareResources } from './share-resources.ts';
 import { Part } from './start-part.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -50,7 +51,9 @@ export async function startUp(options: StartUpOptions, terminal: Terminal): Prom
     return new Fault('DISK', `the data folder ${data} cannot be made: ${why}`, 'Pass a --data that you may write to.');
   }
   const machine = machineOf({ files: deviceFiles('/'), dataFolder: data });
-  const shares = shareResources((await machine.probe()).resources, options.agents);
+  const { resources, devices } = await machine.probe();
+  const shares = shareResources(resources, options.agents);
+  const deals = shareDevices(devices, options.agents);
   const parts = new Map<string, Part>();
   const stop = async (): Promise<void> => {
     const masters = [...parts].filter(([name]) => name.startsWith('m')).map(([, part]) => part);
@@ -68,7 +71,9 @@ export async function startUp(options: StartUpOptions, terminal: Terminal): Prom
     const name = `a${at + 1}`;
     const folder = join(data, name);
     const argv = [options.script, 'agent', '--master', urls.join(','), '--data', folder, '--name', name];
-    const more = ['--resources', formatResources(share), '--prefix', options.prefix];
+    // Each counts its own: one that is told of none has none.
+    const own = deals[at]?.map(deviceName).join(',') || 'none';
+    const more = ['--resources', formatResources(share), '--prefix', options.prefix, '--devices', own];
     parts.set(
       name,
       new Part({

@@ -40,7 +40,7 @@ export interface Device {
 
 /** What an adapter found. What could not be read has its default here, and a note. */
 export interface Finding {
-  /** Without its devices, which are counted from the list of them. */
+  /** Without its devices: what of them is on offer, the agent counts. */
   readonly resources: Resources;
   readonly attributes: Attributes;
   readonly devices: readonly Device[];
@@ -71,6 +71,8 @@ export interface Sample {
   readonly powerW?: number;
   /** Of the file system with the data folder: how much is used, 0 to 1. */
   readonly diskUsed?: number;
+  /** What may still be written there, in MB of 2^20 bytes. */
+  readonly diskFreeMb?: number;
   /** How much of its life the flash has behind it, 0 to 1; above 1 when it has exceeded it. */
   readonly wear?: number;
   /** How busy the GPUs or accelerators are, 0 to 1: the busiest. */

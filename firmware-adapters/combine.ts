@@ -1,10 +1,9 @@
 import { attributeOf, mergeAttributes } from '../protocol/attributes.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { add } from '../protocol/resource-arithmetic.ts';
-import type { Resource } from '../protocol/resources.ts';
 import type { Device, Finding, Sample } from './adapter.ts';
 
-/** What a part adds to its machine. Devices are resources by themselves: one for each slot of each device. */
+/** What a part adds to its machine. */
 export function withPart<Found extends Finding>(machine: Found, part: Finding): Found {
   const known = new Set(machine.devices.map(nameOf));
   const fresh = part.devices.filter((device) => !known.has(nameOf(device)));
@@ -12,7 +11,7 @@ export function withPart<Found extends Finding>(machine: Found, part: Finding): 
   const said = part.attributes.filter(({ name }) => attributeOf(machine.attributes, name) === undefined).slice(0, room);
   return {
     ...machine,
-    resources: add(add(machine.resources, part.resources), countOf(fresh)),
+    resources: add(machine.resources, part.resources),
     attributes: mergeAttributes(machine.attributes, said),
     devices: [...machine.devices, ...fresh],
     notes: [...machine.notes, ...part.notes],
@@ -21,12 +20,6 @@ export function withPart<Found extends Finding>(machine: Found, part: Finding): 
 
 function nameOf({ kind, id }: Device): string {
   return `${kind} ${id}`;
-}
-
-function countOf(devices: readonly Device[]): Resource[] {
-  const counts = new Map<string, number>();
-  for (const { kind, slots = 1 } of devices) counts.set(kind, (counts.get(kind) ?? 0) + slots);
-  return [...counts].map(([name, count]) => ({ name, scalar: count * 1000 }));
 }
 
 const worse = (one: number, other: number): number => Math.max(one, other);
@@ -42,6 +35,7 @@ const TOGETHER: { readonly [Name in keyof Required<Sample>]: (one: Value<Name>, 
   underVoltageSinceBoot: either,
   powerW: (one, other) => one + other,
   diskUsed: worse,
+  diskFreeMb: Math.min,
   wear: worse,
   acceleratorLoad: worse,
   battery: Math.min,

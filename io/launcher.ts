@@ -60,6 +60,8 @@ export interface TaskStart {
   readonly argv: readonly string[] | { readonly shell: string };
   /** On top of the launcher's minimal environment (and of SHLVL, which bash leaves behind). */
   readonly environment: Readonly<Record<string, string>>;
+  /** Paths below `/dev`, files or folders, that are its own: for isolation. Default none. */
+  readonly devices?: readonly string[];
   /** A program with arguments that executes the rest of its command line in its own place (`nice -n 5`, `prlimit …`). Default none. */
   readonly wrapper?: readonly string[];
 }

@@ -9,6 +9,15 @@ export interface Moment {
   readonly monotonicMs: number;
 }
 
+/** A device that a run was given, with all that a start of it needs, whatever is found of the machine by then. */
+export interface DeviceRecord {
+  readonly kind: string;
+  readonly id: string;
+  readonly slots: number;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly nodes: readonly string[];
+}
+
 /**
  * What an agent must find after a crash, as a stream of records. One is appended (durably) before the thing it speaks
  * of is done or said: an acceptance before the start, a report before it is sent.
@@ -22,8 +31,14 @@ export type CheckpointRecord =
   | { readonly kind: 'REGISTERED'; readonly epoch: number; readonly boot: string }
   /** The highest leadership that was heard: what is older is refused. */
   | { readonly kind: 'FENCE'; readonly generation: number; readonly term: number }
-  /** An acceptance includes the first start: restart 0. */
-  | { readonly kind: 'ACCEPTED'; readonly framework: string; readonly info: TaskInfo; readonly epoch: number }
+  /** An acceptance includes the first start: restart 0. `devices`: what is its own of the machine's; absent where nothing is. */
+  | {
+      readonly kind: 'ACCEPTED';
+      readonly framework: string;
+      readonly info: TaskInfo;
+      readonly epoch: number;
+      readonly devices?: readonly DeviceRecord[];
+    }
   | { readonly kind: 'RESTART'; readonly run: string; readonly restart: number }
   /**
    * `because` where it is not the framework that asked. `tell`: the framework hears TASK_KILLING. `since`: when the first

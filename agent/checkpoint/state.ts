@@ -1,7 +1,7 @@
 import type { Identity } from '../../protocol/agent-link.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import { type ExecutorInfo, isTerminal, type Reason, type TaskInfo, type TaskStatus } from '../../protocol/task.ts';
-import { type CheckpointRecord, decodeRecord, encodeRecord, type Moment } from './records.ts';
+import { type CheckpointRecord, type DeviceRecord, decodeRecord, encodeRecord, type Moment } from './records.ts';
 
 /** One attempt, as the agent has promised it. */
 export interface Run {
@@ -10,6 +10,8 @@ export interface Run {
   readonly framework: string;
   readonly info: TaskInfo;
   readonly epoch: number;
+  /** Its own of the machine's GPUs and accelerators, in every start. */
+  readonly devices: readonly DeviceRecord[];
   /** Of the newest start; each has a folder of its own. */
   readonly restart: number;
   readonly kill:
@@ -105,7 +107,7 @@ export function applyRecord(state: AgentState, record: CheckpointRecord): void {
       state.term = record.term;
       return;
     case 'ACCEPTED': {
-      const { framework, info, epoch } = record;
+      const { framework, info, epoch, devices = [] } = record;
       const run = runName(framework, info.task, info.attempt);
       if (state.runs.has(run)) return;
       state.runs.set(run, {
@@ -113,6 +115,7 @@ export function applyRecord(state: AgentState, record: CheckpointRecord): void {
         framework,
         info,
         epoch,
+        devices,
         restart: 0,
         kill: undefined,
         began: undefined,
@@ -221,7 +224,9 @@ export function* stateSlices(state: AgentState): Generator<Uint8Array> {
   yield encodeRecord({ kind: 'REGISTERED', epoch, boot });
   yield encodeRecord({ kind: 'FENCE', generation, term });
   for (const run of runs) {
-    yield encodeRecord({ kind: 'ACCEPTED', framework: run.framework, info: run.info, epoch: run.epoch });
+    const { framework, info, epoch: since, devices } = run;
+    const given = devices.length === 0 ? {} : { devices };
+    yield encodeRecord({ kind: 'ACCEPTED', framework, info, epoch: since, ...given });
     if (run.restart > 0) yield encodeRecord({ kind: 'RESTART', run: run.run, restart: run.restart });
     if (run.kill !== undefined) {
       const { since, ...kill } = run.kill;

@@ -2,6 +2,8 @@ import { volumesIn } from '../../protocol/operations.ts';
 import { formatScalar } from '../../protocol/resource-scalar.ts';
 import type { Resources } from '../../protocol/resources.ts';
 import type { Run } from '../checkpoint/state.ts';
+import type { OwnDevice } from '../devices/choose-devices.ts';
+import { deviceEnvironment, withoutDevices } from '../devices/device-environment.ts';
 import { volumePath } from '../volumes.ts';
 
 /** Where a command runs. */
@@ -11,13 +13,17 @@ export interface CommandPlace {
   /** Absolute paths: its working folder, and that of all volumes. */
   readonly sandbox: string;
   readonly volumes: string;
+  /** Of the machine: what of them it was not given, it is to leave alone. */
+  readonly devices: readonly OwnDevice[];
 }
 
 /** What the framework gave a command, and what the agent alone knows about it: that, nobody else's word replaces. */
 export function environmentOf(run: Run, place: CommandPlace): Record<string, string> {
-  const { framework, info, restart } = run;
+  const { framework, info, restart, devices } = run;
   return {
+    ...withoutDevices(place.devices),
     ...info.environment,
+    ...deviceEnvironment(devices),
     MESQ_FRAMEWORK: framework,
     MESQ_TASK_ID: info.task,
     MESQ_ATTEMPT: String(info.attempt),

@@ -7,6 +7,7 @@ import { EXECUTOR_UP, readLine } from '../../protocol/executor.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS, TIMES } from '../../protocol/limits.ts';
 import type { ExecutorStart, Run } from '../checkpoint/state.ts';
+import { deviceEnvironment } from '../devices/device-environment.ts';
 import { type DurableState, isFull } from '../durable-state.ts';
 import type { StatusReports } from '../status-reports.ts';
 import { type Ending, type ExecutorFacts, type ExecutorStep, executorPlan, heardOf } from '../tasks/executor-plan.ts';
@@ -389,10 +390,11 @@ export class RunningExecutor {
 
   #handOver(runs: readonly string[], group: string | undefined): void {
     const infos = runs.flatMap((run) => {
-      const info = this.#tasks.run(run)?.info;
-      if (info === undefined) return [];
-      const { executor: _executor, group: _group, restart: _restart, ...task } = info;
-      return [task];
+      const accepted = this.#tasks.run(run);
+      if (accepted === undefined) return [];
+      const { executor: _executor, group: _group, restart: _restart, ...task } = accepted.info;
+      const environment = { ...task.environment, ...deviceEnvironment(accepted.devices) };
+      return [Object.keys(environment).length === 0 ? task : { ...task, environment }];
     });
     const [first] = infos;
     if (first === undefined) return;

@@ -1,7 +1,8 @@
-import type { DeviceFiles } from '../../io/device-files.ts';
+import type { DeviceFiles, Disk } from '../../io/device-files.ts';
 import type { Sample } from '../adapter.ts';
 import { textFiles } from '../text-files.ts';
 import { batteryOf } from './battery.ts';
+import { BYTES_PER_MB } from './defaults.ts';
 import { flashWear } from './flash-wear.ts';
 import { countCpus } from './hardware.ts';
 import { isMetered } from './metered-link.ts';
@@ -24,9 +25,16 @@ export async function sampleOf(files: DeviceFiles, dataFolder: string): Promise<
   return {
     ...battery,
     ...(temperatureC === undefined ? {} : { temperatureC }),
-    ...(disk === undefined || disk.totalBytes <= 0 ? {} : { diskUsed: 1 - disk.freeBytes / disk.totalBytes }),
+    ...(disk === undefined || disk.totalBytes <= 0 ? {} : fullness(disk)),
     ...(wear === undefined ? {} : { wear }),
     ...(metered === undefined ? {} : { metered }),
     ...(cpusOnline === undefined ? {} : { cpusOnline }),
+  };
+}
+
+function fullness({ totalBytes, freeBytes }: Disk): Pick<Sample, 'diskUsed' | 'diskFreeMb'> {
+  return {
+    diskUsed: Math.min(1, Math.max(0, 1 - freeBytes / totalBytes)),
+    diskFreeMb: Math.floor(freeBytes / BYTES_PER_MB),
   };
 }

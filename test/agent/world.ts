@@ -1,7 +1,10 @@
-import { type Agent, startAgent } from '../../agent/agent.ts';
+import { type Agent, type AgentMachine, startAgent } from '../../agent/agent.ts';
+import type { OwnDevice } from '../../agent/devices/choose-devices.ts';
+import { countDevices } from '../../agent/devices/cut-devices.ts';
 import type { TaskStart } from '../../io/launcher.ts';
 import type { OutputFile } from '../../io/output-file.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
+import { add } from '../../protocol/resource-arithmetic.ts';
 import { parseResources } from '../../protocol/resources.ts';
 import { connectSimulatedBus, type SimulatedBus } from '../sim/bus.ts';
 import { VirtualClock } from '../sim/clock.ts';
@@ -38,6 +41,10 @@ export class AgentWorld {
   /** What made the agent give up. */
   readonly faults: Fault[] = [];
   readonly urls: string[];
+  /** GPUs and accelerators of the machine. */
+  devices: readonly OwnDevice[] = [];
+  /** How to look at the machine again. */
+  hardware: Omit<AgentMachine, 'found'> = {};
   boot = 'boot-1';
   identity = { machine: 'machine-1', serial: 'serial-1' };
   agent: Agent | undefined;
@@ -67,8 +74,9 @@ export class AgentWorld {
 
   /** Starts the agent's process; undefined where it died before it was up. */
   async start(): Promise<Agent | Fault | undefined> {
-    const resources = parseResources('cpus:4;mem:1024;ports:[31000-31009]');
-    assert(!(resources instanceof Fault), 'resources can be read');
+    const plain = parseResources('cpus:4;mem:1024;ports:[31000-31009]');
+    assert(!(plain instanceof Fault), 'resources can be read');
+    const resources = add(plain, countDevices(this.devices));
     let died = false;
     this.disk.onPowerCut = () => {
       died = true;
@@ -83,7 +91,7 @@ export class AgentWorld {
       boot: this.boot,
       hostname: 'pi-1',
       metered: false,
-      reported: { resources, attributes: [] },
+      machine: { found: { resources, attributes: [], devices: this.devices }, ...this.hardware },
       connect: (agent, will) => {
         this.#bus = connectSimulatedBus(this.network, { clientId: `pi-1~${agent}`, urls: this.urls, will });
         return this.#bus;

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { shareResources } from '../../cli/share-resources.ts';
+import { shareDevices, shareResources } from '../../cli/share-resources.ts';
 import { add, equals } from '../../protocol/resource-arithmetic.ts';
 import { formatResources, type Resources } from '../../protocol/resources.ts';
 import { resourcesOf } from '../resources-of.ts';
@@ -26,4 +26,11 @@ test('however many share, all of it is shared and nothing twice', (t) => {
     }),
   );
   t.pass();
+});
+
+test('devices are dealt out one by one, each kind from the first agent on, and none twice', (t) => {
+  const devices = ['gpus/a', 'gpus/b', 'hailo/c', 'gpus/d'].map((name) => ({ name, kind: name.split('/')[0] ?? '' }));
+  const names = shareDevices(devices, 2).map((share) => share.map(({ name }) => name));
+  t.deepEqual(names, [['gpus/a', 'hailo/c', 'gpus/d'], ['gpus/b']]);
+  t.deepEqual(shareDevices([], 2), [[], []]);
 });

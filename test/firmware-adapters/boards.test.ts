@@ -1,4 +1,5 @@
 import test from 'ava';
+import { countDevices } from '../../agent/devices/cut-devices.ts';
 import { adapterNamed, suspected } from '../../firmware-adapters/catalog.ts';
 import { machineOf } from '../../firmware-adapters/machine.ts';
 import { textFiles } from '../../firmware-adapters/text-files.ts';
@@ -24,7 +25,10 @@ const unlessOfLinux = (text: string): string =>
 async function found(board: boards.Board) {
   const probe = await machine(board).probe();
   return {
-    resources: formatResources(probe.resources.filter(({ name }) => !['mem', 'disk', 'ports'].includes(name))),
+    resources: formatResources([
+      ...probe.resources.filter(({ name }) => !['mem', 'disk', 'ports'].includes(name)),
+      ...countDevices(probe.devices),
+    ]),
     attributes: unlessOfLinux(formatAttributes(probe.attributes)),
     devices: probe.devices,
     notes: probe.notes.filter((note) => !/^the (?:number|size) of|of the disk are free/.test(note)),
@@ -48,6 +52,7 @@ test('a Raspberry Pi 5 without memory limits, hot, on a weak supply and a modem'
     // 0.5 A of 3.3 V and 2 A of 0.75 V; HDMI has no voltage here, the plug no current.
     powerW: 3.15,
     diskUsed: 0.75,
+    diskFreeMb: 16_384,
     metered: true,
     cpusOnline: 4,
   });
@@ -64,6 +69,7 @@ test('a Raspberry Pi 4 whose kernel says it all', async (t) => {
     underVoltage: true,
     underVoltageSinceBoot: true,
     diskUsed: 0.75,
+    diskFreeMb: 16_384,
     wear: 0.5,
     cpusOnline: 4,
   });
@@ -89,6 +95,7 @@ test('a Jetson has one GPU, counted once, and no memory of its own', async (t) =
     powerW: 12,
     acceleratorLoad: 0.993,
     diskUsed: 0.75,
+    diskFreeMb: 16_384,
     cpusOnline: 5,
   });
 });
@@ -222,6 +229,7 @@ test('the GPU of a processor is no card, and a battery of a mouse is no battery'
   t.deepEqual(await nuc.sample(), {
     powerW: 1.25,
     diskUsed: 0.75,
+    diskFreeMb: 16_384,
     acceleratorLoad: 0.34,
     battery: 0.18,
     onBattery: true,

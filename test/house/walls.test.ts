@@ -47,6 +47,8 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   'agent/tasks/x.ts': ['protocol'],
   'agent/updates/x.ts': ['protocol'],
   'agent/checkpoint/x.ts': ['protocol'],
+  'agent/devices/x.ts': ['protocol'],
+  'agent/health/x.ts': ['protocol'],
   'agent/reporting/x.ts': ['protocol', 'io', 'firmware-adapters'],
   'agent/executors/x.ts': ['protocol', 'io', 'firmware-adapters'],
   'firmware-adapters/x.ts': ['protocol', 'io'],

@@ -190,7 +190,7 @@ export class SimulatedAgent {
       boot: this.boot,
       hostname: name,
       metered: false,
-      reported: { resources: resourcesOf(this.resources), attributes: [] },
+      machine: { found: { resources: resourcesOf(this.resources), attributes: [], devices: [] } },
       connect: (id, will) => {
         this.#bus = connectSimulatedBus(world.network, { clientId: `agent:${name}~${id}`, urls: [URL], will });
         return this.#bus;

@@ -98,7 +98,7 @@ export class AgentMachine {
       boot: `${machine}-boot-${this.#boots}`,
       hostname: machine,
       metered: false,
-      reported: { resources: resourcesOf(RESOURCES), attributes: [] },
+      machine: { found: { resources: resourcesOf(RESOURCES), attributes: [], devices: [] } },
       connect: (id, will) => process.connect({ clientId: `agent:${name}~${id}`, urls, will }),
       storage: this.disk.storage({ clock, latencyMs: diskMs }),
       launcher: this.machine.attach((tell) => clock.deliver(tell)),

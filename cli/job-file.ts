@@ -13,6 +13,7 @@ const FIELDS = {
   mem: 'text',
   disk: 'text',
   gpus: 'text',
+  accelerators: 'text',
   ports: 'text',
   constraints: 'list',
   env: 'map',

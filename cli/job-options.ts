@@ -11,6 +11,7 @@ export interface JobOptions {
   readonly mem?: string;
   readonly disk?: string;
   readonly gpus?: string;
+  readonly accelerators?: string;
   readonly ports?: string;
   readonly env?: readonly string[];
   readonly constraint?: readonly string[];
@@ -28,6 +29,7 @@ export function addJobOptions(command: Command): void {
     .option('--mem <size>', 'MB, or with K, M, G (default 128)')
     .option('--disk <size>', 'MB, or with K, M, G (default 0)')
     .option('--gpus <n>', 'whole GPUs (default 0)')
+    .option('--accelerators <list>', 'hailo:1;coral:2 (default none)')
     .option('--ports <n>', 'given as MESQ_PORT0, MESQ_PORT1, … (default 0)')
     .option('--count <n>', 'so many tasks, MESQ_TASK_INDEX from 0 (default 1)')
     .option('--name <text>', 'shown in mesq jobs')

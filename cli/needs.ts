@@ -3,7 +3,7 @@ import { check } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { JobSpec } from '../protocol/job.ts';
 import { parseScalar } from '../protocol/resource-scalar.ts';
-import type { Resource, Resources } from '../protocol/resources.ts';
+import { parseResources, type Resource, type Resources } from '../protocol/resources.ts';
 import { sizeToMb } from '../protocol/size.ts';
 import { RESTART_POLICIES, type RestartPolicy } from '../protocol/task.ts';
 import { healthCheckOf } from './written-check.ts';
@@ -21,6 +21,8 @@ export interface WrittenJob {
   /** Default 0, as are the rest. */
   readonly disk?: string;
   readonly gpus?: string;
+  /** `hailo:1;coral:2` */
+  readonly accelerators?: string;
   readonly ports?: string;
   readonly constraints?: readonly string[];
   readonly restart?: string;
@@ -62,7 +64,7 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     argv,
     environment: environment ?? {},
     count: taken('count', whole('count', written.count ?? '1'), 1),
-    resources: resourcesOf(written, taken),
+    resources: [...resourcesOf(written, taken), ...taken('accelerators', acceleratorsOf(written.accelerators), [])],
     ports: taken('ports', whole('ports', written.ports ?? '0'), 0),
     constraints,
     restart,
@@ -92,6 +94,24 @@ function resourcesOf(
     ['gpus', taken('gpus', whole('gpus', gpus), 0) * 1000],
   ];
   return amounts.filter(([, scalar]) => scalar > 0).map(([name, scalar]): Resource => ({ name, scalar }));
+}
+
+/** What has fields of its own. */
+const OTHERS: ReadonlySet<string> = new Set(['cpus', 'mem', 'disk', 'gpus', 'ports']);
+
+function acceleratorsOf(text = ''): Resources | Fault {
+  const resources = parseResources(text);
+  if (resources instanceof Fault) return resources;
+  for (const { name, role, scalar, volume, revocable } of resources) {
+    const isCount = scalar !== undefined && scalar % 1000 === 0;
+    if (OTHERS.has(name) || !isCount || role !== undefined || volume !== undefined || revocable !== undefined)
+      return new Fault(
+        'BAD_RESOURCES',
+        `accelerators: ${JSON.stringify(text.slice(0, 80))} is no list of them`,
+        'Write it like hailo:1 or coral:2;npu:1; see mesq agents for what there is.',
+      );
+  }
+  return resources;
 }
 
 function cpusOf(text: string): number | Fault {

@@ -41,9 +41,24 @@ export const run: Verb = {
 };
 
 function jobPart(written: JobOptions): JobOptions {
-  const { name, count, cpus, mem, disk, gpus, ports, env, constraint, restart, retries, time, grace, requeue } =
-    written;
-  const needs = { name, count, cpus, mem, disk, gpus, ports, env, constraint };
+  const {
+    name,
+    count,
+    cpus,
+    mem,
+    disk,
+    gpus,
+    accelerators,
+    ports,
+    env,
+    constraint,
+    restart,
+    retries,
+    time,
+    grace,
+    requeue,
+  } = written;
+  const needs = { name, count, cpus, mem, disk, gpus, accelerators, ports, env, constraint };
   const part = { ...needs, restart, retries, time, grace, requeue };
   return Object.fromEntries(Object.entries(part).filter(([, value]) => value !== undefined));
 }

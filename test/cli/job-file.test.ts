@@ -1,6 +1,7 @@
 import test from 'ava';
 import { readJobFile } from '../../cli/job-file.ts';
 import { Fault } from '../../protocol/faults.ts';
+import { formatResources } from '../../protocol/resources.ts';
 
 function read(text: string) {
   return readJobFile('j1', `command: [serve]\n${text}`, 'job.yaml');
@@ -34,6 +35,19 @@ healthCheck:
     healthCheck: { command: { argv: ['test', '-e', 'ready'] } },
   });
 });
+
+test('accelerators stand beside what has a field of its own', async (t) => {
+  const job = await read('gpus: 1\naccelerators: "hailo:1;coral:2"');
+  if (job instanceof Fault) return t.fail(job.message);
+  t.is(formatResources(job.resources), 'cpus:1;mem:128;gpus:1;hailo:1;coral:2');
+});
+
+for (const odd of ['gpus:1', 'hailo:0.5', 'hailo(web):1', 'npus:[1-2]', 'hailo']) {
+  test(`accelerators: ${odd} is refused, with its place`, async (t) => {
+    const job = await read(`accelerators: "${odd}"`);
+    t.true(job instanceof Fault && job.message.startsWith('job.yaml:2:'), String(job instanceof Fault && job.message));
+  });
+}
 
 for (const [what, text, says] of [
   ['two at once', 'healthCheck: { tcp: 1, command: x }', 'exactly one of command, http and tcp'],

@@ -483,6 +483,8 @@ class RunningAgent implements Agent {
   }
 
   #report(run: string, status: TaskStatus): void {
+    // Before the master hears of the end, and gives away what it frees.
+    if (isTerminal(status.state)) this.#watch.ended();
     this.#post(run, status);
     this.#flush();
     const about = this.#durable.state.runs.get(run);

@@ -12,7 +12,7 @@ import {
   type Reading,
   type Thresholds,
 } from './health/conditions.ts';
-import { healthAttributes, offeredResources } from './health/effects.ts';
+import { healthAttributes, offeredResources, offersNothingMore } from './health/effects.ts';
 import { isSignificant, type Reported } from './reporting/significance.ts';
 
 /** How often the machine is looked at again, and how often it is asked how it is. */
@@ -89,6 +89,11 @@ export class MachineWatch {
   start(): void {
     this.#armProbe();
     this.#armSample();
+  }
+
+  /** Something that ran has ended. Where nothing is offered beside what runs, nobody may be offered what it had. */
+  ended(): void {
+    if (offersNothingMore(holding(this.#judgement))) this.#tell();
   }
 
   stop(): void {

@@ -48,12 +48,17 @@ export function healthAttributes(holding: ReadonlySet<Condition>, reading: Readi
   return [...told].map(([name, text]) => ({ name, text }));
 }
 
+/** True where nothing is offered beside what runs. */
+export function offersNothingMore(holding: ReadonlySet<Condition>): boolean {
+  return [...holding].some((condition) => EFFECTS[condition].hold === true);
+}
+
 /** What is still offered of all resources, never less than what runs (`used`) has of them. */
 export function offeredResources(all: Resources, used: Resources, holding: ReadonlySet<Condition>): Resources {
-  const effects = [...holding].map((condition) => EFFECTS[condition]);
-  if (effects.some(({ hold }) => hold === true)) return withoutVolumes(used);
+  if (offersNothingMore(holding)) return withoutVolumes(used);
   const shares = new Map<string, number>();
-  for (const { offered = {} } of effects) {
+  for (const condition of holding) {
+    const { offered = {} } = EFFECTS[condition];
     for (const [name, share] of Object.entries(offered)) shares.set(name, Math.min(share, shares.get(name) ?? 1));
   }
   return all.flatMap((resource): Resource[] => {

@@ -1,4 +1,4 @@
-import { type Agent, startAgent } from '../../agent/agent.ts';
+import { type Agent, type AgentMachine, startAgent } from '../../agent/agent.ts';
 import type { TaskStart } from '../../io/launcher.ts';
 import { systemDigest } from '../../io/node/digest.ts';
 import type { OutputFile } from '../../io/output-file.ts';
@@ -163,6 +163,8 @@ export class SimulatedAgent {
   boot = 'boot-1';
   identity: { machine: string; serial: string };
   resources = 'cpus:4;mem:1024';
+  /** How to ask the machine how it is. */
+  hardware: Omit<AgentMachine, 'found'> = {};
   readonly faults: Fault[] = [];
   agent: Agent | undefined;
   #bus: SimulatedBus | undefined;
@@ -190,7 +192,7 @@ export class SimulatedAgent {
       boot: this.boot,
       hostname: name,
       metered: false,
-      machine: { found: { resources: resourcesOf(this.resources), attributes: [], devices: [] } },
+      machine: { found: { resources: resourcesOf(this.resources), attributes: [], devices: [] }, ...this.hardware },
       connect: (id, will) => {
         this.#bus = connectSimulatedBus(world.network, { clientId: `agent:${name}~${id}`, urls: [URL], will });
         return this.#bus;

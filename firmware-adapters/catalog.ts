@@ -28,7 +28,7 @@ const CATALOG: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   [
     'jetson',
     {
-      suspects: async (texts) => isTegra(await treeOf(texts)),
+      suspects: isTegra,
       load: async (surroundings) => (await import('./jetson/jetson-adapter.ts')).jetsonAdapter(surroundings),
     },
   ],
@@ -37,7 +37,7 @@ const CATALOG: ReadonlyMap<string, Entry> = new Map<string, Entry>([
     {
       // A Tegra's GPU is its adapter's: JetPack 6 and 7 have an nvidia-smi too, and it would count the same GPU again.
       suspects: async (texts) =>
-        !isTegra(await treeOf(texts)) &&
+        !(await isTegra(texts)) &&
         ((await texts.names('/proc/driver/nvidia')).length > 0 ||
           (await texts.names('/dev')).some((name) => /^nvidia(?:\d+|ctl)$/.test(name))),
       load: async (surroundings) => (await import('./nvidia/nvidia-adapter.ts')).nvidiaAdapter(surroundings),
@@ -102,8 +102,10 @@ async function treeOf(texts: TextFiles): Promise<string> {
   return `${model ?? ''}\0${compatible ?? ''}`;
 }
 
-function isTegra(tree: string): boolean {
-  return /\0nvidia,tegra/.test(tree);
+async function isTegra(texts: TextFiles): Promise<boolean> {
+  return (
+    /\0nvidia,tegra|Jetson/i.test(await treeOf(texts)) || (await texts.text('/etc/nv_tegra_release')) !== undefined
+  );
 }
 
 async function hasOnPci(texts: TextFiles, vendor: string): Promise<boolean> {

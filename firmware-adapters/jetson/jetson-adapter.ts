@@ -3,6 +3,7 @@ import { attribute } from '../attribute.ts';
 import { isOfBoard, sensible } from '../linux/thermal.ts';
 import { parseSmi, SMI_HEALTH } from '../nvidia/smi.ts';
 import { type TextFiles, textFiles } from '../text-files.ts';
+import { tegraOf } from './chip.ts';
 import { gpuLoad, inputWatts } from './gpu-load.ts';
 import { type PowerMode, parseModeStatus, parsePowerMode, parsePowerModes } from './power-mode.ts';
 import { parseRelease } from './release.ts';
@@ -11,15 +12,6 @@ import { parseTegrastats, type Tegrastats, watts } from './tegrastats.ts';
 /** The first line comes at once; old releases wait for their interval. */
 const TEGRASTATS_MS = 1_500;
 const PROGRAM_MS = 5_000;
-
-/** Chips by the last name in `compatible`, and what NVIDIA calls the GPU in them. */
-const CHIPS: ReadonlyMap<string, string> = new Map([
-  ['nvidia,tegra210', 'tegra-x1'],
-  ['nvidia,tegra186', 'tegra-x2'],
-  ['nvidia,tegra194', 'xavier'],
-  ['nvidia,tegra234', 'orin'],
-  ['nvidia,tegra264', 'thor'],
-]);
 
 /**
  * NVIDIA's boards with a Tegra, from the Nano to the Thor: one GPU inside, whose memory is the memory of the machine and
@@ -34,25 +26,18 @@ export function jetsonAdapter({ files }: Surroundings): FirmwareAdapter {
     },
     probe: async () => {
       const texts = textFiles(files);
-      const chip = await chipOf(texts);
+      const chip = await tegraOf(texts);
       return chip === undefined ? undefined : await findingOf(texts, chip);
     },
     sample: async () => {
       const texts = textFiles(files);
-      return (await chipOf(texts)) === undefined ? {} : await sampleOf(texts);
+      return (await tegraOf(texts)) === undefined ? {} : await sampleOf(texts);
     },
     act: async (action, value) => {
       if (action !== 'power-mode') return { done: false, message: `a Jetson has no action ${action}` };
       return await switchTo(textFiles(files), value);
     },
   };
-}
-
-/** Undefined where it is no Tegra. */
-async function chipOf(texts: TextFiles): Promise<string | undefined> {
-  const compatible = ((await texts.text('/proc/device-tree/compatible')) ?? '').split('\0');
-  const chip = compatible.find((name) => name.startsWith('nvidia,tegra'));
-  return chip === undefined ? undefined : (CHIPS.get(chip) ?? chip.slice('nvidia,'.length));
 }
 
 async function findingOf(texts: TextFiles, chip: string): Promise<Finding> {

@@ -1,11 +1,15 @@
 import test from 'ava';
 import fc from 'fast-check';
+import * as v from 'valibot';
+import { applyRecord, emptyState, recover, stateSlices } from '../../agent/checkpoint/state.ts';
 import { chooseDevices, type HeldDevice, type OwnDevice, wantedDevices } from '../../agent/devices/choose-devices.ts';
 import { countDevices, cutDevices, namesOf, slotsOf } from '../../agent/devices/cut-devices.ts';
 import { deviceEnvironment, deviceNodes, withoutDevices } from '../../agent/devices/device-environment.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { formatResources } from '../../protocol/resources.ts';
+import { TaskInfo } from '../../protocol/task.ts';
 import { resourcesOf } from '../resources-of.ts';
+import { executorTask, scriptedExecutors } from './scripted-executor.ts';
 import { AgentWorld, program } from './world.ts';
 
 function gpu(id: string, slots = 1): OwnDevice {
@@ -14,6 +18,7 @@ function gpu(id: string, slots = 1): OwnDevice {
 }
 
 const HAILO: OwnDevice = { kind: 'hailo', id: '0001:01:00.0', environment: {}, nodes: ['/dev/hailo0'] };
+const ONE_GPU = resourcesOf('gpus:1');
 const wanted = (written: string) => wantedDevices(resourcesOf(written), new Set(['gpus', 'hailo', 'coral']));
 
 test('what is wanted is counted over roles, and no device is halved', (t) => {
@@ -123,8 +128,7 @@ test('a task is given exactly its devices, in every start and after a restart of
   world.devices = [gpu('a'), gpu('b'), HAILO];
   await world.up();
   const start = (folder: string) => world.made.get(`batch/${folder}`);
-  const on = resourcesOf('cpus:1;gpus:1');
-  world.master.place('one', { argv: program({ runMs: 60_000, code: 1 }), restart: 'always', resources: on });
+  world.master.place('one', { argv: program({ runMs: 60_000, code: 1 }), restart: 'always', resources: ONE_GPU });
   await world.until(() => world.started.includes('batch/one.0/0'));
   t.like(start('one.0/0')?.environment, { CUDA_VISIBLE_DEVICES: 'a', MESQ_DEVICES: 'gpus/a' });
   t.deepEqual(start('one.0/0')?.devices, ['/dev/a', '/dev/nvidiactl']);
@@ -132,7 +136,7 @@ test('a task is given exactly its devices, in every start and after a restart of
   // What it was given is on the disk, whatever the machine shows by now.
   world.devices = [gpu('b'), gpu('a')];
   await world.up();
-  world.master.place('two', { argv: program({ stays: true }), resources: on });
+  world.master.place('two', { argv: program({ stays: true }), resources: ONE_GPU });
   world.master.place('none', { argv: program({ stays: true }), resources: resourcesOf('cpus:1') });
   await world.until(() => world.started.includes('batch/two.0/0') && world.started.includes('batch/none.0/0'));
   t.is(start('two.0/0')?.environment['CUDA_VISIBLE_DEVICES'], 'b');
@@ -146,17 +150,47 @@ test('a launch for which too few devices are left is refused alone; what has end
   const world = new AgentWorld();
   world.devices = [gpu('a')];
   await world.up();
-  const on = resourcesOf('gpus:1');
-  world.master.place('first', { argv: program({ stays: true }), resources: on });
+  world.master.place('first', { argv: program({ stays: true }), resources: ONE_GPU });
   await world.until(() => world.started.length === 1);
-  const second = world.master.place('second', { argv: program({ stays: true }), resources: on });
+  const second = world.master.place('second', { argv: program({ stays: true }), resources: ONE_GPU });
   await world.until(() => second.refused !== undefined);
   t.is(second.refused?.message, 'agent pi-1 has 0 free of gpus: not 1');
   world.master.kill('first');
   await world.until(() => world.master.ended('first'));
-  world.master.place('third', { argv: program({ stays: true }), resources: on });
+  world.master.place('third', { argv: program({ stays: true }), resources: ONE_GPU });
   await world.until(() => world.started.includes('batch/third.0/0'));
   t.is(world.made.get('batch/third.0/0')?.environment['CUDA_VISIBLE_DEVICES'], 'a');
+});
+
+test('launches that come together get different devices, and one more than there are is refused', async (t) => {
+  const world = new AgentWorld();
+  world.devices = [gpu('a'), gpu('b')];
+  await world.up();
+  const placed = ['x', 'y', 'z'].map((name) =>
+    world.master.place(name, { argv: program({ stays: true }), resources: ONE_GPU }),
+  );
+  await world.until(() => world.started.length === 2 && placed.some(({ refused }) => refused !== undefined));
+  const given = world.started.map((folder) => world.made.get(folder)?.environment['CUDA_VISIBLE_DEVICES']);
+  t.deepEqual(given.sort(), ['a', 'b']);
+  t.is(placed.filter(({ refused }) => refused !== undefined).length, 1);
+});
+
+test('what a run was given is in the journal when it is compacted too', (t) => {
+  const state = emptyState();
+  const info = v.parse(TaskInfo, { task: 't', attempt: 0, argv: ['x'], resources: ONE_GPU });
+  const devices = [{ ...gpu('a'), slots: 1 }];
+  applyRecord(state, { kind: 'ACCEPTED', framework: 'fw', epoch: 1, info, devices });
+  t.deepEqual(recover(stateSlices(state)).runs.get('fw/t.0')?.devices, devices);
+});
+
+test('a task of an executor is told of its devices in its LAUNCH', async (t) => {
+  const world = new AgentWorld();
+  world.devices = [gpu('a')];
+  const executors = scriptedExecutors(world);
+  await world.up();
+  world.master.place('task', { ...executorTask('e', { runMs: 100 }), resources: ONE_GPU });
+  await world.until(() => world.master.ended('task'));
+  t.like(executors[0]?.launched[0]?.environment, { CUDA_VISIBLE_DEVICES: 'a', MESQ_DEVICES: 'gpus/a' });
 });
 
 test('a kind that is gone is not done without', async (t) => {

@@ -100,6 +100,25 @@ test('a Jetson has one GPU, counted once, and no memory of its own', async (t) =
   });
 });
 
+test('a Jetson is known by its model, or by the file that JetPack leaves, where the tree says no more', async (t) => {
+  const gpuOf = async (model: string, release?: string) =>
+    (
+      await found({
+        files: {
+          ...(model === '' ? {} : { '/proc/device-tree/model': `${model}\0` }),
+          ...(release === undefined ? {} : { '/etc/nv_tegra_release': release }),
+        },
+        programs: {},
+      })
+    ).attributes.split(';')[0];
+  t.is(await gpuOf('NVIDIA Jetson Orin Nano Developer Kit'), 'gpu:nvidia-orin');
+  t.is(await gpuOf('NVIDIA Jetson Nano Developer Kit'), 'gpu:nvidia-tegra-x1');
+  t.is(await gpuOf('NVIDIA Jetson AGX Xavier Developer Kit'), 'gpu:nvidia-xavier');
+  t.is(await gpuOf('quill', '# R32 (release), REVISION: 7.1'), 'gpu:nvidia-tegra-x2');
+  t.is(await gpuOf('', '# R36 (release), REVISION: 4.3'), 'gpu:nvidia-tegra');
+  t.is(await gpuOf('Raspberry Pi 4 Model B Rev 1.4'), '');
+});
+
 test('a Thor says its load by NVML alone, and its power by the sum of its rails', async (t) => {
   t.is(
     (await found(boards.THOR)).attributes,

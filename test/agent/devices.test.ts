@@ -166,13 +166,17 @@ test('launches that come together get different devices, and one more than there
   const world = new AgentWorld();
   world.devices = [gpu('a'), gpu('b')];
   await world.up();
-  const placed = ['x', 'y', 'z'].map((name) =>
-    world.master.place(name, { argv: program({ stays: true }), resources: ONE_GPU }),
-  );
-  await world.until(() => world.started.length === 2 && placed.some(({ refused }) => refused !== undefined));
+  const tasks = ['x', 'y', 'z'].map((name) => {
+    const info = { task: name, attempt: 0, argv: program({ stays: true }), resources: ONE_GPU, restart: 'never' };
+    return { framework: 'batch', info: { ...info, killGraceMs: 3_000 } };
+  });
+  // In one message: none of them is durable when the next is looked at.
+  world.master.command({ type: 'RUN', tasks });
+  const refused = () => world.master.of('ACCEPTED').flatMap((answer) => answer.refused.map(({ task }) => task));
+  await world.until(() => world.started.length === 2 && refused().length > 0);
   const given = world.started.map((folder) => world.made.get(folder)?.environment['CUDA_VISIBLE_DEVICES']);
   t.deepEqual(given.sort(), ['a', 'b']);
-  t.is(placed.filter(({ refused }) => refused !== undefined).length, 1);
+  t.deepEqual(new Set(refused()), new Set(['z']));
 });
 
 test('what a run was given is in the journal when it is compacted too', (t) => {

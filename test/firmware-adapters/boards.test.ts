@@ -84,7 +84,7 @@ test('a Jetson has one GPU, counted once, and no memory of its own', async (t) =
       kind: 'gpus',
       id: 'tegra-gpu',
       environment: { CUDA_VISIBLE_DEVICES: '0', NVIDIA_VISIBLE_DEVICES: 'all' },
-      nodes: ['/dev/nvhost-gpu', '/dev/nvmap'],
+      nodes: ['/dev/nvhost-gpu', '/dev/nvidia0', '/dev/nvidiactl', '/dev/nvmap'],
     },
   ]);
   const orin = machine(boards.ORIN_NANO);

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../io/clock.ts';
-import type { Launcher } from '../io/launcher.ts';
+import type { Launcher, TaskUsage } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
 import type { Prober } from '../io/prober.ts';
@@ -13,6 +13,7 @@ import type { OwnDevice } from './devices/choose-devices.ts';
 import { deviceNodes } from './devices/device-environment.ts';
 import { type DurableState, isFull } from './durable-state.ts';
 import { environmentOf } from './executors/command.ts';
+import { confinementOf } from './isolation/confinement.ts';
 import { KeptFolders } from './kept-folders.ts';
 import { OutputCuts } from './output-cuts.ts';
 import { StatusReports } from './status-reports.ts';
@@ -27,6 +28,7 @@ const LOOK_MS = 60_000;
 /** The longest that a report waits for company, and how many runs there are for each millisecond that an end waits. */
 const GATHER_MS = 20;
 const RUNS_PER_MS = 8;
+const MB = 1_048_576;
 /** A start that the full disk did not take is tried again after this long. */
 const DISK_RETRY_MS = 30_000;
 
@@ -70,6 +72,8 @@ interface Live {
   timeUp: boolean;
   rebooted: boolean;
   quickEnds: number;
+  /** Of the start that ended last. */
+  usage: TaskUsage | undefined;
   timer: Timer | undefined;
   /** Its folder is being made. */
   launching: boolean;
@@ -101,7 +105,9 @@ export class Runs {
     this.#reports = new StatusReports(world, (run, status) => listener.reported(run, status));
     this.#checks = new TaskChecks(world.clock, world.prober, (folder, news) => this.#checked(folder, news));
     world.launcher.onStarted(({ folder }) => this.#noticed(folder, { kind: 'running' }));
-    world.launcher.onExit(({ folder, code }) => this.#noticed(folder, { kind: 'exited', code }));
+    world.launcher.onExit(({ folder, code, outOfMemory, usage }) =>
+      this.#noticed(folder, { kind: 'exited', code, outOfMemory }, usage),
+    );
     // Whatever ended the launcher process may have ended supervisors too.
     world.launcher.onRestarted(() => this.#lookAfterAll());
   }
@@ -236,11 +242,13 @@ export class Runs {
     const folder = this.folderOf(run);
     live.launching = true;
     try {
+      const { limits } = confinementOf(run.info, launcher.isolation);
       await launcher.launch({
         folder,
         argv: run.info.argv,
         environment: this.#environmentOf(run),
         devices: deviceNodes(run.devices),
+        limits,
       });
     } catch (error) {
       live.launching = false;
@@ -305,7 +313,11 @@ export class Runs {
           if (!found.supervised) this.#askAgain(run, live);
           return;
         case 'exited':
-          return this.#noticed(folder, { kind: 'exited', code: found.code });
+          return this.#noticed(
+            folder,
+            { kind: 'exited', code: found.code, outOfMemory: found.outOfMemory },
+            found.usage,
+          );
         case 'vanished':
           return this.#noticed(folder, { kind: 'vanished' });
       }
@@ -348,7 +360,7 @@ export class Runs {
   }
 
   /** Something was seen of a start. Late, repeated and overtaken notices are of no more interest. */
-  #noticed(folder: string, actual: Actual): void {
+  #noticed(folder: string, actual: Actual, usage?: TaskUsage): void {
     if (this.#stopped) return;
     const at = folder.lastIndexOf('/');
     const run = this.#world.durable.state.runs.get(folder.slice(0, at));
@@ -359,6 +371,7 @@ export class Runs {
     if (actual.kind === 'running') live.startedMs ??= this.#now();
     if (kind !== actual.kind || live.kill !== undefined) {
       live.actual = actual;
+      live.usage = usage;
       this.#advance(run.run);
     }
   }
@@ -417,6 +430,8 @@ export class Runs {
         reported: run.latest?.state,
         reportedReason: run.latest?.reason,
         maxCompletionMs: run.info.maxCompletionMs,
+        caveat: confinementOf(run.info, this.#world.launcher.isolation).caveat,
+        memPeakMb: live.usage?.memoryPeakBytes === undefined ? undefined : Math.ceil(live.usage.memoryPeakBytes / MB),
       },
       nowMs,
     );
@@ -497,7 +512,7 @@ export class Runs {
     },
     restart: (run, live) => this.#restart(run, live),
     sweep: async (run) => {
-      await this.#world.launcher.signal(this.folderOf(run), 'SIGKILL');
+      await this.#world.launcher.sweep(this.folderOf(run));
     },
   };
 
@@ -532,11 +547,13 @@ export class Runs {
     const output = ended ? await this.#sizes(run) : undefined;
     const { kind: _kind, ...found } = step;
     const { healthy, checkStatus } = live;
+    const usage = ended ? usageAtEnd(live.usage) : undefined;
     const said = {
       ...(healthy === undefined ? {} : { healthy }),
       ...(checkStatus === undefined ? {} : { checkStatus }),
       ...found,
       ...(output === undefined ? {} : { output }),
+      ...(usage === undefined ? {} : { usage }),
     };
     if (ended) {
       live.timer?.cancel();
@@ -587,11 +604,20 @@ function fresh(): Live {
     timeUp: false,
     rebooted: false,
     quickEnds: 0,
+    usage: undefined,
     timer: undefined,
     launching: false,
     asking: undefined,
     busy: false,
     again: false,
+  };
+}
+
+function usageAtEnd(usage: TaskUsage | undefined): TaskStatus['usage'] {
+  if (usage?.cpuMs === undefined && usage?.memoryPeakBytes === undefined) return undefined;
+  return {
+    ...(usage.cpuMs === undefined ? {} : { cpuMs: usage.cpuMs }),
+    ...(usage.memoryPeakBytes === undefined ? {} : { memPeakKb: Math.ceil(usage.memoryPeakBytes / 1_024) }),
   };
 }
 

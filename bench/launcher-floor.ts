@@ -7,13 +7,16 @@ import { attachLauncher } from '../io/node/launcher.ts';
 
 /** Starts of /bin/true a second, from the first asked for to the last exit known. */
 export interface LauncherFloor {
-  /** Through the launcher: folder, sandbox, own group, both output files, exit file, started and exit notices. */
+  /** Through the launcher: folder, sandbox, own process and control groups, both output files, exit file, notices, sweep. */
   readonly launcher: number;
   /** Node's spawn with no output, no folder, nothing kept. */
   readonly spawn: number;
   /** `xargs -P2`: what this machine can do at all. */
   readonly xargs: number;
 }
+
+/** As of a job's task. */
+const LIMITS = { cpuShare: 100, processes: 4_096 };
 
 /** Measures all three, one after the other, `count` tasks each, `concurrency` at a time (xargs: always 2). Main thread only. */
 // On ext4 the first number falls to a third for a minute after many files were removed: the kernel does not use their
@@ -32,11 +35,15 @@ export async function measureLauncherFloor(
 
 async function launcherStarts(count: number, concurrency: number, parent: string): Promise<number> {
   const root = await mkdtemp(join(parent, 'mesq-bench-'));
-  const launcher = await attachLauncher({ root, folder: join(root, 'launcher') });
+  const launcher = await attachLauncher({ root, folder: join(root, 'launcher'), cgroups: 'bench' });
   const begin = performance.now();
   await atOnce(count, concurrency, (index, ended) => {
-    if (index === 0) launcher.onExit(() => ended());
-    return launcher.launch({ folder: `tasks/t${index}`, argv: ['/bin/true'], environment: {} });
+    if (index === 0)
+      launcher.onExit(({ folder }) => {
+        void launcher.sweep(folder);
+        ended();
+      });
+    return launcher.launch({ folder: `tasks/t${index}`, argv: ['/bin/true'], environment: {}, limits: LIMITS });
   });
   const rate = perSecond(count, begin);
   await launcher.stop();

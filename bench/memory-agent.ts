@@ -117,7 +117,9 @@ function memoryLauncher(startedOne: () => void): Launcher {
       });
       return Promise.resolve();
     },
+    isolation: { cgroups: 'none', cpu: false, memory: 'process', processes: 'none', user: undefined, notes: [] },
     resend: done,
+    usage: () => Promise.resolve(undefined),
     onStarted: (listener) => void listeners.push(listener),
     onExit: () => undefined,
     onRestarted: () => undefined,

@@ -18,6 +18,8 @@ interface AgentOptions {
   readonly powerMode?: string;
   readonly sysroot?: string;
   readonly metered?: boolean;
+  readonly taskUser?: string;
+  readonly cgroups: boolean;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly log: string;
@@ -43,6 +45,11 @@ export const agent: Verb = {
       .option('--power-mode <mode>', 'switch a Jetson to this mode of nvpmodel first')
       .option('--sysroot <dir>', 'read /proc, /sys and /etc below it')
       .option('--metered', 'the link costs money by the byte: speak seldom')
+      .option(
+        '--task-user <name>',
+        'whom tasks run as, where the agent is root (default mesq-task, where there is one)',
+      )
+      .option('--no-cgroups', 'hold tasks to no limits by control groups, though the machine has them')
       .option('--tls-cert <file>', 'PEM: a certificate of its name, instead of a token')
       .option('--tls-key <file>', 'PEM, of that certificate')
       .option('--log <level>', LEVELS.join(', '), 'info');
@@ -56,6 +63,7 @@ export const agent: Verb = {
     const masters = written.master?.flatMap((text) => text.split(',')).filter((url) => url !== '') ?? urls;
     const { data, name, resources, attributes, devices, slots, health, powerMode } = written;
     const { sysroot, metered, tlsCert, tlsKey } = written;
+    const { taskUser, cgroups } = written;
     const stopped = stopSignal(context.terminal);
     const { startAgent } = await import('./start-agent.ts');
     const running = await startAgent({
@@ -63,6 +71,8 @@ export const agent: Verb = {
       data,
       prefix,
       logLevel,
+      cgroups,
+      ...(taskUser === undefined ? {} : { taskUser }),
       ...(name === undefined ? {} : { name }),
       ...(resources === undefined ? {} : { resources }),
       ...(attributes === undefined ? {} : { attributes }),

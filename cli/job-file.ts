@@ -11,6 +11,8 @@ const FIELDS = {
   count: 'text',
   cpus: 'text',
   mem: 'text',
+  limitCpus: 'text',
+  limitMem: 'text',
   disk: 'text',
   gpus: 'text',
   accelerators: 'text',

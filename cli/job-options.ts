@@ -9,6 +9,8 @@ export interface JobOptions {
   readonly count?: string;
   readonly cpus?: string;
   readonly mem?: string;
+  readonly limitCpus?: string;
+  readonly limitMem?: string;
   readonly disk?: string;
   readonly gpus?: string;
   readonly accelerators?: string;
@@ -26,7 +28,9 @@ export function addJobOptions(command: Command): void {
   const gather = (value: string, before: string[] = []): string[] => [...before, value];
   command
     .option('--cpus <n>', 'of each task (default 1)')
-    .option('--mem <size>', 'MB, or with K, M, G (default 128)')
+    .option('--mem <size>', 'MB, or with K, M, G (default 128); written, it is also the limit')
+    .option('--limit-mem <size>', 'the most each task may take, or unlimited (default --mem, where written)')
+    .option('--limit-cpus <n>', 'the most each task may take, though more be idle (default unlimited)')
     .option('--disk <size>', 'MB, or with K, M, G (default 0)')
     .option('--gpus <n>', 'whole GPUs (default 0)')
     .option('--accelerators <list>', 'hailo:1;coral:2 (default none)')
@@ -68,7 +72,7 @@ export async function specOfOptions(
         ? 'the command'
         : field === 'environment'
           ? '--env'
-          : `--${field}`;
+          : `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   return new Fault(fault.code, `${option}: ${fault.message.replace(new RegExp(`^${field}: `), '')}`, fault.hint);
 }
 

@@ -16,8 +16,11 @@ export interface WrittenJob {
   readonly count?: string;
   /** Of each task. Default 1. */
   readonly cpus?: string;
-  /** Default 128 MB. */
+  /** Default 128 MB; one that is written is also the most that a task may take. */
   readonly mem?: string;
+  /** The most that a task may take: instead of `mem`; and of CPUs, which it may go beyond unless this is written. */
+  readonly limitMem?: string;
+  readonly limitCpus?: string;
   /** Default 0, as are the rest. */
   readonly disk?: string;
   readonly gpus?: string;
@@ -65,6 +68,7 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     environment: environment ?? {},
     count: taken('count', whole('count', written.count ?? '1'), 1),
     resources: [...resourcesOf(written, taken), ...taken('accelerators', acceleratorsOf(written.accelerators), [])],
+    ...limitsOf(written, taken),
     ports: taken('ports', whole('ports', written.ports ?? '0'), 0),
     constraints,
     restart,
@@ -114,6 +118,23 @@ function acceleratorsOf(text = ''): Resources | Fault {
   return resources;
 }
 
+/** A limit on memory only where somebody wrote a size: the default is a guess, which must end nobody. */
+function limitsOf(
+  { mem, limitMem = mem, limitCpus }: WrittenJob,
+  taken: (field: keyof WrittenJob, value: number | Fault, otherwise: number) => number,
+): Pick<JobSpec, 'limits'> {
+  const limit = (
+    field: keyof WrittenJob,
+    text: string,
+    read: (text: string) => number | Fault,
+  ): number | 'unlimited' => (text === 'unlimited' ? text : taken(field, read(text), 1));
+  const limits = {
+    ...(limitCpus === undefined ? {} : { cpus: limit('limitCpus', limitCpus, cpusOf) }),
+    ...(limitMem === undefined ? {} : { mem: limit('limitMem', limitMem, sizeToMb) }),
+  };
+  return Object.keys(limits).length === 0 ? {} : { limits };
+}
+
 function cpusOf(text: string): number | Fault {
   const thousandths = parseScalar(text);
   if (thousandths !== undefined && thousandths >= 0) return thousandths;
@@ -144,6 +165,7 @@ function fieldOf({ message }: Fault): keyof WrittenJob {
     timeMs: 'time',
     killGraceMs: 'grace',
     resources: 'cpus',
+    limits: 'limitMem',
   };
   return written[path] ?? (path as keyof WrittenJob);
 }

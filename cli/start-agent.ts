@@ -18,11 +18,13 @@ import { systemRandom } from '../io/node/random.ts';
 import { fileStorage } from '../io/node/storage.ts';
 import { volumeFolders } from '../io/node/volume-folders.ts';
 import { StorageError } from '../io/storage.ts';
+import { mergeAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
 import type { Resources } from '../protocol/resources.ts';
 import { takeDataFolder } from './start-data-folder.ts';
+import { isolationAttributes, letThrough, taskUserOf } from './start-isolation.ts';
 import { type MachineOptions, type MachineWishes, machineWishes, readyMachine } from './start-machine.ts';
 
 export interface StartAgentOptions extends MachineOptions {
@@ -39,6 +41,10 @@ export interface StartAgentOptions extends MachineOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly prefix?: string;
+  /** Whom tasks run as. Default, for root: `mesq-task` where there is one. */
+  readonly taskUser?: string;
+  /** False: no control groups, though the machine may have them. */
+  readonly cgroups?: boolean;
   readonly logLevel?: LogLevel;
 }
 
@@ -97,21 +103,34 @@ interface Checked {
 /** Everything but the lock of the data folder. */
 async function start({ options, data, wishes, name, tls }: Checked): Promise<RunningAgent | Fault> {
   const log = createLog({ level: options.logLevel ?? 'info' });
-  const ready = await readyMachine(options, data, wishes);
-  if (ready instanceof Fault) return ready;
+  const user = taskUserOf(options.taskUser, log);
+  if (user instanceof Fault) return user;
+  await mkdir(join(data, 'tasks'), { recursive: true, mode: 0o700 });
+  const launcher = await attachLauncher({
+    root: join(data, 'tasks'),
+    folder: join(data, 'launcher'),
+    log,
+    ...(options.cgroups === false ? {} : { cgroups: name }),
+    ...(user === undefined ? {} : { user }),
+  });
+  const attributes = mergeAttributes(isolationAttributes(launcher.isolation), wishes.attributes);
+  const ready = await readyMachine(options, data, { ...wishes, attributes });
+  if (ready instanceof Fault) {
+    await launcher.close();
+    return ready;
+  }
   const { machine, probe } = ready;
-  for (const note of probe.notes) log.info('probe', { note });
+  for (const note of [...probe.notes, ...launcher.isolation.notes]) log.info('probe', { note });
   let fail: (fault: Fault) => void = () => undefined;
   const failed = new Promise<Fault>((settle) => {
     fail = settle;
   });
-  await mkdir(join(data, 'tasks'), { recursive: true, mode: 0o700 });
-  const launcher = await attachLauncher({ root: join(data, 'tasks'), folder: join(data, 'launcher'), log });
   const lines = await executorSocket(data);
   if (lines instanceof Fault) {
     await launcher.close();
     return lines;
   }
+  if (user !== undefined) await letThrough(user, data);
   const credentials = credentialsOf(options.token, name);
   // A copy of the folder on this machine is another installation: only what is the same may take over a connection.
   const { ino } = await stat(data);
@@ -153,10 +172,10 @@ async function start({ options, data, wishes, name, tls }: Checked): Promise<Run
     storage: fileStorage(data),
     launcher,
     lines,
-    prober: systemProber(LIMITS.checkCommands),
+    prober: systemProber(LIMITS.checkCommands, user),
     output: (folder, stream) => openOutputFile(join(data, 'tasks', folder, stream), LIMITS.outputBytes),
     pathOf: (folder) => join(data, 'tasks', folder),
-    volumes: volumeFolders(join(data, 'volumes')),
+    volumes: volumeFolders(join(data, 'volumes'), user),
     clock: systemClock,
     random: systemRandom,
     log,

@@ -12,6 +12,8 @@
  * environment it was given on top of a minimal one (PATH, HOME, LANG, TZ, USER, SHELL), never the agent's.
  */
 export interface Launcher {
+  /** What this machine can hold a task to: found out when the launcher was attached to. */
+  readonly isolation: Isolation;
   /**
    * Makes the folder and hands it to the launcher process; resolves when it was sent. It starts at most once,
    * whatever is repeated, and perhaps never: `onStarted` and `onExit` tell, and `adopt` where they could not.
@@ -20,7 +22,7 @@ export interface Launcher {
    * `close` or `stop`.
    */
   launch(task: TaskStart): Promise<void>;
-  /** Hands a folder that `adopt` found `unclaimed` to the launcher process once more. */
+  /** Hands a folder that `adopt` found `unclaimed` to the launcher process once more, under the limits of its `launch`. */
   resend(folder: string): Promise<void>;
   /** Calls `listener` when a task's process exists, just before it becomes the program. May be missed while detached. */
   onStarted(listener: (started: TaskStarted) => void): void;
@@ -34,13 +36,18 @@ export interface Launcher {
   /**
    * Sends a signal to the task's whole process group, also to what its ended main process left behind. False where
    * there is nothing to signal (not started, ended), or where the process with its number is not provably the task's.
+   * With control groups SIGKILL, SIGSTOP and SIGCONT are for every process of the task at one stroke, wherever it went:
+   * killed, frozen, thawed.
    */
   signal(folder: string, signal: TaskSignal): Promise<boolean>;
   /**
-   * Kills what an ended task left behind: in its process group, and in any other what has `mark` (`NAME=value`) in its
-   * environment, which the task was given and nobody else has. Looks at every process there is: for the rare case.
+   * Kills what an ended task left behind, and removes its control group (by and by: a killed process takes a moment).
+   * Without control groups: what is in its process group, and in any other what has `mark` (`NAME=value`) in its
+   * environment, which the task was given and nobody else has; that looks at every process there is: for the rare case.
    */
-  sweep(folder: string, mark: string): Promise<void>;
+  sweep(folder: string, mark?: string): Promise<void>;
+  /** What the task uses now; undefined without control groups, and once it was swept. Asks the kernel: cheap, not free. */
+  usage(folder: string): Promise<TaskUsage | undefined>;
   /** What became of a folder. It changes nothing, may be asked at any time, and tells a new process with an old number apart. */
   adopt(folder: string): Promise<TaskState>;
   /** Claims the folder in the launcher's stead: true means that it never started and never will, false that it was claimed before. */
@@ -64,7 +71,47 @@ export interface TaskStart {
   readonly devices?: readonly string[];
   /** A program with arguments that executes the rest of its command line in its own place (`nice -n 5`, `prlimit …`). Default none. */
   readonly wrapper?: readonly string[];
+  readonly limits?: StartLimits;
 }
+
+/** What all processes of a task are held to, together. What the launcher cannot do of it, {@link Isolation} says before. */
+export interface StartLimits {
+  /** Thousandths of a CPU: its share where everybody wants more than there is. Default 1000. */
+  readonly cpuShare?: number;
+  /** Thousandths of a CPU: the most it gets, though the rest be idle. Default no limit. */
+  readonly cpuMost?: number;
+  /** Swap included. The kernel ends what goes beyond. Default no limit. */
+  readonly memoryBytes?: number;
+  /** Processes and threads. Default no limit. */
+  readonly processes?: number;
+}
+
+export interface Isolation {
+  readonly cgroups: 'v1' | 'v2' | 'none';
+  /** CPU shares and the most CPU. */
+  readonly cpu: boolean;
+  /** `task`: all processes of a task together. `process`: each by itself, what it may allocate (RLIMIT_DATA). */
+  readonly memory: 'task' | 'process';
+  /** `task`: of each task. `user`: of all tasks together, which have a user of their own (RLIMIT_NPROC). */
+  readonly processes: 'task' | 'user' | 'none';
+  /** Whom tasks run as; undefined: as the agent's own user. */
+  readonly user: string | undefined;
+  /** For people: what is missing, and why. */
+  readonly notes: readonly string[];
+}
+
+/** What a task and all its processes have used. What the kernel does not count is undefined. */
+export interface TaskUsage {
+  readonly cpuMs: number | undefined;
+  readonly memoryBytes: number | undefined;
+  /** The most at any time, the page cache of its files included. */
+  readonly memoryPeakBytes: number | undefined;
+  /** Processes and threads. */
+  readonly processes: number | undefined;
+}
+
+/** Whose memory had run out when the kernel ended a process of the task: its own limit, or the machine. */
+export type OutOfMemory = 'limit' | 'machine';
 
 export interface TaskStarted {
   readonly folder: string;
@@ -76,9 +123,13 @@ export interface TaskExit {
   readonly folder: string;
   /**
    * As a shell sees it: 0 to 255; 127 no such program, 126 not executable, 125 could not be started at all (no
-   * process to be had), 128 + n ended by signal n, or so it says: only who sent the signal knows.
+   * process to be had, or its limits could not be set), 128 + n ended by signal n, or so it says: only who sent the
+   * signal knows.
    */
   readonly code: number;
+  /** With a code other than 0: the kernel has ended a process of it. */
+  readonly outOfMemory?: OutOfMemory;
+  readonly usage?: TaskUsage;
 }
 
 export type TaskSignal =
@@ -104,7 +155,12 @@ export type TaskState =
    * be written and no notice sent: ask again from time to time.
    */
   | { readonly state: 'running'; readonly pid: number | undefined; readonly supervised: boolean }
-  | { readonly state: 'exited'; readonly code: number }
+  | {
+      readonly state: 'exited';
+      readonly code: number;
+      readonly outOfMemory?: OutOfMemory;
+      readonly usage?: TaskUsage;
+    }
   /** It was claimed, there is no process and no exit status: the machine went down, or the supervisor was killed first. */
   | { readonly state: 'vanished' };
 

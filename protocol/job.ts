@@ -4,7 +4,7 @@ import { Labels } from './discovery.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { ResourcesSchema } from './resources.ts';
-import { Disconnect, Environment, REASONS, RESTART_POLICIES, TASK_STATES } from './task.ts';
+import { Disconnect, Environment, REASONS, RESTART_POLICIES, TASK_STATES, TaskLimits } from './task.ts';
 import { HealthCheck } from './task-checks.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
@@ -31,6 +31,8 @@ export const JobSpec = v.object({
     ResourcesSchema,
     v.check((resources) => resources.every(({ volume }) => volume === undefined), 'a job has no volumes'),
   ),
+  /** The most that each task may take; without one it may take what is there. */
+  limits: v.optional(TaskLimits),
   /** Of each task: how many ports, given as MESQ_PORT, MESQ_PORT0, MESQ_PORT1, … */
   ports: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000)), 0),
   constraints: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(LIMITS.constraints)), []),

@@ -34,6 +34,8 @@ export const LIMITS = {
   tasksPerGroup: 50,
   /** Live tasks of one executor: their names fit into a line. */
   tasksPerExecutor: 300,
+  /** Processes and threads of one task, or of one executor. */
+  taskProcesses: 4_096,
   /** Executors that run on one agent… */
   executorsPerAgent: 300,
   /** …and those that have ended, of which the newest are kept with their output. */

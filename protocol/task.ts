@@ -133,6 +133,7 @@ export const REASONS = [
   'AGENT_RESTARTED',
   'AGENT_REREGISTERED',
   'AGENT_DISK_FULL',
+  'CONTAINER_LIMITATION_MEMORY',
   'LAUNCHER_LOST',
   'LOST_AFTER',
   'RECONCILIATION',
@@ -219,7 +220,10 @@ const Limit = v.union([
   v.literal('unlimited'),
 ]);
 
-/** How far above its request a task may go (Mesos: TaskInfo.limits). Told to the task, not enforced (docs/task-life.md). */
+/**
+ * The most that a task may take (Mesos: TaskInfo.limits); without one it may take what is there. What an agent cannot
+ * enforce it says (docs/isolation.md).
+ */
 export const TaskLimits = v.object({ cpus: v.optional(Limit), mem: v.optional(Limit) });
 
 /** What a framework asks an agent to run. `task` is unique within the framework while it lives. */
@@ -252,6 +256,13 @@ export const TaskInfo = v.object({
 });
 export type TaskInfo = v.InferOutput<typeof TaskInfo>;
 
+/** What all processes of a start used, from its beginning to its end, where the agent's kernel counts it (docs/isolation.md). */
+const UsageAtEnd = v.object({
+  cpuMs: v.optional(Count),
+  /** The most memory at any time, in kB of 1,024 bytes; the page cache of its files included. */
+  memPeakKb: v.optional(Count),
+});
+
 /** When something happened on an agent: its boot, its monotonic clock, its wall clock (null if never synchronised). */
 const AgentTime = v.object({
   boot: v.pipe(v.string(), v.maxLength(64)),
@@ -274,6 +285,8 @@ export const TaskStatus = v.object({
   exitCode: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255))),
   /** Absolute bytes written to each stream until then; only at the end of a run. */
   output: v.optional(v.object({ stdout: Count, stderr: Count })),
+  /** Only at the end of a run: of its last start. */
+  usage: v.optional(UsageAtEnd),
   /** What its health check last said; absent before the first that counts, and without one. */
   healthy: v.optional(v.boolean()),
   checkStatus: v.optional(CheckStatus),

@@ -56,7 +56,7 @@ function amounts(resources: Resources): Record<string, string> {
   return told;
 }
 
-/** Only what was written: nothing here enforces it (docs/task-life.md). */
+/** Only what was written as a limit (docs/isolation.md). */
 function limits(written: Run['info']['limits'] = {}): Record<string, string> {
   const told: Record<string, string> = {};
   for (const [name, limit] of Object.entries(written))

@@ -9,6 +9,7 @@ import { LIMITS, TIMES } from '../../protocol/limits.ts';
 import type { ExecutorStart, Run } from '../checkpoint/state.ts';
 import { deviceEnvironment } from '../devices/device-environment.ts';
 import { type DurableState, isFull } from '../durable-state.ts';
+import { executorConfinement } from '../isolation/confinement.ts';
 import type { StatusReports } from '../status-reports.ts';
 import { type Ending, type ExecutorFacts, type ExecutorStep, executorPlan, heardOf } from '../tasks/executor-plan.ts';
 import type { Because } from '../tasks/plan.ts';
@@ -95,7 +96,7 @@ export class RunningExecutor {
     this.#subscribeByMs = this.#now() + TIMES.executorRegisterMs;
     this.#launching = true;
     try {
-      await launcher.launch({ folder, argv: this.record.info.argv, environment });
+      await launcher.launch({ folder, argv: this.record.info.argv, environment, limits: executorConfinement() });
     } catch (error) {
       log.warn('executor not launched', { folder, error: String(error) });
       this.refused(error);

@@ -8,7 +8,12 @@ export type Actual =
   /** Handed to the launcher: not seen to run yet. */
   | { readonly kind: 'launched' }
   | { readonly kind: 'running' }
-  | { readonly kind: 'exited'; readonly code: number }
+  | {
+      readonly kind: 'exited';
+      readonly code: number;
+      /** The kernel ended a process of it: its own limit was reached, or the machine's memory was. */
+      readonly outOfMemory?: 'limit' | 'machine' | undefined;
+    }
   /** It was started and there is no trace of it: the machine went down. */
   | { readonly kind: 'vanished' }
   /** It never started and never will: the launch was withdrawn, or refused by the machine. */
@@ -62,6 +67,10 @@ export interface RunFacts {
   /** Its completion time ran out. */
   readonly timeUp: boolean;
   readonly rebooted: boolean;
+  /** What of its limits this machine does not enforce. */
+  readonly caveat: string | undefined;
+  /** The most memory that it had, in MB; undefined where that is not counted, or it has not ended. */
+  readonly memPeakMb: number | undefined;
   /** Starts in a row that ended within ten minutes. */
   readonly quickEnds: number;
 }
@@ -85,7 +94,7 @@ export type Step =
   | { readonly kind: 'timeOut' }
   | { readonly kind: 'wait'; readonly untilMs: number }
   | { readonly kind: 'restart' }
-  /** What the main process left behind of its group. */
+  /** What the main process left behind, and what the kernel keeps for the task. */
   | { readonly kind: 'sweep' };
 
 export interface Plan {
@@ -104,7 +113,7 @@ export function plan(facts: RunFacts, nowMs: number): Plan {
     case 'running':
       return running(facts, nowMs);
     case 'exited':
-      return ended(facts, facts.actual.code, nowMs);
+      return ended(facts, facts.actual, nowMs);
     case 'vanished':
       return vanished(facts, nowMs);
     case 'unstarted': {
@@ -138,8 +147,7 @@ function starting({ launchedMs }: RunFacts, nowMs: number): Plan {
 
 function running(facts: RunFacts, nowMs: number): Plan {
   const steps: Step[] = [];
-  if (facts.reported !== 'TASK_RUNNING' && facts.reported !== 'TASK_KILLING')
-    steps.push({ kind: 'report', state: 'TASK_RUNNING' });
+  if (facts.reported !== 'TASK_RUNNING' && facts.reported !== 'TASK_KILLING') steps.push(began(facts));
   if (facts.kill === undefined)
     for (const news of facts.news) steps.push({ kind: 'report', state: 'TASK_RUNNING', ...news });
   const deadline = facts.kill === undefined ? completionOf(facts) : undefined;
@@ -178,7 +186,7 @@ function stopping({ reported, reportedReason }: RunFacts, stop: Stop, nowMs: num
   return { steps: reportedReason === 'UNKILLABLE' ? [{ kind: 'kill' }] : [told, { kind: 'kill' }], wakeMs: undefined };
 }
 
-function ended(facts: RunFacts, code: number, nowMs: number): Plan {
+function ended(facts: RunFacts, { code, outOfMemory }: Extract<Actual, { kind: 'exited' }>, nowMs: number): Plan {
   const done = (report: Step): Plan => ({ steps: [{ kind: 'sweep' }, ...seen(facts), report], wakeMs: undefined });
   if (facts.timeUp) {
     return done({
@@ -193,7 +201,9 @@ function ended(facts: RunFacts, code: number, nowMs: number): Plan {
   const { unhealthy } = facts;
   const failed = unhealthy !== undefined || code !== 0;
   if (facts.restartPolicy === 'always' || (facts.restartPolicy === 'on-failure' && failed)) {
-    const next = again(facts, unhealthy?.message ?? `exited with ${code}`, nowMs, code);
+    const why =
+      unhealthy?.message ?? (outOfMemory === undefined ? `exited with ${code}` : memoryWords(facts, outOfMemory));
+    const next = again(facts, why, nowMs, code);
     return { ...next, steps: [{ kind: 'sweep' }, ...seen(facts), ...next.steps] };
   }
   if (unhealthy !== undefined) {
@@ -201,6 +211,16 @@ function ended(facts: RunFacts, code: number, nowMs: number): Plan {
     return done({ kind: 'report', state: 'TASK_FAILED', reason: 'HEALTH_CHECK_FAILED', message, exitCode: code });
   }
   if (code === 0) return done({ kind: 'report', state: 'TASK_FINISHED', exitCode: 0 });
+  if (outOfMemory !== undefined) {
+    const message = memoryWords(facts, outOfMemory);
+    return done({
+      kind: 'report',
+      state: 'TASK_FAILED',
+      reason: 'CONTAINER_LIMITATION_MEMORY',
+      message,
+      exitCode: code,
+    });
+  }
   const reason = code === 127 || code === 126 ? 'COMMAND_NOT_FOUND' : 'COMMAND_FAILED';
   return done({ kind: 'report', state: 'TASK_FAILED', reason, message: words(code), exitCode: code });
 }
@@ -223,8 +243,19 @@ function again(facts: RunFacts, why: string, nowMs: number, exitCode?: number): 
 }
 
 /** Its beginning was missed: it is told all the same, in order. */
-function seen({ reported }: RunFacts): Step[] {
-  return reported === undefined || reported === 'TASK_STARTING' ? [{ kind: 'report', state: 'TASK_RUNNING' }] : [];
+function seen(facts: RunFacts): Step[] {
+  return facts.reported === undefined || facts.reported === 'TASK_STARTING' ? [began(facts)] : [];
+}
+
+function began({ caveat }: RunFacts): Step {
+  return { kind: 'report', state: 'TASK_RUNNING', ...(caveat === undefined ? {} : { message: caveat }) };
+}
+
+function memoryWords({ memPeakMb }: RunFacts, whose: 'limit' | 'machine'): string {
+  const most = memPeakMb === undefined ? '' : `; it had ${memPeakMb} MB at most`;
+  return whose === 'limit'
+    ? `it took more memory than its limit, and the kernel ended it${most}`
+    : `the machine had no memory left, and the kernel ended it${most}`;
 }
 
 function words(code: number): string {
@@ -235,21 +266,20 @@ function words(code: number): string {
 
 /** With restart policy `never` a reboot ends the attempt; otherwise it starts again from local state, at once. */
 function vanished(facts: RunFacts, nowMs: number): Plan {
-  if (facts.kill !== undefined) return { steps: [killed(facts)], wakeMs: undefined };
+  // Its main process and its supervisor are gone: others of it may not be.
+  const sweep: Step = { kind: 'sweep' };
+  if (facts.kill !== undefined) return { steps: [sweep, killed(facts)], wakeMs: undefined };
   if (facts.restartPolicy !== 'never') {
     const message = facts.rebooted
       ? 'the machine was rebooted; starting again'
       : 'its process vanished; starting again';
     return {
-      steps: [
-        { kind: 'report', state: 'TASK_STARTING', message },
-        { kind: 'wait', untilMs: nowMs },
-      ],
+      steps: [sweep, { kind: 'report', state: 'TASK_STARTING', message }, { kind: 'wait', untilMs: nowMs }],
       wakeMs: nowMs,
     };
   }
   const [reason, message] = facts.rebooted
     ? (['AGENT_REBOOTED', 'the machine was rebooted'] as const)
     : (['LAUNCHER_LOST', 'the exit status is not known: process and supervisor vanished'] as const);
-  return { steps: [{ kind: 'report', state: 'TASK_FAILED', reason, message }], wakeMs: undefined };
+  return { steps: [sweep, { kind: 'report', state: 'TASK_FAILED', reason, message }], wakeMs: undefined };
 }

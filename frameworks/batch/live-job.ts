@@ -67,6 +67,7 @@ export function launchOf(
     ...(spec.killGraceMs === undefined ? {} : { killGraceMs: spec.killGraceMs }),
     ...(spec.timeMs === undefined ? {} : { maxCompletionMs: spec.timeMs }),
     ...(spec.disconnect === undefined ? {} : { disconnect: spec.disconnect }),
+    ...(spec.limits === undefined ? {} : { limits: spec.limits }),
     ...(spec.healthCheck === undefined ? {} : { healthCheck: spec.healthCheck }),
     ...(spec.labels === undefined ? {} : { labels: spec.labels }),
   };

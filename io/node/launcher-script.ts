@@ -7,8 +7,8 @@ import { createHash } from 'node:crypto';
  * Bash and not dash: bash gives each task a process group (`set -m`) and default signal handling without a terminal
  * and without executing `setsid`, which costs more than the larger fork (docs/decisions/0003-tasks-start-from-bash.md).
  *
- * Arguments: the root of the task folders, the launcher's own folder (both absolute), the version. Descriptors of the
- * main loop alone, closed in every supervisor: 3 the pipe of folders, 4 the pipe whose end tells the agent that the
+ * Arguments: the root of the task folders, the launcher's own folder (both absolute), the version, and the folders in
+ * which every task has a control group named after it. Descriptors of the main loop alone, closed in every supervisor: 3 the pipe of folders, 4 the pipe whose end tells the agent that the
  * main loop died, 9 the lock that keeps a second launcher out.
  *
  * Lines read: `>FOLDER` starts one, `quit` ends the loop. What remains of a line that a killed launcher had begun to
@@ -23,6 +23,10 @@ begin() {
   trap - INT QUIT TERM HUP
   # Fields 1 and 22 of proc(5) stat: together they name one process for as long as the machine runs.
   read -r pid _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ </proc/self/stat
+  # The task alone, before anybody can know of it: its supervisor must outlive what ends the group.
+  for group in "\${groups[@]}"; do
+    echo 0 >"$group/t+\${1//\\//+}/cgroup.procs" || exit 125
+  done
   echo "$pid $start $boot" >claimed || exit 125
   echo "s $pid $start $1" 1<>"$notices"
   # What bash itself remarks (a locale that is not installed) is not the task's output.
@@ -57,8 +61,10 @@ supervise() {
 }
 
 main() {
-  root=$1 notices=$2/notices
+  root=$1 notices=$2/notices version=$3
   cd "$2" || exit
+  shift 3
+  groups=("$@")
   # Tasks inherit nothing that this process was started with but the standard three; bash reads this script from $0.
   for fd in /proc/self/fd/*; do
     fd=\${fd##*/}
@@ -68,7 +74,7 @@ main() {
   exec 3<>starts 4<>alive || exit
   read -r boot </proc/sys/kernel/random/boot_id
   export -n PWD OLDPWD SHLVL
-  echo "$$ $3" >launcher.pid
+  echo "$$ $version" >launcher.pid
   echo "+ $$" 1<>"$notices"
   while IFS= read -r line <&3; do
     case $line in
@@ -85,5 +91,12 @@ exit
 /** The text that bash executes. */
 export const LAUNCHER_SCRIPT = SCRIPT;
 
-/** Names the text: an agent of another version replaces a running launcher that is not its own. */
-export const LAUNCHER_VERSION = createHash('sha256').update(SCRIPT).digest('hex').slice(0, 16);
+/**
+ * Names the text and the folders of its control groups: an agent that would start another replaces the one that runs.
+ */
+export function launcherVersion(groups: readonly string[]): string {
+  return createHash('sha256')
+    .update([SCRIPT, ...groups].join('\0'))
+    .digest('hex')
+    .slice(0, 16);
+}

@@ -1,26 +1,45 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdir as mkdirWithCallback, openSync, open as openWithCallback, writeSync } from 'node:fs';
-import { mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fchown,
+  mkdir as mkdirWithCallback,
+  openSync,
+  open as openWithCallback,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { chmod, chown, mkdir, readdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
+import { setPriority } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 import {
+  type Isolation,
   type Launcher,
   LauncherError,
+  type OutOfMemory,
   type TaskExit,
   type TaskSignal,
   type TaskStart,
   type TaskStarted,
   type TaskState,
+  type TaskUsage,
 } from '../launcher.ts';
 import type { Log } from '../log.ts';
 import { StorageError } from '../storage.ts';
+import { areThere, type CgroupTrees, releaseCgroups, takeCgroups } from './cgroup-trees.ts';
+import { CGROUP_NAME_LENGTH, Cgroups } from './cgroups.ts';
 import { makeFifos, openFifo, watchWriters } from './fifo.ts';
-import { LAUNCHER_SCRIPT, LAUNCHER_VERSION } from './launcher-script.ts';
+import { isolationOf } from './isolation.ts';
+import { LAUNCHER_SCRIPT, launcherVersion } from './launcher-script.ts';
 import { belongsTo, findProcess, isMarked, listProcesses, type Process, workingFolder } from './processes.ts';
 import { removeFolders } from './remove-folders.ts';
-import { isWhole, runScript } from './run-script.ts';
+import { isWhole, limitsIn, runScript } from './run-script.ts';
+import { checkUserChange, type SystemUser } from './users.ts';
 
 export interface NodeLauncherOptions {
   /** Absolute; task folders are relative to it. */
@@ -29,6 +48,10 @@ export interface NodeLauncherOptions {
   readonly folder: string;
   /** What tasks inherit; default those of PATH, HOME, LANG, TZ, USER and SHELL that this process has. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Gives every task a control group of its own, below `…/mesq/<this name>-<of the root>`. Default none. */
+  readonly cgroups?: string;
+  /** Whom tasks run as, their sandbox and outputs included; takes root. Default this process's own user. */
+  readonly user?: SystemUser;
   readonly log?: Log;
 }
 
@@ -42,6 +65,7 @@ interface Identity {
 /** On the path of every start: what may wait for the disk's journal goes to the thread pool, and nothing else does. */
 const makeFolder = promisify(mkdirWithCallback);
 const openFile = promisify(openWithCallback);
+const changeOwner = promisify(fchown);
 
 /** In `claimed`, where an agent was first. */
 const WITHDRAWN = 'agent\n';
@@ -50,6 +74,11 @@ const FOLDER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(\/[A-Za-z0-9][A-Za-z0-9._-]{0,6
 /** Between two tries to replace a launcher process that does not stay, or to claim a folder on a full disk. */
 const RETRY_MS = 100;
 const RETRY_MAX_MS = 10_000;
+/** Where no control group shares the CPU out, tasks stand behind the agent and the system. */
+const NICE = 5;
+/** A task folder that others pass through to the sandbox, and cannot look into. */
+const PASSABLE = 0o711;
+const PRIVATE = 0o700;
 
 /**
  * Attaches to the launcher process of `options.folder`, starting it where none runs, or where the one that runs is of
@@ -70,11 +99,16 @@ export async function attachLauncher(options: NodeLauncherOptions): Promise<Laun
 }
 
 class NodeLauncher implements Launcher {
+  isolation: Isolation = isolationOf({ cgroups: undefined, reason: undefined, user: undefined, reachable: true });
   /** Without symbolic links, as /proc tells paths. */
   #root: string;
   readonly #folder: string;
   readonly #environment: Readonly<Record<string, string>>;
   readonly #log: Log | undefined;
+  readonly #user: SystemUser | undefined;
+  readonly #cgroupName: string | undefined;
+  #trees: CgroupTrees | undefined;
+  #cgroups: Cgroups | undefined;
   readonly #startedListeners: ((started: TaskStarted) => void)[] = [];
   readonly #exitListeners: ((exit: TaskExit) => void)[] = [];
   readonly #restartedListeners: (() => void)[] = [];
@@ -101,12 +135,15 @@ class NodeLauncher implements Launcher {
     this.#folder = options.folder;
     this.#environment = options.environment ?? inherited(process.env);
     this.#log = options.log;
+    this.#user = options.user;
+    this.#cgroupName = options.cgroups;
   }
 
   async attach(): Promise<void> {
     this.#boot = (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim();
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     this.#root = await realpath(this.#root);
+    await this.#isolate();
     await makeFifos(['starts', 'notices', 'alive'].map((name) => join(this.#folder, name)));
     this.#starts = await openFifo(join(this.#folder, 'starts'), 'write');
     this.#starts.on('error', (error) =>
@@ -131,9 +168,23 @@ class NodeLauncher implements Launcher {
   async launch(task: TaskStart): Promise<void> {
     const folder = this.#path(task.folder);
     this.#open();
-    const script = runScript(task);
+    const user = this.#user;
+    const own =
+      user === undefined ? {} : { HOME: join(folder, 'work'), USER: user.name, LOGNAME: user.name, SHELL: '/bin/sh' };
+    const script = runScript(
+      { ...task, environment: { ...own, ...task.environment } },
+      {
+        user,
+        allocatedBytes: this.isolation.memory === 'process' ? task.limits?.memoryBytes : undefined,
+        userProcesses: this.isolation.processes === 'user' ? task.limits?.processes : undefined,
+      },
+    );
     try {
-      await makeTaskFolder(folder);
+      const groups = this.#cgroups?.make(task.folder, task.limits ?? {});
+      // Looked at below; a failure must not be unheard until then.
+      groups?.catch(() => undefined);
+      await makeTaskFolder(folder, user);
+      await groups;
       await writeRun(join(folder, 'run'), 'wx', script).catch(async (error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error;
         // Left by an agent that was killed meanwhile, perhaps half of it. Replaced at one stroke, for it may be running.
@@ -143,12 +194,19 @@ class NodeLauncher implements Launcher {
     } catch (error) {
       throw asStorageError(error, folder);
     }
-    await this.resend(task.folder);
+    await this.#send(task.folder);
   }
 
   async resend(folder: string): Promise<void> {
-    this.#path(folder);
+    const path = this.#path(folder);
     this.#open();
+    // The machine may have been rebooted since: folders outlive that, control groups do not.
+    if (this.#cgroups?.has(folder) === false)
+      await this.#cgroups.make(folder, limitsIn((await readText(join(path, 'run'))) ?? ''));
+    await this.#send(folder);
+  }
+
+  async #send(folder: string): Promise<void> {
     this.#sent.add(folder);
     await this.#write(`>${folder}`);
   }
@@ -166,6 +224,12 @@ class NodeLauncher implements Launcher {
   }
 
   async signal(folder: string, signal: TaskSignal): Promise<boolean> {
+    const cgroups = this.#cgroups;
+    if (cgroups !== undefined) {
+      if (signal === 'SIGKILL' && (await cgroups.kill(folder))) return true;
+      if ((signal === 'SIGSTOP' || signal === 'SIGCONT') && cgroups.freeze(folder, signal === 'SIGSTOP')) return true;
+    }
+    // Polite signals are for those whom the task has not sent away; and a task of an older agent has no control group.
     const identity = await this.#identity(folder);
     if (identity === undefined || identity.boot !== this.#boot) return false;
     // The usual case at the end of a task, with one system call: nobody is left, its leader included.
@@ -179,16 +243,28 @@ class NodeLauncher implements Launcher {
     return ours && sendToGroup(identity.pid, signal);
   }
 
-  async sweep(folder: string, mark: string): Promise<void> {
+  async sweep(folder: string, mark?: string): Promise<void> {
+    const cgroups = this.#cgroups;
+    if (cgroups?.has(folder) === true) {
+      await cgroups.kill(folder);
+      cgroups.remove(folder);
+      return;
+    }
     await this.signal(folder, 'SIGKILL');
+    if (mark === undefined) return;
     for (const { pid, start } of listProcesses())
       if (isMarked(pid, mark) && findProcess(pid)?.start === start) end(pid);
+  }
+
+  usage(folder: string): Promise<TaskUsage | undefined> {
+    this.#path(folder);
+    return Promise.resolve(this.#cgroups?.usage(folder));
   }
 
   async adopt(folder: string): Promise<TaskState> {
     const path = this.#path(folder);
     const exit = await readExit(path);
-    if (exit !== undefined) return exit;
+    if (exit !== undefined) return { state: 'exited', ...this.#ending(folder, exit) };
     const claimed = await readText(join(path, 'claimed'));
     if (claimed === undefined) return { state: isWhole(await readText(join(path, 'run'))) ? 'unclaimed' : 'missing' };
     if (claimed === WITHDRAWN) return { state: 'withdrawn' };
@@ -201,7 +277,32 @@ class NodeLauncher implements Launcher {
     if (alive) return { state: 'running', pid: leader.pid, supervised };
     if (supervised) return { state: 'running', pid: identity?.pid, supervised };
     // Looked at last, for the supervisor may have ended between our first look and the search for it.
-    return (await readExit(path)) ?? { state: 'vanished' };
+    const late = await readExit(path);
+    return late === undefined ? { state: 'vanished' } : { state: 'exited', ...this.#ending(folder, late) };
+  }
+
+  /** What is known of an end beyond its code. The kernel's word goes with the control group: it is noted before that. */
+  #ending(folder: string, code: number): Omit<TaskExit, 'folder'> {
+    const cgroups = this.#cgroups;
+    if (cgroups === undefined) return { code };
+    const usage = cgroups.usage(folder);
+    const outOfMemory = code === 0 ? undefined : this.#outOfMemory(cgroups, folder);
+    return { code, ...(usage === undefined ? {} : { usage }), ...(outOfMemory === undefined ? {} : { outOfMemory }) };
+  }
+
+  #outOfMemory(cgroups: Cgroups, folder: string): OutOfMemory | undefined {
+    const note = join(this.#path(folder), 'oom');
+    const found = cgroups.outOfMemory(folder);
+    try {
+      if (found === undefined) {
+        const noted = existsSync(note) ? readFileSync(note, 'latin1') : '';
+        return noted === 'limit' || noted === 'machine' ? noted : undefined;
+      }
+      writeFileSync(note, found, { mode: 0o600 });
+    } catch (error) {
+      this.#log?.warn('out of memory not noted', { folder, reason: String(error) });
+    }
+    return found;
   }
 
   async claim(folder: string): Promise<boolean> {
@@ -214,6 +315,7 @@ class NodeLauncher implements Launcher {
       throw asStorageError(error, path);
     }
     this.#sent.delete(folder);
+    this.#cgroups?.remove(folder);
     return true;
   }
 
@@ -223,6 +325,7 @@ class NodeLauncher implements Launcher {
       this.#sent.delete(folder);
       this.#identities.delete(folder);
     }
+    this.#cgroups?.removeBelow(folders);
     try {
       await removeFolders(paths);
     } catch (error) {
@@ -234,6 +337,7 @@ class NodeLauncher implements Launcher {
     this.#closed = true;
     for (const timer of this.#timers) clearTimeout(timer);
     await this.#written;
+    this.#cgroups?.close();
     this.#starts?.destroy();
     this.#notices?.destroy();
     this.#alive?.destroy();
@@ -248,6 +352,44 @@ class NodeLauncher implements Launcher {
       await ended;
     }
     await this.close();
+    if (this.#trees !== undefined) releaseCgroups(this.#trees);
+  }
+
+  /** Takes control groups, and the user, or notes why not. */
+  async #isolate(): Promise<void> {
+    const user = this.#user;
+    const { reachable } = user === undefined ? { reachable: true } : await this.#openUp(user);
+    const found = await this.#takeCgroups();
+    if (found !== undefined && 'trees' in found) {
+      this.#trees = found;
+      this.#cgroups = new Cgroups(found);
+      // Of folders that are gone: whoever removed them cannot have known.
+      for (const folder of this.#cgroups.list())
+        if (!existsSync(join(this.#root, folder)) && this.#cgroups.isEmpty(folder)) this.#cgroups.remove(folder);
+    }
+    const reason = found !== undefined && 'reason' in found ? found.reason : undefined;
+    this.isolation = isolationOf({ cgroups: this.#cgroups, reason, user, reachable });
+  }
+
+  /** The user's way to the sandboxes, and whether it can go it. */
+  async #openUp(user: SystemUser): Promise<{ reachable: boolean }> {
+    await chmod(this.#root, PASSABLE);
+    // Made by an agent whose tasks had no user of their own.
+    for (const entry of await readdir(this.#root, { withFileTypes: true }))
+      if (entry.isDirectory()) await chmod(join(this.#root, entry.name), PASSABLE);
+    return checkUserChange(user, this.#root);
+  }
+
+  /** Those of the agent before this one, where they are still there: tasks may be in them. */
+  async #takeCgroups(): Promise<ReturnType<typeof takeCgroups> | undefined> {
+    if (this.#cgroupName === undefined) return undefined;
+    const note = join(this.#folder, 'cgroups');
+    const noted = parseTrees((await readText(note)) ?? '');
+    if (noted !== undefined && areThere(noted)) return noted;
+    const suffix = createHash('sha256').update(this.#root).digest('hex').slice(0, 8);
+    const found = takeCgroups(`${this.#cgroupName}-${suffix}`);
+    if ('trees' in found) await writeFile(note, JSON.stringify(found), { mode: 0o600 });
+    return found;
   }
 
   /** Looks whether a launcher process runs, and watches it if so. */
@@ -282,11 +424,12 @@ class NodeLauncher implements Launcher {
 
   async #isCurrent(): Promise<boolean> {
     const [, version] = ((await readText(join(this.#folder, 'launcher.pid'))) ?? '').trim().split(' ');
-    return version === LAUNCHER_VERSION;
+    return version === launcherVersion(this.#cgroups?.bases ?? []);
   }
 
   async #start(): Promise<void> {
     const script = join(this.#folder, 'launcher.sh');
+    const groups = this.#cgroups?.bases ?? [];
     // A new file, never the old one changed: a launcher reads its script while it runs.
     await writeFile(`${script}.new`, LAUNCHER_SCRIPT, { mode: 0o600 });
     await rename(`${script}.new`, script);
@@ -296,7 +439,7 @@ class NodeLauncher implements Launcher {
         this.#onUp = resolve;
         const child = spawn(
           'bash',
-          ['--noprofile', '--norc', '--', script, this.#root, this.#folder, LAUNCHER_VERSION],
+          [...['--noprofile', '--norc', '--', script, this.#root, this.#folder, launcherVersion(groups), ...groups]],
           {
             cwd: this.#folder,
             detached: true,
@@ -316,6 +459,7 @@ class NodeLauncher implements Launcher {
           ),
         );
         child.unref();
+        if (!this.isolation.cpu && child.pid !== undefined) makeNice(child.pid);
       });
     } finally {
       this.#onUp = undefined;
@@ -389,7 +533,10 @@ class NodeLauncher implements Launcher {
         break;
       case 'x':
         this.#sent.delete(second);
-        for (const listener of this.#exitListeners) listener({ folder: second, code: Number(first) });
+        {
+          const exit = { folder: second, ...this.#ending(second, Number(first)) };
+          for (const listener of this.#exitListeners) listener(exit);
+        }
         break;
       case 'u':
         if (!this.#sent.has(first)) break;
@@ -409,7 +556,8 @@ class NodeLauncher implements Launcher {
 
   #path(folder: string): string {
     // The caller's bug: folders are made of ids.
-    if (!FOLDER.test(folder)) throw new Error(`broken invariant: ${JSON.stringify(folder)} is not a task folder`);
+    if (!FOLDER.test(folder) || folder.length > CGROUP_NAME_LENGTH)
+      throw new Error(`broken invariant: ${JSON.stringify(folder)} is not a task folder`);
     return join(this.#root, folder);
   }
 
@@ -428,15 +576,31 @@ function inherited(environment: NodeJS.ProcessEnv): Record<string, string> {
 }
 
 /** Most often all but the last two levels are there: each level is a trip to the thread pool, and Node's `recursive` begins at the wrong end. */
-async function makeTaskFolder(folder: string): Promise<void> {
-  for (const level of [dirname(folder), folder, join(folder, 'work')]) {
+async function makeTaskFolder(folder: string, user: SystemUser | undefined): Promise<void> {
+  const mode = user === undefined ? PRIVATE : PASSABLE;
+  for (const level of [dirname(folder), folder]) await makeLevel(level, mode);
+  const work = join(folder, 'work');
+  await makeLevel(work, PRIVATE);
+  if (user === undefined) return;
+  await chown(work, user.uid, user.gid);
+  // Made for the task to own: a program that opens /dev/stdout opens the file anew.
+  for (const stream of ['stdout', 'stderr']) {
+    const descriptor = await openFile(join(folder, stream), 'a', 0o600);
     try {
-      await makeFolder(level, { mode: 0o700 });
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT') await makeFolder(level, { recursive: true, mode: 0o700 });
-      else if (code !== 'EEXIST') throw error;
+      await changeOwner(descriptor, user.uid, user.gid);
+    } finally {
+      closeSync(descriptor);
     }
+  }
+}
+
+async function makeLevel(level: string, mode: number): Promise<void> {
+  try {
+    await makeFolder(level, { mode });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') await makeFolder(level, { recursive: true, mode });
+    else if (code !== 'EEXIST') throw error;
   }
 }
 
@@ -456,6 +620,25 @@ function parseIdentity(text: string): Identity | undefined {
   const [, pid, start, boot] = /^(\d+) (\d+) (\S+)\n$/.exec(text) ?? [];
   if (pid === undefined || start === undefined || boot === undefined) return undefined;
   return { pid: Number(pid), start, boot };
+}
+
+/** What `takeCgroups` found, as an agent before this one noted it; undefined where that cannot be read. */
+function parseTrees(text: string): CgroupTrees | undefined {
+  try {
+    const { version, trees } = JSON.parse(text) as CgroupTrees;
+    const whole = trees.every(({ base, controllers }) => base.startsWith('/') && Array.isArray(controllers));
+    return whole && (version === 'v1' || version === 'v2') ? { version, trees } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function makeNice(pid: number): void {
+  try {
+    setPriority(pid, NICE);
+  } catch {
+    // It ended at once, which is heard of.
+  }
 }
 
 /** Whether any process is in that group, ours to signal or not. */
@@ -492,9 +675,9 @@ function findSupervisor(path: string): Process | undefined {
 }
 
 /** The exit status, once all of it is written: the line's end says so. */
-async function readExit(path: string): Promise<TaskState | undefined> {
+async function readExit(path: string): Promise<number | undefined> {
   const match = /^(\d{1,3})\n$/.exec((await readText(join(path, 'exit'))) ?? '');
-  return match === null ? undefined : { state: 'exited', code: Number(match[1]) };
+  return match === null ? undefined : Number(match[1]);
 }
 
 async function readText(path: string): Promise<string | undefined> {

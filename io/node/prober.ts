@@ -4,6 +4,7 @@ import { get as getSecurely } from 'node:https';
 import { connect } from 'node:net';
 import { constants } from 'node:os';
 import type { Probe, ProbeAnswer, Prober } from '../prober.ts';
+import type { SystemUser } from './users.ts';
 
 type Settle = (answer: ProbeAnswer) => void;
 
@@ -13,9 +14,10 @@ const HERE = '127.0.0.1';
 
 /**
  * Probes with Node's own clients and child processes: never waits in the event loop. At most `commands` programs run at
- * once; more wait, and their time runs from when they begin.
+ * once; more wait, and their time runs from when they begin. They run as `user`, in its own group alone; default as this
+ * process does.
  */
-export function systemProber(commands: number): Prober {
+export function systemProber(commands: number, user?: SystemUser): Prober {
   const endings = new Set<() => void>();
   const waiting: (() => void)[] = [];
   let running = 0;
@@ -59,7 +61,7 @@ export function systemProber(commands: number): Prober {
     probe: (probe, timeoutMs) => {
       switch (probe.kind) {
         case 'command':
-          return inTurn(timeoutMs, (settle) => command(probe, settle));
+          return inTurn(timeoutMs, (settle) => command(probe, user, settle));
         case 'http':
           return bounded(timeoutMs, (settle) => http(probe, settle));
         case 'tcp':
@@ -73,7 +75,11 @@ export function systemProber(commands: number): Prober {
   };
 }
 
-function command({ argv, environment, folder }: Extract<Probe, { kind: 'command' }>, settle: Settle): () => void {
+function command(
+  { argv, environment, folder }: Extract<Probe, { kind: 'command' }>,
+  user: SystemUser | undefined,
+  settle: Settle,
+): () => void {
   const [program = '', ...rest] = argv;
   const minimal = Object.fromEntries(
     MINIMAL.flatMap((name) => {
@@ -84,7 +90,13 @@ function command({ argv, environment, folder }: Extract<Probe, { kind: 'command'
   let child: ChildProcess;
   try {
     // A group of its own, so that what it starts ends with it.
-    child = spawn(program, rest, { cwd: folder, env: { ...minimal, ...environment }, stdio: 'ignore', detached: true });
+    child = spawn(program, rest, {
+      cwd: folder,
+      env: { ...minimal, ...(user === undefined ? {} : { HOME: folder, USER: user.name }), ...environment },
+      stdio: 'ignore',
+      detached: true,
+      ...(user === undefined ? {} : { uid: user.uid, gid: user.gid }),
+    });
   } catch (error) {
     settle({ trouble: String(error) });
     return () => undefined;

@@ -1,4 +1,15 @@
-import { LauncherError, type TaskStart } from '../launcher.ts';
+import { LauncherError, type StartLimits, type TaskStart } from '../launcher.ts';
+import { type SystemUser, userChange } from './users.ts';
+
+/** How a start is confined by the `run` file itself. */
+export interface RunConfinement {
+  /** The task's process changes to it, and keeps none of root's rights; undefined: it stays what it is. */
+  readonly user?: SystemUser | undefined;
+  /** Without a control group for memory: each process may allocate so much (RLIMIT_DATA). */
+  readonly allocatedBytes?: number | undefined;
+  /** Without one for processes: so many of this user, together with those of other tasks (RLIMIT_NPROC). */
+  readonly userProcesses?: number | undefined;
+}
 
 /**
  * Text that a shell reads as exactly `text`. Nothing is special between single quotes but the single quote itself
@@ -12,12 +23,13 @@ export function quote(text: string): string {
 const BASH_OWN =
   /^(BASH.*|COMP_.*|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GLOBIGNORE|GROUPS|HISTCMD|IFS|LINENO|OPTARG|OPTERR|OPTIND|PIPESTATUS|POSIXLY_CORRECT|PPID|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|UID|_)$/;
 const SHELL_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const LIMITS_MARK = '# limits ';
 
 /**
  * The `run` file of a task: sourced by the launcher inside the task's folder, or executed there by a person. One
  * compound command, so that it is parsed to its end before a word of it takes effect.
  */
-export function runScript(task: TaskStart): string {
+export function runScript(task: TaskStart, confinement: RunConfinement = {}): string {
   const argv = 'shell' in task.argv ? ['/bin/sh', '-c', task.argv.shell] : task.argv;
   if (argv.length === 0) throw new LauncherError('NOT_SENDABLE', `${task.folder}: no program to start`);
   const exports: string[] = [];
@@ -31,8 +43,7 @@ export function runScript(task: TaskStart): string {
     if (SHELL_NAME.test(name) && !BASH_OWN.test(name)) exports.push(`export ${name}=${quote(value)}`);
     else passed.push(quote(`${name}=${value}`));
   }
-  // This is the place where a task is put under limits: what comes before the program runs as the task already.
-  const program = [...(task.wrapper ?? []), ...argv];
+  const program = [...userChange(confinement.user), ...(task.wrapper ?? []), ...argv];
   const command = program.map(quote);
   if (passed.length > 0) {
     // env(1) would take a program whose name holds a "=" for one more assignment.
@@ -42,9 +53,11 @@ export function runScript(task: TaskStart): string {
   // The redirections come last: what bash says about a locale it does not have is not the task's output.
   const script = [
     '#!/bin/bash',
+    `${LIMITS_MARK}${JSON.stringify(task.limits ?? {})}`,
     '{',
     'cd work || exit 125',
     ...exports,
+    ...ulimits(confinement),
     `exec -- ${command.join(' ')} >>../stdout 2>>../stderr`,
     '}',
     '',
@@ -52,6 +65,25 @@ export function runScript(task: TaskStart): string {
   if (script.includes('\0'))
     throw new LauncherError('NOT_SENDABLE', `${task.folder}: a NUL cannot be passed to a program`);
   return script;
+}
+
+/** What `launch` was asked to hold the task to: for a start that is sent again after its control group went with the machine. */
+export function limitsIn(script: string): StartLimits {
+  const line = script.split('\n')[1] ?? '';
+  if (!line.startsWith(LIMITS_MARK)) return {};
+  try {
+    return JSON.parse(line.slice(LIMITS_MARK.length)) as StartLimits;
+  } catch {
+    return {};
+  }
+}
+
+/** bash's ulimit counts memory in units of 1,024 bytes. Soft and hard at once: the task cannot take them back. */
+function ulimits({ allocatedBytes, userProcesses }: RunConfinement): string[] {
+  return [
+    ...(allocatedBytes === undefined ? [] : [`ulimit -d ${Math.ceil(allocatedBytes / 1_024)} || exit 125`]),
+    ...(userProcesses === undefined ? [] : [`ulimit -u ${userProcesses} || exit 125`]),
+  ];
 }
 
 /** Whether all of a `run` file was written. What is cut off is an unfinished compound command, of which bash executes nothing. */

@@ -1,17 +1,23 @@
-import { open } from 'node:fs/promises';
+import { chmod, chown, open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { VolumeFolders } from '../volume-folders.ts';
 import { makeFolders } from './make-folders.ts';
 import { removeFolders } from './remove-folders.ts';
 import { storageError } from './storage.ts';
+import type { SystemUser } from './users.ts';
 
-/** Below an absolute path, which is made with the first folder. */
-export function volumeFolders(root: string): VolumeFolders {
+/** Others pass through on their way to what is theirs. */
+const PASSABLE = 0o711;
+
+/** Below an absolute path, which is made with the first folder. They belong to `user`; default to this process's own. */
+export function volumeFolders(root: string, user?: SystemUser): VolumeFolders {
   return {
     root,
     async make(path) {
       try {
-        for (const made of (await makeFolders(join(root, path))).reverse()) await sync(dirname(made));
+        const folder = join(root, path);
+        for (const made of (await makeFolders(folder)).reverse()) await sync(dirname(made));
+        if (user !== undefined) await giveTo(user, folder, root);
       } catch (error) {
         throw storageError(path, error);
       }
@@ -26,6 +32,12 @@ export function volumeFolders(root: string): VolumeFolders {
       }
     },
   };
+}
+
+/** Also what an agent before this one made for itself; what tasks have put into it stays theirs. */
+async function giveTo({ uid, gid }: SystemUser, folder: string, root: string): Promise<void> {
+  for (let above = dirname(folder); above.startsWith(root); above = dirname(above)) await chmod(above, PASSABLE);
+  if ((await stat(folder)).uid !== uid) await chown(folder, uid, gid);
 }
 
 async function sync(folder: string): Promise<void> {

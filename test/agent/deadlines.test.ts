@@ -20,6 +20,8 @@ const FACTS: RunFacts = {
   news: [],
   timeUp: false,
   rebooted: false,
+  caveat: undefined,
+  memPeakMb: undefined,
   quickEnds: 0,
 };
 

@@ -1,4 +1,4 @@
-import type { ExecutionContext, TestFn } from 'ava';
+import type { ExecutionContext } from 'ava';
 import type { Launcher, TaskExit, TaskStart, TaskState } from '../../io/launcher.ts';
 
 /** What a task of these tests does; every world says it in its own words. */
@@ -11,6 +11,10 @@ export interface Errand {
   readonly ignoresTerm?: boolean;
   /** Leaves a child in the group that ends only by a signal. */
   readonly forks?: boolean;
+  /** Leaves a child in a session of its own, which signals to the group do not reach. */
+  readonly escapes?: boolean;
+  /** MB of memory that it takes before it does the rest. */
+  readonly uses?: number;
 }
 
 /** A machine with a launcher, and an agent attached to it. */
@@ -33,14 +37,95 @@ export interface LauncherWorld {
   end(): Promise<void>;
 }
 
-/** Registers with `test`, under the name of the implementation, what every {@link Launcher} must do. */
-export function launcherConformance(test: TestFn, name: string, makeWorld: () => Promise<LauncherWorld>): void {
-  /** One test, in a world of its own. */
-  const scene = (
-    title: string,
-    act: (t: ExecutionContext, world: LauncherWorld, launcher: Launcher) => Promise<void>,
-  ) => {
-    test.serial(`${name}: ${title}`, async (t) => {
+/** Registers with `test` what every {@link Launcher} must do that has control groups for its tasks. */
+export function cgroupConformance(register: Register, name: string, makeWorld: () => Promise<LauncherWorld>): void {
+  const scene = scenes(register, name, makeWorld);
+
+  scene('a task that takes more memory than its limit is ended, and it is told why', async (t, world, launcher) => {
+    const told = new Map<string, TaskExit>();
+    launcher.onExit((exit) => told.set(exit.folder, exit));
+    const end = exits(launcher, 2);
+    for (const [folder, mb] of [
+      ['small', 48],
+      ['roomy', 256],
+    ] as const)
+      await launcher.launch({
+        folder,
+        argv: world.argv({ uses: 96, code: 3 }),
+        environment: {},
+        limits: { memoryBytes: mb * 1_048_576 },
+      });
+    const codes = await world.wait(end);
+    t.is(codes.get('small'), 137);
+    t.is(told.get('small')?.outOfMemory, 'limit');
+    t.is(told.get('small')?.usage?.memoryPeakBytes, 48 * 1_048_576);
+    t.is(codes.get('roomy'), 3);
+    t.is(told.get('roomy')?.outOfMemory, undefined);
+    t.true((told.get('roomy')?.usage?.memoryPeakBytes ?? 0) >= 96 * 1_048_576);
+  });
+
+  scene('an agent that comes back hears why a task ended, also once it is swept', async (t, world, first) => {
+    const end = exits(first, 1);
+    const limits = { memoryBytes: 48 * 1_048_576 };
+    await first.launch({ folder: 'one', argv: world.argv({ uses: 96 }), environment: {}, limits });
+    await world.wait(end);
+    await world.killAgent();
+    const second = await world.attach();
+    t.like(await second.adopt('one'), { state: 'exited', code: 137, outOfMemory: 'limit' });
+    await second.sweep('one');
+    await world.killAgent();
+    t.like(await (await world.attach()).adopt('one'), { state: 'exited', code: 137, outOfMemory: 'limit' });
+  });
+
+  scene('SIGKILL reaches what left the group of the task', async (t, world, launcher) => {
+    const end = exits(launcher, 1);
+    const argv = world.argv({ stays: true, forks: true, escapes: true, output: 'ready' });
+    await started(world, launcher, { folder: 'one', argv, environment: {} });
+    await world.processes('one', 3);
+    t.true(await launcher.signal('one', 'SIGKILL'));
+    t.is((await world.wait(end)).get('one'), 137);
+    await world.processes('one', 0);
+    t.false(await launcher.signal('one', 'SIGKILL'));
+  });
+
+  scene('a sweep ends what an ended task left behind, wherever it went', async (t, world, first) => {
+    const end = exits(first, 1);
+    await first.launch({ folder: 'one', argv: world.argv({ forks: true, escapes: true }), environment: {} });
+    await world.wait(end);
+    await world.processes('one', 2);
+    await world.killAgent();
+    const second = await world.attach();
+    await second.sweep('one');
+    await world.processes('one', 0);
+    t.false(await second.signal('one', 'SIGKILL'));
+  });
+
+  scene('usage is there while a task runs, and gone once it is swept', async (t, world, launcher) => {
+    const argv = world.argv({ uses: 32, stays: true, output: 'ready' });
+    await started(world, launcher, { folder: 'one', argv, environment: {} });
+    await printed(world, 'one', 'ready');
+    const usage = await launcher.usage('one');
+    t.true((usage?.memoryBytes ?? 0) >= 32 * 1_048_576);
+    t.is(usage?.processes, 1);
+    const end = exits(launcher, 1);
+    await launcher.signal('one', 'SIGKILL');
+    await world.wait(end);
+    await launcher.sweep('one');
+    while ((await launcher.usage('one')) !== undefined) await pause(world);
+    t.is(await launcher.usage('none'), undefined);
+  });
+}
+
+/** What these tests say; AVA's own, or that of a small runner where AVA is too heavy. */
+export type Asserts = Pick<ExecutionContext, 'is' | 'true' | 'false' | 'deepEqual' | 'like' | 'throwsAsync'>;
+
+/** Takes a test, to be run after those before it. */
+export type Register = (title: string, act: (t: Asserts) => Promise<void>) => void;
+
+/** One test each, in a world of its own. */
+export function scenes<World extends LauncherWorld>(register: Register, name: string, makeWorld: () => Promise<World>) {
+  return (title: string, act: (t: Asserts, world: World, launcher: Launcher) => Promise<void>): void => {
+    register(`${name}: ${title}`, async (t) => {
       const world = await makeWorld();
       try {
         await act(t, world, await world.attach());
@@ -49,6 +134,11 @@ export function launcherConformance(test: TestFn, name: string, makeWorld: () =>
       }
     });
   };
+}
+
+/** Registers with `test`, under the name of the implementation, what every {@link Launcher} must do. */
+export function launcherConformance(register: Register, name: string, makeWorld: () => Promise<LauncherWorld>): void {
+  const scene = scenes(register, name, makeWorld);
 
   scene('a task starts, writes into its file, ends, and both are told in order', async (t, world, launcher) => {
     const told: string[] = [];

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import {
+  type Isolation,
   type Launcher,
   LauncherError,
   type TaskExit,
@@ -9,8 +10,9 @@ import {
   type TaskStart,
   type TaskStarted,
   type TaskState,
+  type TaskUsage,
 } from '../../io/launcher.ts';
-import type { Call, Told } from './launcher-host.ts';
+import type { Call, HostOptions, Told } from './launcher-host.ts';
 
 interface Answer {
   resolve(value: unknown): void;
@@ -19,6 +21,7 @@ interface Answer {
 
 /** The real launcher, in a process of its own that can be killed: see launcher-host.ts. */
 export class LauncherGuest implements Launcher {
+  readonly isolation: Isolation;
   readonly #process: ChildProcess;
   readonly #startedListeners: ((started: TaskStarted) => void)[] = [];
   readonly #exitListeners: ((exit: TaskExit) => void)[] = [];
@@ -31,20 +34,24 @@ export class LauncherGuest implements Launcher {
     root: string,
     folder: string,
     environment: NodeJS.ProcessEnv = process.env,
+    options: HostOptions = {},
   ): Promise<LauncherGuest> {
-    const child = fork(fileURLToPath(new URL('launcher-host.js', import.meta.url)), [root, folder], {
+    const host = fileURLToPath(new URL('launcher-host.js', import.meta.url));
+    const child = fork(host, [root, folder, JSON.stringify(options)], {
       env: environment,
       execArgv: [],
       serialization: 'advanced',
     });
-    const guest = new LauncherGuest(child);
     const [told] = (await once(child, 'message')) as [Told];
     if (told.told === 'failed') throw new LauncherError('UNAVAILABLE', told.error.message);
+    if (told.told !== 'attached') throw new Error(`the host says ${told.told} first`);
+    const guest = new LauncherGuest(child, told.isolation);
     child.on('message', (message: Told) => guest.#told(message));
     return guest;
   }
 
-  private constructor(child: ChildProcess) {
+  private constructor(child: ChildProcess, isolation: Isolation) {
+    this.isolation = isolation;
     this.#process = child;
   }
 
@@ -80,8 +87,12 @@ export class LauncherGuest implements Launcher {
     return this.#ask({ verb: 'signal', folder, signal });
   }
 
-  sweep(folder: string, mark: string): Promise<void> {
+  sweep(folder: string, mark?: string): Promise<void> {
     return this.#ask({ verb: 'sweep', folder, mark });
+  }
+
+  usage(folder: string): Promise<TaskUsage | undefined> {
+    return this.#ask({ verb: 'usage', folder });
   }
 
   adopt(folder: string): Promise<TaskState> {
@@ -115,8 +126,7 @@ export class LauncherGuest implements Launcher {
   #told(message: Told): void {
     if (message.told === 'started')
       for (const listener of this.#startedListeners) listener({ folder: message.folder, pid: message.pid });
-    if (message.told === 'exit')
-      for (const listener of this.#exitListeners) listener({ folder: message.folder, code: message.code });
+    if (message.told === 'exit') for (const listener of this.#exitListeners) listener(message.exit);
     if (message.told === 'restarted') for (const listener of this.#restartedListeners) listener();
     if (message.told !== 'answer') return;
     const answer = this.#answers.get(message.id);

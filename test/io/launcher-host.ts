@@ -1,22 +1,29 @@
 /**
- * An agent to be killed: a process that attaches to a launcher (arguments: root, launcher's folder) and does what its
- * parent's messages say. A test file is a worker thread and cannot attach itself (see `attachLauncher`).
+ * An agent to be killed: a process that attaches to a launcher (arguments: root, launcher's folder, options as JSON) and
+ * does what its parent's messages say. A test file is a worker thread and cannot attach itself (see `attachLauncher`).
  */
-import type { TaskSignal, TaskStart } from '../../io/launcher.ts';
+import type { Isolation, TaskExit, TaskSignal, TaskStart } from '../../io/launcher.ts';
 import { attachLauncher } from '../../io/node/launcher.ts';
+import { findUser } from '../../io/node/users.ts';
+
+/** What `attachLauncher` takes of it, and a user by name. */
+export interface HostOptions {
+  readonly cgroups?: string;
+  readonly user?: string;
+}
 
 export type Call =
   | { readonly verb: 'launch'; readonly task: TaskStart }
-  | { readonly verb: 'resend' | 'adopt' | 'claim' | 'remove'; readonly folder: string }
-  | { readonly verb: 'sweep'; readonly folder: string; readonly mark: string }
+  | { readonly verb: 'resend' | 'adopt' | 'claim' | 'remove' | 'usage'; readonly folder: string }
+  | { readonly verb: 'sweep'; readonly folder: string; readonly mark: string | undefined }
   | { readonly verb: 'signal'; readonly folder: string; readonly signal: TaskSignal }
   | { readonly verb: 'close' | 'stop' };
 
 export type Told =
-  | { readonly told: 'attached' }
+  | { readonly told: 'attached'; readonly isolation: Isolation }
   | { readonly told: 'failed'; readonly error: HostError }
   | { readonly told: 'started'; readonly folder: string; readonly pid: number }
-  | { readonly told: 'exit'; readonly folder: string; readonly code: number }
+  | { readonly told: 'exit'; readonly exit: TaskExit }
   | { readonly told: 'restarted' }
   | { readonly told: 'answer'; readonly id: number; readonly value?: unknown; readonly error?: HostError };
 
@@ -32,9 +39,16 @@ const asHostError = (error: unknown): HostError => ({
 });
 
 try {
-  const launcher = await attachLauncher({ root: process.argv[2] ?? '', folder: process.argv[3] ?? '' });
+  const { cgroups, user: name } = JSON.parse(process.argv[4] ?? '{}') as HostOptions;
+  const user = name === undefined ? undefined : findUser(name);
+  const launcher = await attachLauncher({
+    root: process.argv[2] ?? '',
+    folder: process.argv[3] ?? '',
+    ...(cgroups === undefined ? {} : { cgroups }),
+    ...(user === undefined ? {} : { user }),
+  });
   launcher.onStarted((started) => tell({ told: 'started', ...started }));
-  launcher.onExit((exit) => tell({ told: 'exit', ...exit }));
+  launcher.onExit((exit) => tell({ told: 'exit', exit }));
   launcher.onRestarted(() => tell({ told: 'restarted' }));
   const act = (call: Call): Promise<unknown> => {
     switch (call.verb) {
@@ -58,7 +72,7 @@ try {
     );
   });
   process.on('disconnect', () => process.exit());
-  tell({ told: 'attached' });
+  tell({ told: 'attached', isolation: launcher.isolation });
 } catch (error) {
   tell({ told: 'failed', error: asHostError(error) });
   process.disconnect();

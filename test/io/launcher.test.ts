@@ -2,25 +2,24 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import type { TaskStart } from '../../io/launcher.ts';
+import type { Launcher, TaskStart } from '../../io/launcher.ts';
 import { launcherConformance } from '../conformance/launcher.ts';
 import { simulatedLauncherWorld } from '../sim/launcher-world.ts';
-import type { LauncherGuest } from './launcher-guest.ts';
 import { type RealLauncherWorld, realLauncherWorld, textOf } from './launcher-world.ts';
 
-launcherConformance(test, 'simulated', simulatedLauncherWorld);
-launcherConformance(test, 'real', realLauncherWorld);
+launcherConformance(test.serial, 'simulated', simulatedLauncherWorld);
+launcherConformance(test.serial, 'real', () => realLauncherWorld());
 
 /** What only a real machine can show. */
 const real = (
   title: string,
-  act: (t: ExecutionContext, world: RealLauncherWorld, launcher: LauncherGuest) => Promise<void>,
+  act: (t: ExecutionContext, world: RealLauncherWorld, launcher: Launcher) => Promise<void>,
   environment?: NodeJS.ProcessEnv,
 ) => {
   test.serial(`real: ${title}`, async (t) => {
-    const world = await realLauncherWorld();
+    const world = await realLauncherWorld({}, environment);
     try {
-      await act(t, world, await world.attach(environment));
+      await act(t, world, await world.attach());
     } finally {
       await world.end();
     }
@@ -30,7 +29,7 @@ const real = (
 /** Runs a task to its end; what it wrote and its exit code. */
 async function run(
   world: RealLauncherWorld,
-  launcher: LauncherGuest,
+  launcher: Launcher,
   task: TaskStart,
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const code = new Promise<number>((resolve) =>
@@ -199,7 +198,7 @@ real('what ends while no agent is there is found, 2,000 times', async (t, world,
       first.launch({ folder, argv: [index % 2 === 0 ? 'true' : 'false'], environment: {} }),
     ),
   );
-  await first.kill();
+  await world.killAgent();
   await world.thaw();
   const exited = () =>
     readdirSync(join(world.root, 'tasks')).filter((name) => textOf(join(world.root, 'tasks', name, 'exit')) !== '')
@@ -210,7 +209,7 @@ real('what ends while no agent is there is found, 2,000 times', async (t, world,
   await Promise.all(
     folders.filter((_, index) => states[index]?.state === 'unclaimed').map((folder) => second.resend(folder)),
   );
-  await second.kill();
+  await world.killAgent();
   while (exited() < 2_000) await new Promise((resolve) => setTimeout(resolve, 50));
   const third = await world.attach();
   const found = await Promise.all(folders.map((folder) => third.adopt(folder)));
@@ -221,9 +220,9 @@ real('what ends while no agent is there is found, 2,000 times', async (t, world,
   await world.processes('.', 0);
 });
 
-real('what a killed agent had written of a line spoils none of the next', async (t, world, first) => {
+real('what a killed agent had written of a line spoils none of the next', async (t, world) => {
   const starts = join(world.root, 'launcher/starts');
-  await first.kill();
+  await world.killAgent();
   for (const left of ['>', '>one', '>tasks/t', 'qui']) {
     writeFileSync(starts, left);
     const next = await world.attach();
@@ -231,7 +230,7 @@ real('what a killed agent had written of a line spoils none of the next', async 
       code: 0,
       stdout: `${left}\n`,
     });
-    await next.kill();
+    await world.killAgent();
   }
 });
 
@@ -293,7 +292,7 @@ real('a launcher process of another version is replaced, and its tasks go on', a
   await told;
   const old = world.launcherPid();
   writeFileSync(join(world.root, 'launcher/launcher.pid'), `${old} older\n`);
-  await first.kill();
+  await world.killAgent();
   const second = await world.attach();
   t.not(world.launcherPid(), old);
   const exit = new Promise<number>((resolve) => second.onExit(({ code }) => resolve(code)));
@@ -315,7 +314,7 @@ real(
 );
 
 test.serial('real: without bash there is no launcher, and it says so', async (t) => {
-  const world = await realLauncherWorld();
-  await t.throwsAsync(world.attach({ PATH: '/nonexistent' }), { code: 'UNAVAILABLE' });
+  const world = await realLauncherWorld({}, { PATH: '/nonexistent' });
+  await t.throwsAsync(world.attach(), { code: 'UNAVAILABLE' });
   await world.end();
 });

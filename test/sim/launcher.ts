@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../../io/clock.ts';
 import {
+  type Isolation,
   type Launcher,
   LauncherError,
   type TaskExit,
@@ -7,6 +8,7 @@ import {
   type TaskStart,
   type TaskStarted,
   type TaskState,
+  type TaskUsage,
 } from '../../io/launcher.ts';
 
 /** What a simulated task does. */
@@ -22,6 +24,10 @@ export interface SimulatedProgram {
   readonly ignoresTerm?: boolean;
   /** Leaves a child in its group that ends only by a signal. */
   readonly forks?: boolean;
+  /** Leaves a child in a session of its own, which signals to the group do not reach. */
+  readonly escapes?: boolean;
+  /** MB of memory, from its first moment on; absent: nobody counts. */
+  readonly uses?: number;
 }
 
 interface Folder {
@@ -32,6 +38,11 @@ interface Folder {
   running: boolean;
   /** A forked child runs. */
   child: boolean;
+  /** A child that left the group runs. */
+  escaped: boolean;
+  readonly memoryBytes: number | undefined;
+  outOfMemory: boolean;
+  swept: boolean;
   stopped: boolean;
   /** Milliseconds that the main process still has to run. */
   leftMs: number;
@@ -45,6 +56,8 @@ interface Folder {
 /** Virtual milliseconds until a line sent is read, and until a dead launcher process is replaced. */
 const READ_MS = 1;
 const REPLACE_MS = 5;
+
+const MB = 1_048_576;
 
 const DEADLY: Readonly<Record<TaskSignal, number | undefined>> = {
   SIGHUP: 129,
@@ -67,6 +80,15 @@ export class SimulatedMachine {
   onStart: (folder: string) => void = () => undefined;
   /** Called when a task's main process has ended, whoever watched it. */
   onEnd: (folder: string) => void = () => undefined;
+  /** As a machine with everything: what its tasks are held to, and what their agent reads of it. */
+  readonly isolation: Isolation = {
+    cgroups: 'v2',
+    cpu: true,
+    memory: 'task',
+    processes: 'task',
+    user: undefined,
+    notes: [],
+  };
   /** What the disk says to new folders. */
   refusal: Error | undefined;
   readonly #clock: Clock;
@@ -133,6 +155,7 @@ export class SimulatedMachine {
       if (folder.running) this.onEnd(name);
       folder.running = false;
       folder.child = false;
+      folder.escaped = false;
     }
   }
 
@@ -156,7 +179,7 @@ export class SimulatedMachine {
   /** How many processes the task has. */
   processes(folder: string): number {
     const found = this.#folders.get(folder);
-    return Number(found?.running ?? false) + Number(found?.child ?? false);
+    return Number(found?.running ?? false) + Number(found?.child ?? false) + Number(found?.escaped ?? false);
   }
 
   stdout(folder: string): string {
@@ -168,16 +191,7 @@ export class SimulatedMachine {
     if (this.refusal !== undefined) throw this.refusal;
     const program = this.#programs(task);
     if (this.#folders.has(task.folder)) return;
-    this.#folders.set(task.folder, {
-      program,
-      running: false,
-      child: false,
-      stopped: false,
-      leftMs: program.runMs ?? 1,
-      since: 0,
-      supervised: true,
-      stdout: '',
-    });
+    this.#folders.set(task.folder, folderFor(program, task.limits?.memoryBytes));
   }
 
   send(folder: string): void {
@@ -187,7 +201,9 @@ export class SimulatedMachine {
 
   signal(name: string, signal: TaskSignal): boolean {
     const folder = this.#folders.get(name);
-    if (folder === undefined || (!folder.running && !folder.child)) return false;
+    if (folder === undefined) return false;
+    if (signal === 'SIGKILL' && folder.escaped) folder.escaped = false;
+    else if (!folder.running && !folder.child) return false;
     if (signal === 'SIGSTOP' && !folder.stopped) {
       folder.stopped = true;
       folder.timer?.cancel();
@@ -211,7 +227,7 @@ export class SimulatedMachine {
   adopt(name: string): TaskState {
     const folder = this.#folders.get(name);
     if (folder === undefined) return { state: 'missing' };
-    if (folder.code !== undefined) return { state: 'exited', code: folder.code };
+    if (folder.code !== undefined) return { state: 'exited', ...this.#ending(folder, folder.code) };
     if (folder.claimed === undefined) return { state: 'unclaimed' };
     if (folder.claimed === 'agent') return { state: 'withdrawn' };
     return folder.running
@@ -220,20 +236,22 @@ export class SimulatedMachine {
   }
 
   claim(name: string): boolean {
-    const folder: Folder = this.#folders.get(name) ?? {
-      program: {},
-      running: false,
-      child: false,
-      stopped: false,
-      leftMs: 0,
-      since: 0,
-      supervised: true,
-      stdout: '',
-    };
+    const folder = this.#folders.get(name) ?? folderFor({});
     this.#folders.set(name, folder);
     if (folder.claimed !== undefined) return false;
     folder.claimed = 'agent';
     return true;
+  }
+
+  sweep(name: string): void {
+    this.signal(name, 'SIGKILL');
+    const folder = this.#folders.get(name);
+    if (folder !== undefined) folder.swept = true;
+  }
+
+  usage(name: string): TaskUsage | undefined {
+    const folder = this.#folders.get(name);
+    return folder === undefined ? undefined : this.#usage(folder);
   }
 
   remove(name: string): void {
@@ -258,6 +276,7 @@ export class SimulatedMachine {
       folder.pid = this.#pids++;
       folder.running = true;
       folder.child = folder.program.forks === true;
+      folder.escaped = folder.program.escapes === true;
       folder.stdout += folder.program.output ?? '';
       this.#run(name, folder);
       this.onStart(name);
@@ -267,7 +286,10 @@ export class SimulatedMachine {
 
   #run(name: string, folder: Folder): void {
     folder.since = this.#clock.monotonic();
-    if (folder.running && folder.program.stays !== true) {
+    if (folder.running && (folder.program.uses ?? 0) * MB > (folder.memoryBytes ?? Number.POSITIVE_INFINITY)) {
+      folder.outOfMemory = true;
+      folder.timer = this.#clock.after(READ_MS, () => this.#end(name, folder, 137));
+    } else if (folder.running && folder.program.stays !== true) {
       folder.timer = this.#clock.after(folder.leftMs, () => this.#end(name, folder, folder.program.code ?? 0));
     }
   }
@@ -278,8 +300,38 @@ export class SimulatedMachine {
     // Its supervisor writes the exit file.
     if (!folder.supervised) return;
     folder.code = code;
-    this.#agent?.exited({ folder: name, code });
+    this.#agent?.exited({ folder: name, ...this.#ending(folder, code) });
   }
+
+  #ending(folder: Folder, code: number): Omit<TaskExit, 'folder'> {
+    const usage = this.#usage(folder);
+    const outOfMemory = folder.outOfMemory && code !== 0 ? ({ outOfMemory: 'limit' } as const) : {};
+    return { code, ...(usage === undefined ? {} : { usage }), ...outOfMemory };
+  }
+
+  #usage({ program, swept, memoryBytes, running, child, escaped }: Folder): TaskUsage | undefined {
+    if (program.uses === undefined || swept) return undefined;
+    const most = Math.min(program.uses * MB, memoryBytes ?? Number.POSITIVE_INFINITY);
+    const processes = Number(running) + Number(child) + Number(escaped);
+    return { cpuMs: 0, memoryBytes: processes > 0 ? most : 0, memoryPeakBytes: most, processes };
+  }
+}
+
+function folderFor(program: SimulatedProgram, memoryBytes?: number): Folder {
+  return {
+    program,
+    memoryBytes,
+    running: false,
+    child: false,
+    escaped: false,
+    outOfMemory: false,
+    swept: false,
+    stopped: false,
+    leftMs: program.runMs ?? 1,
+    since: 0,
+    supervised: true,
+    stdout: '',
+  };
 }
 
 /** One agent's side of a {@link SimulatedMachine}. */
@@ -295,6 +347,10 @@ class SimulatedLauncher implements Launcher {
   constructor(machine: SimulatedMachine, deliver: (tell: () => void) => void) {
     this.#machine = machine;
     this.#deliver = deliver;
+  }
+
+  get isolation(): Isolation {
+    return this.#machine.isolation;
   }
 
   cut(): void {
@@ -342,8 +398,12 @@ class SimulatedLauncher implements Launcher {
     return this.#do(() => this.#machine.signal(folder, signal));
   }
 
-  sweep(folder: string, _mark: string): Promise<void> {
-    return this.#do(() => void this.#machine.signal(folder, 'SIGKILL'));
+  sweep(folder: string): Promise<void> {
+    return this.#do(() => this.#machine.sweep(folder));
+  }
+
+  usage(folder: string): Promise<TaskUsage | undefined> {
+    return this.#do(() => this.#machine.usage(folder));
   }
 
   adopt(folder: string): Promise<TaskState> {

@@ -1,0 +1,51 @@
+import { chmod, chown } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Isolation } from '../io/launcher.ts';
+import type { Log } from '../io/log.ts';
+import { findUser, type SystemUser } from '../io/node/users.ts';
+import type { Attributes } from '../protocol/attributes.ts';
+import { Fault } from '../protocol/faults.ts';
+
+/** Taken where an agent of root's is not told another, and the machine has it. */
+const DEFAULT_USER = 'mesq-task';
+/** Others pass through, and cannot look in: what is inside says for itself who may read it. */
+const PASSABLE = 0o711;
+
+/** Whom tasks run as; undefined: as the agent's own user. Says aloud where that is root by nobody's choice. */
+export function taskUserOf(wanted: string | undefined, log: Log): SystemUser | undefined | Fault {
+  const own = process.getuid?.();
+  if (wanted === undefined) {
+    if (own !== 0) return undefined;
+    const user = findUser(DEFAULT_USER);
+    if (user === undefined)
+      log.warn('tasks run as root', {
+        hint: `make a user ${DEFAULT_USER} (useradd --system ${DEFAULT_USER}), or pass --task-user`,
+      });
+    return user;
+  }
+  const user = findUser(wanted);
+  if (user === undefined)
+    return new Fault(
+      'BAD_USAGE',
+      `--task-user: there is no user ${wanted} on this machine`,
+      `Make one: useradd --system ${wanted}`,
+    );
+  if (user.uid === own) return undefined;
+  if (own === 0) return user;
+  return new Fault('UNSUPPORTED', `--task-user ${wanted}: only root can start tasks as another user`);
+}
+
+/** Lets the user through to its sandboxes and to the socket of executors, and nowhere else. */
+export async function letThrough(user: SystemUser, data: string): Promise<void> {
+  await chmod(data, PASSABLE);
+  await chmod(join(data, 'executors'), PASSABLE);
+  await chown(join(data, 'executors/socket'), user.uid, user.gid);
+}
+
+/** What jobs can ask for in a constraint: `isolation==cgroups-v2`, `memory-limits==task`. */
+export function isolationAttributes({ cgroups, memory }: Isolation): Attributes {
+  return [
+    { name: 'isolation', text: cgroups === 'none' ? 'none' : `cgroups-${cgroups}` },
+    { name: 'memory-limits', text: memory },
+  ];
+}

@@ -1,0 +1,297 @@
+import { mkdir as mkdirWithCallback, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { OutOfMemory, StartLimits, TaskUsage } from '../launcher.ts';
+import type { CgroupTree, CgroupTrees } from './cgroup-trees.ts';
+
+const makeFolder = promisify(mkdirWithCallback);
+
+/** Names of tasks' groups begin with it: no folder's name is then taken for a file of the kernel's. */
+const MARK = 't+';
+/** NAME_MAX: a group's name holds the whole of a task folder's. */
+export const CGROUP_NAME_LENGTH = 255 - MARK.length;
+/** Microseconds for which the kernel counts CPU time at once, and the least of it that it takes for a limit. */
+const PERIOD_US = 100_000;
+const LEAST_QUOTA_US = 1_000;
+/** How long a killed process may take to be gone, before its group is left to the next start of the agent. */
+const REMOVE_MS = 60_000;
+/** How often all that is left is killed again, and how long it is waited for in between. */
+const KILL_ROUNDS = 50;
+const KILL_PAUSE_MS = 2;
+
+/**
+ * The control groups of tasks: one a task in each tree, named after its folder. What a task's process begins it begins in
+ * there, and cannot leave without being root.
+ */
+export class Cgroups {
+  readonly #trees: CgroupTrees;
+  readonly #version: 'v1' | 'v2';
+  readonly #cpu: CgroupTree | undefined;
+  readonly #cpuacct: CgroupTree | undefined;
+  readonly #memory: CgroupTree | undefined;
+  readonly #pids: CgroupTree | undefined;
+  /** Where processes are listed, frozen and killed; removed last. */
+  readonly #main: CgroupTree;
+  readonly #canFreeze: boolean;
+  readonly #removals = new Map<string, NodeJS.Timeout>();
+
+  constructor(trees: CgroupTrees) {
+    this.#trees = trees;
+    this.#version = trees.version;
+    const [first] = trees.trees;
+    if (first === undefined) throw new Error('broken invariant: control groups need a tree');
+    const treeOf = (controller: string): CgroupTree | undefined =>
+      trees.trees.find(({ controllers }) => controllers.includes(controller));
+    this.#cpu = treeOf('cpu');
+    this.#cpuacct = this.#version === 'v2' ? first : treeOf('cpuacct');
+    this.#memory = treeOf('memory');
+    this.#pids = treeOf('pids');
+    const freezer = this.#version === 'v2' ? first : treeOf('freezer');
+    this.#main = freezer ?? first;
+    this.#canFreeze = freezer !== undefined;
+  }
+
+  get version(): 'v1' | 'v2' {
+    return this.#version;
+  }
+
+  /** Absolute: in each of them a task's process enters its group. */
+  get bases(): readonly string[] {
+    return this.#trees.trees.map(({ base }) => base);
+  }
+
+  limits(controller: 'cpu' | 'memory' | 'pids'): boolean {
+    return { cpu: this.#cpu, memory: this.#memory, pids: this.#pids }[controller] !== undefined;
+  }
+
+  /** Makes a task's groups, under these limits; those that are there are set to them. */
+  async make(folder: string, limits: StartLimits): Promise<void> {
+    await Promise.all(
+      this.#trees.trees.map(({ base }) =>
+        makeFolder(join(base, nameOf(folder)), { mode: 0o755 }).catch((error: NodeJS.ErrnoException) => {
+          if (error.code !== 'EEXIST') throw error;
+        }),
+      ),
+    );
+    const { cpuShare, cpuMost, memoryBytes, processes } = limits;
+    const v2 = this.#version === 'v2';
+    if (cpuShare !== undefined && cpuShare !== 1_000) {
+      // One CPU is 100 of 10,000 in version 2, and 1,024 of 262,144 in version 1: the kernel's defaults.
+      if (v2) this.#set(this.#cpu, folder, 'cpu.weight', within(1, cpuShare / 10, 10_000));
+      else this.#set(this.#cpu, folder, 'cpu.shares', within(2, cpuShare * 1.024, 262_144));
+    }
+    if (cpuMost !== undefined) {
+      const quota = Math.max(LEAST_QUOTA_US, Math.round((cpuMost * PERIOD_US) / 1_000));
+      if (v2) this.#set(this.#cpu, folder, 'cpu.max', `${quota} ${PERIOD_US}`);
+      else {
+        this.#set(this.#cpu, folder, 'cpu.cfs_period_us', PERIOD_US);
+        this.#set(this.#cpu, folder, 'cpu.cfs_quota_us', quota);
+      }
+    }
+    if (memoryBytes !== undefined) this.#limitMemory(folder, memoryBytes);
+    if (processes !== undefined) this.#set(this.#pids, folder, 'pids.max', processes);
+  }
+
+  /** Whether the task has groups (still). */
+  has(folder: string): boolean {
+    return this.#read(this.#main, folder, 'cgroup.procs') !== undefined;
+  }
+
+  usage(folder: string): TaskUsage | undefined {
+    const v2 = this.#version === 'v2';
+    const usedText = v2
+      ? this.#field(this.#cpuacct, folder, 'cpu.stat', 'usage_usec')
+      : number(this.#read(this.#cpuacct, folder, 'cpuacct.usage'));
+    const cpuMs = usedText === undefined ? undefined : Math.round(usedText / (v2 ? 1_000 : 1_000_000));
+    const count = (tree: CgroupTree | undefined, ofV1: string, ofV2: string): number | undefined =>
+      number(this.#read(tree, folder, v2 ? ofV2 : ofV1));
+    const usage = {
+      cpuMs,
+      memoryBytes: count(this.#memory, 'memory.usage_in_bytes', 'memory.current'),
+      memoryPeakBytes: count(this.#memory, 'memory.max_usage_in_bytes', 'memory.peak'),
+      processes: count(this.#pids, 'pids.current', 'pids.current'),
+    };
+    return Object.values(usage).every((each) => each === undefined) ? undefined : usage;
+  }
+
+  /** Whether the kernel ended a process of the task for want of memory, and whose. */
+  outOfMemory(folder: string): OutOfMemory | undefined {
+    const v2 = this.#version === 'v2';
+    const kills = this.#field(this.#memory, folder, v2 ? 'memory.events' : 'memory.oom_control', 'oom_kill') ?? 0;
+    if (kills === 0) return undefined;
+    if (v2) return (this.#field(this.#memory, folder, 'memory.events', 'oom') ?? 0) > 0 ? 'limit' : 'machine';
+    // `memory.failcnt` stays 0 on some kernels where memory and swap have the same limit.
+    const [most, limit] = ['memory.max_usage_in_bytes', 'memory.limit_in_bytes'].map((file) =>
+      number(this.#read(this.#memory, folder, file)),
+    );
+    return (most ?? 0) >= (limit ?? Number.POSITIVE_INFINITY) ? 'limit' : 'machine';
+  }
+
+  /** False where the group is empty, or cannot freeze. */
+  freeze(folder: string, frozen: boolean): boolean {
+    if (!this.#canFreeze || this.isEmpty(folder)) return false;
+    this.#setFrozen(folder, frozen);
+    return true;
+  }
+
+  /** Kills all that is in the group, with everything that it may fork meanwhile. False where nothing was. */
+  async kill(folder: string): Promise<boolean> {
+    if (this.isEmpty(folder)) return false;
+    if (this.#version === 'v2' && this.#write(this.#main, folder, 'cgroup.kill', '1')) return true;
+    // Version 1, and kernels before 5.14. What is frozen cannot fork, and its number cannot become another's.
+    for (let round = 0; round < KILL_ROUNDS; round++) {
+      this.#setFrozen(folder, true);
+      for (let look = 0; look < KILL_ROUNDS && !this.#isFrozen(folder); look++) await pause();
+      for (const pid of this.#processes(folder)) kill(pid);
+      // In version 1 a signal waits until the thaw.
+      this.#setFrozen(folder, false);
+      await pause();
+      if (this.isEmpty(folder)) return true;
+    }
+    return true;
+  }
+
+  /** Removes the task's groups, now or when what is being killed in them is gone. */
+  remove(folder: string): void {
+    clearTimeout(this.#removals.get(folder));
+    this.#removals.delete(folder);
+    this.#tryToRemove(folder, 1);
+  }
+
+  /** Those of the folders, and of all below them. */
+  removeBelow(folders: readonly string[]): void {
+    const wanted = new Set(folders);
+    for (const folder of this.list()) {
+      const parts = folder.split('/');
+      if (parts.some((_, at) => wanted.has(parts.slice(0, at + 1).join('/')))) this.remove(folder);
+    }
+  }
+
+  isEmpty(folder: string): boolean {
+    return this.#processes(folder).length === 0;
+  }
+
+  /** The folders of all tasks that have groups. */
+  list(): string[] {
+    return readdirSync(this.#main.base)
+      .filter((name) => name.startsWith(MARK))
+      .map((name) => name.slice(MARK.length).replaceAll('+', '/'));
+  }
+
+  /** Waits for no removal any more. */
+  close(): void {
+    for (const timer of this.#removals.values()) clearTimeout(timer);
+    this.#removals.clear();
+  }
+
+  #limitMemory(folder: string, bytes: number): void {
+    if (this.#version === 'v2') {
+      this.#set(this.#memory, folder, 'memory.max', bytes);
+      // Swapping to an SD card instead would be slower than the end, and wear it. Absent without swap.
+      this.#write(this.#memory, folder, 'memory.swap.max', '0');
+      // A task that has lost one of its processes is of no use to anybody.
+      this.#write(this.#memory, folder, 'memory.oom.group', '1');
+      return;
+    }
+    this.#set(this.#memory, folder, 'memory.limit_in_bytes', bytes);
+    this.#write(this.#memory, folder, 'memory.memsw.limit_in_bytes', String(bytes));
+  }
+
+  #setFrozen(folder: string, frozen: boolean): void {
+    if (this.#version === 'v2') this.#write(this.#main, folder, 'cgroup.freeze', frozen ? '1' : '0');
+    else this.#write(this.#main, folder, 'freezer.state', frozen ? 'FROZEN' : 'THAWED');
+  }
+
+  #isFrozen(folder: string): boolean {
+    if (!this.#canFreeze) return true;
+    if (this.#version === 'v2') return this.#field(this.#main, folder, 'cgroup.events', 'frozen') !== 0;
+    // Asking again is what moves it on from FREEZING.
+    return this.#read(this.#main, folder, 'freezer.state')?.trim() !== 'FREEZING';
+  }
+
+  #processes(folder: string): number[] {
+    const listed = this.#read(this.#main, folder, 'cgroup.procs')?.split('\n') ?? [];
+    return listed.filter((line) => line !== '').map(Number);
+  }
+
+  #tryToRemove(folder: string, waitMs: number): void {
+    const name = nameOf(folder);
+    // Where processes are listed comes last: as long as that is there, so is the task.
+    const trees = [...this.#trees.trees.filter((tree) => tree !== this.#main), this.#main];
+    const left = trees.filter(({ base }) => !isRemoved(join(base, name)));
+    if (left.length === 0 || waitMs > REMOVE_MS) return;
+    const timer = setTimeout(() => {
+      this.#removals.delete(folder);
+      this.#tryToRemove(folder, waitMs * 2);
+    }, waitMs);
+    timer.unref();
+    this.#removals.set(folder, timer);
+  }
+
+  #set(tree: CgroupTree | undefined, folder: string, file: string, value: number | string): void {
+    if (tree !== undefined) writeFileSync(join(tree.base, nameOf(folder), file), String(value));
+  }
+
+  /** False where there is no such file, or the kernel does not want it now. */
+  #write(tree: CgroupTree | undefined, folder: string, file: string, value: string): boolean {
+    if (tree === undefined) return false;
+    try {
+      writeFileSync(join(tree.base, nameOf(folder), file), value, { flag: 'r+' });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #read(tree: CgroupTree | undefined, folder: string, file: string): string | undefined {
+    if (tree === undefined) return undefined;
+    try {
+      return readFileSync(join(tree.base, nameOf(folder), file), 'latin1');
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** A number out of lines like `usage_usec 1234`. */
+  #field(tree: CgroupTree | undefined, folder: string, file: string, field: string): number | undefined {
+    const line = this.#read(tree, folder, file)
+      ?.split('\n')
+      .find((each) => each.startsWith(`${field} `));
+    return number(line?.slice(field.length + 1));
+  }
+}
+
+/** A task's folder as the name of its group: `batch/job.0/0/0` is `t+batch+job.0+0+0`. */
+export function nameOf(folder: string): string {
+  return `${MARK}${folder.replaceAll('/', '+')}`;
+}
+
+function isRemoved(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended by itself.
+  }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, KILL_PAUSE_MS));
+}
+
+function within(least: number, value: number, most: number): number {
+  return Math.min(most, Math.max(least, Math.round(value)));
+}
+
+function number(text: string | undefined): number | undefined {
+  const digits = text?.trim() ?? '';
+  return /^\d{1,20}$/.test(digits) ? Number(digits) : undefined;
+}

@@ -39,6 +39,17 @@ const GREETINGS_A_MOVE = 8;
 const GIVE_WAY_MS = 200;
 /** What only a person can mend: worth ending the process for, if that person may be looking at it. */
 const ENDING: ReadonlySet<FaultCode> = new Set(['CLONED', 'OTHER_CLUSTER', 'GONE', 'NAME_TAKEN']);
+/**
+ * One message alone was refused, and the session stands: a master of another version does not know all of ours; a delayed
+ * copy of an older registration is STALE, and the newer one has been answered, or will be.
+ */
+const ABOUT_A_MESSAGE: ReadonlySet<FaultCode> = new Set([
+  'STALE',
+  'UNKNOWN_TYPE',
+  'BAD_SHAPE',
+  'BAD_ENCODING',
+  'TOO_LARGE',
+]);
 
 export interface SessionWorld {
   readonly bus: MovableBus;
@@ -465,8 +476,7 @@ export class Session {
       return void this.#register();
     }
     log.error(fault.message, { code: fault.code, hint: fault.hint });
-    // A delayed copy of an older registration; the newer one has been answered, or will be.
-    if (fault.code === 'STALE') return;
+    if (ABOUT_A_MESSAGE.has(fault.code)) return;
     this.#over();
     if (ENDING.has(fault.code) && !this.#everEstablished) return this.#listener.refused(fault);
     this.#retry = clock.after(REFUSED_RETRY_MS, () => this.#greet());

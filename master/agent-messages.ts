@@ -231,7 +231,7 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
       attributes: message.attributes,
     });
   }
-  if (digestOf(leader, agent) !== message.digest) {
+  if (message.digest === undefined || digestOf(leader, agent) !== message.digest) {
     agents.command(agent, { type: 'RECONCILE', request: randomWord(leader.world.random, 12) });
   }
   dispatch.catchUp(agent);
@@ -258,6 +258,12 @@ function dismiss({ agents, leader }: AgentDesk, agent: AgentRecord): void {
 function refuse(desk: AgentDesk, name: string, fault: Fault, again: boolean): void {
   if (!again) desk.leader.world.log.warn('agent refused', { agent: name, code: fault.code, message: fault.message });
   desk.agents.send(name, { type: 'REFUSED', fault, register: again });
+}
+
+/** What cannot be read is answered: whoever writes the firmware of an agent sees which field is wrong. Its session stays. */
+export function refuseMessage({ agents }: AgentDesk, name: string, fault: Fault, encoding: Encoding): void {
+  if (encoding === 'json') agents.speaks(name, encoding);
+  agents.send(name, { type: 'REFUSED', fault, register: false });
 }
 
 export function handlePresence(

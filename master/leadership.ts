@@ -5,7 +5,7 @@ import { REQUESTS } from '../protocol/operator.ts';
 import { salvageAccept } from '../protocol/salvage-accept.ts';
 import { CALLS, isBuiltIn } from '../protocol/scheduler.ts';
 import type { Address } from '../protocol/topics.ts';
-import { type AgentDesk, handleAgentMessage, handlePresence } from './agent-messages.ts';
+import { type AgentDesk, handleAgentMessage, handlePresence, refuseMessage } from './agent-messages.ts';
 import { AgentSessions } from './agent-sessions.ts';
 import { ClientSessions } from './client-sessions.ts';
 import { Dispatch } from './dispatch.ts';
@@ -151,8 +151,13 @@ export class Leadership {
     if (payload.length === 0) return;
     switch (kind) {
       case 'up':
-        return this.#take(kind, name, AGENT_UP, payload, (message, encoding) =>
-          handleAgentMessage(this.#agentDesk, name, message, encoding),
+        return this.#take(
+          kind,
+          name,
+          AGENT_UP,
+          payload,
+          (message, encoding) => handleAgentMessage(this.#agentDesk, name, message, encoding),
+          (fault) => refuseMessage(this.#agentDesk, name, fault, encodingOf(payload)),
         );
       case 'presence':
         return this.#take(kind, name, PRESENCE, payload, (message) => handlePresence(this.#agentDesk, name, message));

@@ -12,7 +12,7 @@ const Word = v.pipe(v.string(), v.maxLength(128));
 const V = v.object({ v: v.number() });
 
 /** What binds an agent's id to its hardware; empty strings where the machine has none. */
-export const Identity = v.object({ machine: Word, serial: Word });
+export const Identity = v.object({ machine: v.optional(Word, ''), serial: v.optional(Word, '') });
 export type Identity = v.InferOutput<typeof Identity>;
 
 /**
@@ -31,10 +31,10 @@ export const KnownTask = v.object({
   framework: Id,
   task: Id,
   attempt: Count,
-  restart: Count,
+  restart: v.optional(Count, 0),
   state: v.picklist(TASK_STATES),
   /** Highest sequence of its updates that a master has acknowledged. */
-  sequence: Count,
+  sequence: v.optional(Count, 0),
   /** What it occupies, so that a master that never heard of it counts it. */
   resources: v.optional(ResourcesSchema, []),
 });
@@ -48,8 +48,8 @@ const Reported = v.pipe(
 
 const KnownTasks = v.pipe(v.array(KnownTask), v.maxLength(LIMITS.tasksPerAgent));
 
-/** A sequence of parts: `part` counts from 0, the one with `last` ends it. */
-const Part = { part: Count, last: v.boolean() };
+/** A sequence of parts: `part` counts from 0, the one with `last` ends it. Without either it is the only one. */
+const Part = { part: v.optional(Count, 0), last: v.optional(v.boolean(), true) };
 
 /**
  * New process on rebooted hardware, lost state, or after having been unreachable. Commits, and gives an epoch;
@@ -61,18 +61,20 @@ const Register = v.object({
   type: v.literal('REGISTER'),
   agent: Id,
   name: Id,
-  identity: Identity,
+  identity: v.optional(Identity, { machine: '', serial: '' }),
   incarnation: Id,
   counter: Count,
-  versions: Versions,
-  hostname: Word,
-  boot: Word,
+  /** Absent: the first version, and no other. */
+  versions: v.optional(Versions, { min: 1, max: 1, features: [] }),
+  hostname: v.optional(Word, ''),
+  boot: v.optional(Word, ''),
   resources: Reported,
-  attributes: AttributesSchema,
+  attributes: v.optional(AttributesSchema, []),
   metered: v.optional(v.boolean(), false),
   /** The cluster it belongs to; absent when it never joined one. */
   cluster: v.optional(v.object({ uuid: Id, generation: Count })),
-  tasks: KnownTasks,
+  /** Absent: it has none, whatever it had before. */
+  tasks: v.optional(KnownTasks, []),
   ...Part,
 });
 
@@ -82,14 +84,14 @@ const Resume = v.object({
   type: v.literal('RESUME'),
   agent: Id,
   epoch: Count,
-  identity: Identity,
+  identity: v.optional(Identity, { machine: '', serial: '' }),
   incarnation: Id,
   cluster: v.object({ uuid: Id, generation: Count }),
-  boot: Word,
+  boot: v.optional(Word, ''),
   resources: Reported,
-  attributes: AttributesSchema,
-  /** {@link taskDigest} of the tasks it has whose end the master has not acknowledged. */
-  digest: Word,
+  attributes: v.optional(AttributesSchema, []),
+  /** {@link taskDigest} of the tasks it has whose end the master has not acknowledged; absent: the master asks for all of them. */
+  digest: v.optional(Word),
 });
 
 /** Resources or attributes changed significantly. */
@@ -98,7 +100,7 @@ const Report = v.object({
   type: v.literal('REPORT'),
   epoch: Count,
   resources: Reported,
-  attributes: AttributesSchema,
+  attributes: v.optional(AttributesSchema, []),
 });
 
 /** The launches it has made durable, and those it refused. Answers RUN. */
@@ -106,7 +108,7 @@ const Accepted = v.object({
   ...V.entries,
   type: v.literal('ACCEPTED'),
   epoch: Count,
-  tasks: v.pipe(v.array(TaskKey), v.maxLength(LIMITS.tasksPerMessage)),
+  tasks: v.optional(v.pipe(v.array(TaskKey), v.maxLength(LIMITS.tasksPerMessage)), []),
   refused: v.optional(
     v.pipe(v.array(v.object({ ...TaskKey.entries, fault: FaultSchema })), v.maxLength(LIMITS.tasksPerMessage)),
     [],

@@ -164,6 +164,22 @@ export function matches(constraint: Constraint, candidate: Candidate, placed: Pl
   }
 }
 
+/** An agent's attribute `runs:actions`: it executes no programs, and only does what its firmware can (docs/devices-as-agents.md). */
+const ONLY_ACTIONS = { field: 'runs', value: 'actions' } as const;
+/** Fields by which one means a device, or a kind of device. */
+const NAMING: ReadonlySet<string> = new Set(['runs', 'board', 'model', 'hostname', 'agent']);
+
+/**
+ * True where a task with these constraints is meant for such a candidate: one that executes programs takes any; one that
+ * only does actions takes what names it, with `==` on its board, model, host name or name, or with `runs==actions`.
+ */
+export function isMeantFor(constraints: readonly Constraint[], candidate: Candidate): boolean {
+  if (fieldValue(candidate, ONLY_ACTIONS.field) !== ONLY_ACTIONS.value) return true;
+  return constraints.some(
+    (constraint) => constraint.kind === 'is' && NAMING.has(constraint.field) && matches(constraint, candidate),
+  );
+}
+
 /** Counts the values of a constraint's field where the job's live tasks are: one candidate a task. */
 export function countPlaced(constraint: Constraint, tasks: Iterable<Candidate>): Placed {
   const placed = new Map<string, number>();

@@ -275,7 +275,7 @@ export const TaskStatus = v.object({
   framework: Id,
   task: Id,
   attempt: Count,
-  restart: Count,
+  restart: v.optional(Count, 0),
   uuid: Id,
   sequence: Count,
   state: v.picklist(TASK_STATES),

@@ -1,4 +1,4 @@
-import { type Candidate, type Constraint, fieldValue, matches } from '../../protocol/constraints.ts';
+import { type Candidate, type Constraint, fieldValue, isMeantFor, matches } from '../../protocol/constraints.ts';
 
 /** Constraints that look at where the job's other tasks are. */
 const COUNTING: ReadonlySet<Constraint['kind']> = new Set(['unique', 'cluster', 'max-per', 'group-by']);
@@ -63,6 +63,7 @@ export class Spread {
       this.add(index, agent);
     }
     return (
+      isMeantFor(this.#plain, candidate) &&
       this.#plain.every((constraint) => matches(constraint, candidate)) &&
       this.#counted.every(({ constraint, placed }) => matches(constraint, candidate, placed))
     );

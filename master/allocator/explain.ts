@@ -1,5 +1,5 @@
 import type { Attributes } from '../../protocol/attributes.ts';
-import { type Constraint, matches } from '../../protocol/constraints.ts';
+import { type Constraint, isMeantFor, matches } from '../../protocol/constraints.ts';
 import type { AgentVerdict } from '../../protocol/operator.ts';
 import { amountOf } from '../../protocol/resource-arithmetic.ts';
 import { formatResources, type Resources } from '../../protocol/resources.ts';
@@ -54,10 +54,11 @@ function verdictOf(
   constraints: readonly Constraint[],
 ): AgentVerdict {
   const missing: string[] = [];
-  let never = false;
+  const { attributes, hostname, agent } = candidate;
+  let never = !isMeantFor(constraints, { attributes, hostname, agent });
+  if (never) missing.push(`it only does actions: a task for it names it (--constraint agent==${agent})`);
   for (const constraint of constraints) {
-    if (matches(constraint, { attributes: candidate.attributes, hostname: candidate.hostname, agent: candidate.agent }))
-      continue;
+    if (matches(constraint, { attributes, hostname, agent })) continue;
     missing.push(`${constraint.text} does not hold`);
     never = true;
   }

@@ -1,7 +1,14 @@
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { parseAttributes } from '../../protocol/attributes.ts';
-import { type Candidate, type Constraint, countPlaced, matches, parseConstraint } from '../../protocol/constraints.ts';
+import {
+  type Candidate,
+  type Constraint,
+  countPlaced,
+  isMeantFor,
+  matches,
+  parseConstraint,
+} from '../../protocol/constraints.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { matchesPattern, parsePattern } from '../../protocol/pattern.ts';
 
@@ -211,4 +218,15 @@ test('no text makes the parser throw', (t) => {
     { numRuns: 1000 },
   );
   t.pass();
+});
+
+test('what only does actions takes what names it, and nothing else', (t) => {
+  const plug = candidate(t, 'runs:actions;board:tasmota;site:roof', 'plug');
+  const pi = candidate(t, 'board:raspberry-pi-5;site:roof');
+  for (const text of ['board==tasmota', 'agent==agent-plug', 'hostname==plug', 'runs==actions'])
+    t.true(isMeantFor([read(t, text)], plug), text);
+  for (const text of ['site==roof', 'board!=tasmota', 'board~=.*', 'unique:hostname', 'agent==agent-pi-1'])
+    t.false(isMeantFor([read(t, text)], plug), text);
+  t.false(isMeantFor([], plug));
+  t.true(isMeantFor([], pi));
 });

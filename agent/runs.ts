@@ -17,8 +17,8 @@ import { confinementOf } from './isolation/confinement.ts';
 import { KeptFolders } from './kept-folders.ts';
 import { OutputCuts } from './output-cuts.ts';
 import { StatusReports } from './status-reports.ts';
-import { type CheckNews, TaskChecks } from './task-checks.ts';
-import { type Actual, type Because, plan, type RunFacts, type Step, type Stop } from './tasks/plan.ts';
+import { TaskChecks } from './task-checks.ts';
+import { type Actual, type Because, type News, plan, type RunFacts, type Step, type Stop } from './tasks/plan.ts';
 import { LASTING_MS } from './tasks/restart-back-off.ts';
 
 /** How often a task without a supervisor is asked after. */
@@ -65,7 +65,7 @@ interface Live {
   launchedMs: number | undefined;
   kill: RunFacts['kill'];
   unhealthy: RunFacts['unhealthy'];
-  news: CheckNews[];
+  news: News[];
   /** What checks of this start said last. */
   healthy: boolean | undefined;
   checkStatus: CheckStatus | undefined;
@@ -103,11 +103,12 @@ export class Runs {
     this.#cuts = new OutputCuts({ ...world, running: () => this.#running() });
     this.#kept = new KeptFolders(world);
     this.#reports = new StatusReports(world, (run, status) => listener.reported(run, status));
-    this.#checks = new TaskChecks(world.clock, world.prober, (folder, news) => this.#checked(folder, news));
+    this.#checks = new TaskChecks(world.clock, world.prober, (folder, news) => this.#tells(folder, news));
     world.launcher.onStarted(({ folder }) => this.#noticed(folder, { kind: 'running' }));
-    world.launcher.onExit(({ folder, code, outOfMemory, usage }) =>
-      this.#noticed(folder, { kind: 'exited', code, outOfMemory }, usage),
+    world.launcher.onExit(({ folder, code, outOfMemory, message, usage }) =>
+      this.#noticed(folder, { kind: 'exited', code, outOfMemory, message }, usage),
     );
+    world.launcher.onProgress?.((folder, message) => this.#tells(folder, { message }));
     // Whatever ended the launcher process may have ended supervisors too.
     world.launcher.onRestarted(() => this.#lookAfterAll());
   }
@@ -315,7 +316,7 @@ export class Runs {
         case 'exited':
           return this.#noticed(
             folder,
-            { kind: 'exited', code: found.code, outOfMemory: found.outOfMemory },
+            { kind: 'exited', code: found.code, outOfMemory: found.outOfMemory, message: found.message },
             found.usage,
           );
         case 'vanished':
@@ -376,8 +377,8 @@ export class Runs {
     }
   }
 
-  /** A check has something to say about a start that runs; one that is to end has no more to say. */
-  #checked(folder: string, news: CheckNews): void {
+  /** There is something to say about a start that runs; of one that is to end there is no more to say. */
+  #tells(folder: string, news: News): void {
     const name = folder.slice(0, folder.lastIndexOf('/'));
     const live = this.#live.get(name);
     const run = this.#world.durable.state.runs.get(name);

@@ -23,6 +23,10 @@ interface AgentOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly log: string;
+  readonly firmware?: string;
+  readonly device?: string;
+  readonly deviceToken?: string;
+  readonly tokens?: string;
 }
 
 /** `mesq agent`: one agent, until it is told to stop. Its tasks run on without it, and it finds them again. */
@@ -30,6 +34,7 @@ export const agent: Verb = {
   examples: [
     'mesq agent --master mqtt://127.0.0.1:1883 --data /var/lib/mesq/agent',
     "mesq agent --master mqtts://m1:8883,mqtts://m2:8883 --data DIR --resources 'cpus:2;mem:1024' --attributes site:roof",
+    'mesq agent --firmware tasmota --device mqtt://broker:1883/plug1 --data /var/lib/mesq/devices',
   ],
   configure: (command) => {
     const gather = (value: string, before: string[] = []): string[] => [...before, value];
@@ -52,6 +57,10 @@ export const agent: Verb = {
       .option('--no-cgroups', 'hold tasks to no limits by control groups, though the machine has them')
       .option('--tls-cert <file>', 'PEM: a certificate of its name, instead of a token')
       .option('--tls-key <file>', 'PEM, of that certificate')
+      .option('--firmware <name>', 'tasmota or esphome: stands for devices that run it (docs/devices-as-agents.md)')
+      .option('--device <url>', 'mqtt://broker/TOPIC: that device; mqtt://broker: all on it, each an agent of its own')
+      .option('--device-token <name:password>', 'for the broker of the devices')
+      .option('--tokens <file>', 'name:secret a line: the tokens of the agents that devices may be')
       .option('--log <level>', LEVELS.join(', '), 'info');
   },
   run: async (context, command) => {
@@ -65,6 +74,28 @@ export const agent: Verb = {
     const { sysroot, metered, tlsCert, tlsKey } = written;
     const { taskUser, cgroups } = written;
     const stopped = stopSignal(context.terminal);
+    const { firmware, device, deviceToken, tokens } = written;
+    if (firmware !== undefined || device !== undefined) {
+      if (firmware === undefined || device === undefined)
+        return new Fault('BAD_USAGE', '--firmware and --device go together');
+      const { startDevices } = await import('./start-devices.ts');
+      const devices = await startDevices({
+        ...{ masters, data, prefix, logLevel, firmware, device },
+        ...(name === undefined ? {} : { name }),
+        ...(resources === undefined ? {} : { resources }),
+        ...(attributes === undefined ? {} : { attributes }),
+        ...(metered === undefined ? {} : { metered }),
+        ...(token === undefined ? {} : { token }),
+        ...(ca === undefined ? {} : { ca }),
+        ...(deviceToken === undefined ? {} : { deviceToken }),
+        ...(tokens === undefined ? {} : { tokens }),
+      });
+      if (devices instanceof Fault) return devices;
+      await notice(context, `listening for devices with ${firmware} on ${device}`);
+      const failure = await Promise.race([stopped, devices.failed]);
+      await devices.stop();
+      return failure ?? 0;
+    }
     const { startAgent } = await import('./start-agent.ts');
     const running = await startAgent({
       masters,

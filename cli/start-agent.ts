@@ -197,7 +197,11 @@ async function executorSocket(data: string): Promise<LineListener | Fault> {
 }
 
 /** What it trusts and shows, from the files that were named. */
-async function tlsFiles({ ca, tlsCert, tlsKey }: StartAgentOptions): Promise<ClientTls | Fault> {
+export async function tlsFiles({
+  ca,
+  tlsCert,
+  tlsKey,
+}: Pick<StartAgentOptions, 'ca' | 'tlsCert' | 'tlsKey'>): Promise<ClientTls | Fault> {
   try {
     return {
       ...(ca === undefined ? {} : { ca: await readFile(ca, 'utf8') }),
@@ -210,7 +214,7 @@ async function tlsFiles({ ca, tlsCert, tlsKey }: StartAgentOptions): Promise<Cli
   }
 }
 
-function faultOf(error: BusError | LauncherError | StorageError): Fault {
+export function faultOf(error: BusError | LauncherError | StorageError): Fault {
   if (error instanceof StorageError) return new Fault('DISK', error.message);
   if (error instanceof LauncherError) return new Fault('UNSUPPORTED', error.message);
   return new Fault(
@@ -220,7 +224,7 @@ function faultOf(error: BusError | LauncherError | StorageError): Fault {
 }
 
 /** CONNACK 2 for an agent: somebody else speaks under its name. */
-function refusal(error: BusError, name: string): Fault {
+export function refusal(error: BusError, name: string): Fault {
   if (error.code === 'BAD_CREDENTIALS')
     return new Fault('BAD_CREDENTIALS', `the broker does not accept agent ${name}: ${error.message}`);
   return new Fault(
@@ -230,14 +234,14 @@ function refusal(error: BusError, name: string): Fault {
   );
 }
 
-function credentialsOf(token: string | undefined, name: string): { username: string; password?: string } {
+export function credentialsOf(token: string | undefined, name: string): { username: string; password?: string } {
   if (token === undefined) return { username: name };
   const at = token.indexOf(':');
   return at < 0 ? { username: name, password: token } : { username: token.slice(0, at), password: token.slice(at + 1) };
 }
 
 /** A hostname as an id: what is not allowed becomes `-`. */
-function idOf(text: string): string {
+export function idOf(text: string): string {
   const id = text
     .replace(/[^A-Za-z0-9._-]/g, '-')
     .replace(/^[^A-Za-z0-9]+/, '')

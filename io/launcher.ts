@@ -31,6 +31,11 @@ export interface Launcher {
    * attached is told by `adopt` alone; what ends meanwhile may be told by both.
    */
   onExit(listener: (exit: TaskExit) => void): void;
+  /**
+   * Calls `listener` when a task that runs tells how far it is, in a few words. Absent where tasks are programs: those say
+   * it in their output.
+   */
+  onProgress?(listener: (folder: string, text: string) => void): void;
   /** Calls `listener` after a dead launcher process was replaced; unclaimed folders have been sent again by then. */
   onRestarted(listener: () => void): void;
   /**
@@ -130,6 +135,8 @@ export interface TaskExit {
   /** With a code other than 0: the kernel has ended a process of it. */
   readonly outOfMemory?: OutOfMemory;
   readonly usage?: TaskUsage;
+  /** What more there is to say, for people. Absent: nothing but the code. */
+  readonly message?: string;
 }
 
 export type TaskSignal =
@@ -160,6 +167,7 @@ export type TaskState =
       readonly code: number;
       readonly outOfMemory?: OutOfMemory;
       readonly usage?: TaskUsage;
+      readonly message?: string;
     }
   /** It was claimed, there is no process and no exit status: the machine went down, or the supervisor was killed first. */
   | { readonly state: 'vanished' };

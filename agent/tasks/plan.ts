@@ -13,6 +13,8 @@ export type Actual =
       readonly code: number;
       /** The kernel ended a process of it: its own limit was reached, or the machine's memory was. */
       readonly outOfMemory?: 'limit' | 'machine' | undefined;
+      /** What the launcher says of its end, for people. */
+      readonly message?: string | undefined;
     }
   /** It was started and there is no trace of it: the machine went down. */
   | { readonly kind: 'vanished' }
@@ -37,9 +39,9 @@ export interface Stop {
   readonly killedMs: number | undefined;
 }
 
-/** What a check found, to be told. */
+/** What a check found, or how far it is, to be told. */
 export interface News {
-  readonly reason: Reason;
+  readonly reason?: Reason;
   readonly message?: string;
   readonly healthy?: boolean;
   readonly checkStatus?: CheckStatus;
@@ -186,7 +188,11 @@ function stopping({ reported, reportedReason }: RunFacts, stop: Stop, nowMs: num
   return { steps: reportedReason === 'UNKILLABLE' ? [{ kind: 'kill' }] : [told, { kind: 'kill' }], wakeMs: undefined };
 }
 
-function ended(facts: RunFacts, { code, outOfMemory }: Extract<Actual, { kind: 'exited' }>, nowMs: number): Plan {
+function ended(
+  facts: RunFacts,
+  { code, outOfMemory, message }: Extract<Actual, { kind: 'exited' }>,
+  nowMs: number,
+): Plan {
   const done = (report: Step): Plan => ({ steps: [{ kind: 'sweep' }, ...seen(facts), report], wakeMs: undefined });
   if (facts.timeUp) {
     return done({
@@ -201,28 +207,27 @@ function ended(facts: RunFacts, { code, outOfMemory }: Extract<Actual, { kind: '
   const { unhealthy } = facts;
   const failed = unhealthy !== undefined || code !== 0;
   if (facts.restartPolicy === 'always' || (facts.restartPolicy === 'on-failure' && failed)) {
-    const why =
-      unhealthy?.message ?? (outOfMemory === undefined ? `exited with ${code}` : memoryWords(facts, outOfMemory));
-    const next = again(facts, why, nowMs, code);
+    const found = outOfMemory === undefined ? `exited with ${code}` : memoryWords(facts, outOfMemory);
+    const next = again(facts, unhealthy?.message ?? message ?? found, nowMs, code);
     return { ...next, steps: [{ kind: 'sweep' }, ...seen(facts), ...next.steps] };
   }
   if (unhealthy !== undefined) {
-    const { message } = unhealthy;
-    return done({ kind: 'report', state: 'TASK_FAILED', reason: 'HEALTH_CHECK_FAILED', message, exitCode: code });
+    const because = { reason: 'HEALTH_CHECK_FAILED', message: unhealthy.message } as const;
+    return done({ kind: 'report', state: 'TASK_FAILED', ...because, exitCode: code });
   }
-  if (code === 0) return done({ kind: 'report', state: 'TASK_FINISHED', exitCode: 0 });
+  const said = message === undefined ? {} : { message };
+  if (code === 0) return done({ kind: 'report', state: 'TASK_FINISHED', ...said, exitCode: 0 });
   if (outOfMemory !== undefined) {
-    const message = memoryWords(facts, outOfMemory);
     return done({
       kind: 'report',
       state: 'TASK_FAILED',
       reason: 'CONTAINER_LIMITATION_MEMORY',
-      message,
+      message: memoryWords(facts, outOfMemory),
       exitCode: code,
     });
   }
   const reason = code === 127 || code === 126 ? 'COMMAND_NOT_FOUND' : 'COMMAND_FAILED';
-  return done({ kind: 'report', state: 'TASK_FAILED', reason, message: words(code), exitCode: code });
+  return done({ kind: 'report', state: 'TASK_FAILED', reason, message: message ?? words(code), exitCode: code });
 }
 
 function killed({ kill }: RunFacts): Extract<Step, { kind: 'report' }> {

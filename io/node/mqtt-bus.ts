@@ -69,6 +69,10 @@ export interface MqttBus extends MovableBus {
    * The bus itself tries on.
    */
   ready(timeoutMs: number): Promise<void>;
+  /** Leaves politely and stays away until {@link wake}: whom it speaks for is not there. */
+  rest(): void;
+  /** Connects again after {@link rest}; else nothing. */
+  wake(): void;
   /** Bytes of all connections so far, without TCP/IP's own; with TLS, those inside it. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
@@ -93,6 +97,7 @@ class MqttBusConnection implements MqttBus {
   private urls: readonly BrokerUrl[];
   private position = 0;
   private target: BrokerUrl;
+  private resting = false;
   /** Of the connection that is wanted now: whatever belongs to an older one is ignored. */
   private generation = 0;
   /** This connection has {@link worked}. */
@@ -195,6 +200,26 @@ class MqttBusConnection implements MqttBus {
     this.goTo(url);
   }
 
+  rest(): void {
+    if (this.closing !== undefined || this.resting) return;
+    this.resting = true;
+    this.generation++;
+    this.timer?.cancel();
+    const { session, up } = this;
+    this.session = undefined;
+    this.asked = undefined;
+    this.up = false;
+    void session?.leave();
+    if (up) this.tellDisconnected('resting');
+  }
+
+  wake(): void {
+    if (this.closing !== undefined || !this.resting) return;
+    this.resting = false;
+    this.attempts = 0;
+    this.connectIn(0);
+  }
+
   close(): Promise<void> {
     if (this.closing !== undefined) return this.closing;
     this.generation++;
@@ -226,6 +251,10 @@ class MqttBusConnection implements MqttBus {
 
   private goTo(url: BrokerUrl): void {
     if (this.closing !== undefined) return;
+    if (this.resting) {
+      this.target = url;
+      return;
+    }
     const { session, asked } = this;
     this.forgiveIfLasting();
     // At once, unless we are sent to and fro: a stale leader's followers would have us turn in circles.

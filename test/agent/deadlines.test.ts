@@ -110,6 +110,17 @@ test('what even SIGKILL does not end is said to be so once, and keeps being kill
   t.like(told[0], { kind: 'report', state: 'TASK_KILLING', reason: 'UNKILLABLE' });
 });
 
+test('how far it is, and what a launcher says of its end, are told', (t) => {
+  const running: RunFacts = { ...FACTS, reported: 'TASK_RUNNING', news: [{ message: '42 %' }] };
+  t.deepEqual(plan(running, 0).steps, [{ kind: 'report', state: 'TASK_RUNNING', message: '42 %' }]);
+  const ended = (code: number, message?: string) =>
+    plan({ ...FACTS, restartPolicy: 'never', actual: { kind: 'exited', code, message } }, 0).steps.at(-1);
+  t.deepEqual(ended(0, 'it is ON'), { kind: 'report', state: 'TASK_FINISHED', message: 'it is ON', exitCode: 0 });
+  t.like(ended(1, 'no answer'), { state: 'TASK_FAILED', reason: 'COMMAND_FAILED', message: 'no answer', exitCode: 1 });
+  t.like(ended(1), { message: 'exited with 1' });
+  t.deepEqual(ended(0), { kind: 'report', state: 'TASK_FINISHED', exitCode: 0 });
+});
+
 test('a kill that comes while a start is being ended for its health ends the run for good', (t) => {
   const unhealthy = { sinceMs: 0, graceMs: 1_000, terminated: true, killedMs: 1_000, message: 'unhealthy: no answer' };
   const kill = { sinceMs: 0, graceMs: 1_000, terminated: true, killedMs: 1_000, tell: false };

@@ -11,6 +11,7 @@ import { systemClock } from '../../io/node/clock.ts';
 import { connectMqttBus, type MqttBus, type MqttBusOptions } from '../../io/node/mqtt-bus.ts';
 import { systemRandom } from '../../io/node/random.ts';
 import { LIMITS } from '../../protocol/limits.ts';
+import { ours } from '../broker/world.ts';
 import { filtersOf, PACKET, ScriptedBroker } from './scripted-broker.ts';
 import { selfSigned } from './self-signed.ts';
 
@@ -517,4 +518,34 @@ test('TLS is checked against the authority that was given', async (t) => {
   const wrong = await t.throwsAsync(misnamed.bus.ready(LONG_MS), { code: 'UNREACHABLE' });
   t.regex(wrong?.message ?? '', /ALTNAME/);
   t.is(scripted.all(PACKET.CONNECT).length, 1);
+});
+
+test('one that rests is gone from its broker until it wakes, whatever it is told meanwhile', async (t) => {
+  const { port, broker: known, close } = await ours();
+  t.teardown(close);
+  const { bus } = open(t, { urls: [`mqtt://127.0.0.1:${port}`] });
+  await bus.ready(LONG_MS);
+  const heard: string[] = [];
+  await bus.subscribe('news', 1, ({ payload }) => heard.push(Buffer.from(payload).toString()));
+  const ended = new Promise<void>((resolve) => known.onEnded(() => resolve()));
+  const told = new Promise<string>((resolve) => bus.onDisconnected(resolve));
+  bus.rest();
+  bus.rest();
+  t.is(await told, 'resting');
+  await ended;
+  t.false(bus.connected);
+  await t.throwsAsync(bus.publish('news', new Uint8Array([65])), { code: 'DISCONNECTED' });
+  bus.moveTo(`mqtt://localhost:${port}`);
+  t.false(bus.connected);
+  const back = new Promise<void>((resolve) => {
+    let times = 0;
+    bus.onConnected(() => times++ === 0 && resolve());
+  });
+  bus.wake();
+  bus.wake();
+  await back;
+  t.is(bus.url, `mqtt://localhost:${port}`);
+  await bus.publish('news', new Uint8Array([66]), { qos: 1 });
+  while (heard.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  t.deepEqual(heard, ['B']);
 });

@@ -173,7 +173,7 @@ export class ActionLauncher implements Launcher {
 
   #next(): void {
     if (!this.#awake || this.#closed) return;
-    for (const { state } of this.#tasks.values()) if (state !== 'queued') return;
+    // The oldest of those that have not ended: while it is under way, the others wait.
     const [first] = this.#tasks;
     if (first === undefined) return;
     const [folder, task] = first;

@@ -315,6 +315,25 @@ test('a task with a time limit goes nowhere that will be drained before it could
   t.true(placedOn(undefined, 2_000));
 });
 
+test('a device that only does actions gets the tasks that name it', (t) => {
+  const isPlaced = (constraints: string[]): boolean => {
+    const live = createLiveJob(createJob(spec({ job: 'j', constraints }), 'ann', 0), new Map());
+    if (live instanceof Fault) throw new Error(live.message);
+    const pending = new PendingJobs();
+    pending.add(live.pending);
+    const attributes = [
+      { name: 'runs', text: 'actions' },
+      { name: 'site', text: 'roof' },
+    ];
+    const about = { offer: 'o', framework: 'batch', role: 'ann', agent: 'a', name: 'plug', hostname: 'h', attributes };
+    const offer = { ...about, resources: resources('cpus:8;mem:1024') };
+    return placeTasks([offer], pending, () => live, 1_000).placements.length > 0;
+  };
+  t.false(isPlaced([]));
+  t.false(isPlaced(['site==roof']));
+  t.true(isPlaced(['site==roof', 'agent==plug']));
+});
+
 test('pending tasks are those that wait, first the ones that come again', (t) => {
   const job = createJob(spec({ job: 'j', count: 3 }), 'ann', 1);
   const pending = new PendingTasks(job);

@@ -53,6 +53,8 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   'agent/executors/x.ts': ['protocol', 'io', 'firmware-adapters'],
   'firmware-adapters/x.ts': ['protocol', 'io'],
   'firmware-adapters/linux/x.ts': ['protocol', 'io'],
+  'firmware-adapters/tasmota/x.ts': ['protocol', 'io'],
+  'firmware-adapters/esphome/x.ts': ['protocol', 'io'],
   'sdk/x.ts': ['protocol', 'io'],
   'frameworks/batch/x.ts': ['sdk', 'protocol'],
   'cli/x.ts': ['sdk', 'protocol'],
@@ -114,7 +116,8 @@ const CORES = Object.keys(MAY).filter(
   (path) =>
     path.startsWith('protocol/') ||
     /^(master|broker)\/\w+\//.test(path) ||
-    /^agent\/(tasks|updates|checkpoint)\//.test(path),
+    /^agent\/(tasks|updates|checkpoint)\//.test(path) ||
+    /^firmware-adapters\/(tasmota|esphome)\//.test(path),
 );
 
 function impure(): Violation[] {

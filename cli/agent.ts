@@ -68,7 +68,7 @@ export const agent: Verb = {
     const logLevel = LEVELS.find((level) => level === written.log);
     if (logLevel === undefined)
       return new Fault('BAD_USAGE', `--log: there is no level ${written.log}`, `Take one of ${LEVELS.join(', ')}.`);
-    const { urls, token, ca, prefix } = context.options;
+    const { urls, token, ca, prefix, timeoutMs } = context.options;
     const masters = written.master?.flatMap((text) => text.split(',')).filter((url) => url !== '') ?? urls;
     const { data, name, resources, attributes, devices, slots, health, powerMode } = written;
     const { sysroot, metered, tlsCert, tlsKey } = written;
@@ -104,6 +104,8 @@ export const agent: Verb = {
       logLevel,
       cgroups,
       ...(taskUser === undefined ? {} : { taskUser }),
+      timeoutMs,
+      connect: context.terminal.connect,
       ...(name === undefined ? {} : { name }),
       ...(resources === undefined ? {} : { resources }),
       ...(attributes === undefined ? {} : { attributes }),

@@ -81,7 +81,7 @@ async function readContext(terminal: Terminal): Promise<CurrentContext | Fault> 
 }
 
 /** A token is `name:secret`. */
-function nameOf(token: string | undefined): string | undefined {
+export function nameOf(token: string | undefined): string | undefined {
   const colon = token?.indexOf(':') ?? -1;
   return colon < 0 ? undefined : token?.slice(0, colon);
 }

@@ -22,10 +22,14 @@ import { mergeAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
+import { isJoinToken } from '../protocol/operator.ts';
 import type { Resources } from '../protocol/resources.ts';
+import { nameOf } from './common-options.ts';
 import { takeDataFolder } from './start-data-folder.ts';
 import { isolationAttributes, letThrough, taskUserOf } from './start-isolation.ts';
+import { speakerOf } from './start-join.ts';
 import { type MachineOptions, type MachineWishes, machineWishes, readyMachine } from './start-machine.ts';
+import type { Terminal } from './terminal.ts';
 
 export interface StartAgentOptions extends MachineOptions {
   /** URLs of masters. */
@@ -46,6 +50,10 @@ export interface StartAgentOptions extends MachineOptions {
   /** False: no control groups, though the machine may have them. */
   readonly cgroups?: boolean;
   readonly logLevel?: LogLevel;
+  /** Longest wait for a master's answer where it joins. */
+  readonly timeoutMs: number;
+  /** Reaches the masters as a client, to join. */
+  readonly connect: Terminal['connect'];
 }
 
 export interface RunningAgent {
@@ -61,7 +69,8 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
   const data = resolve(options.data);
   const wishes = machineWishes(options);
   if (wishes instanceof Fault) return wishes;
-  const owner = options.token?.includes(':') === true ? options.token.slice(0, options.token.indexOf(':')) : undefined;
+  const joining = options.token !== undefined && isJoinToken(options.token);
+  const owner = joining ? undefined : nameOf(options.token);
   const name = parseId(options.name ?? owner ?? idOf(hostname()), 'the agent name');
   if (name instanceof Fault) return name;
   if (owner !== undefined && owner !== name)
@@ -74,7 +83,7 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
   if (tls instanceof Fault) return tls;
   const lock = await takeDataFolder(data);
   if (lock instanceof Fault) return lock;
-  const running = await start({ options, data, wishes, name, tls }).catch((error: unknown) => {
+  const running = await start({ options, data, wishes, asked: name, tls }).catch((error: unknown) => {
     if (error instanceof BusError || error instanceof LauncherError || error instanceof StorageError)
       return faultOf(error);
     throw error;
@@ -96,12 +105,13 @@ interface Checked {
   readonly options: StartAgentOptions;
   readonly data: string;
   readonly wishes: MachineWishes;
-  readonly name: string;
+  /** The name it was given, or would like. */
+  readonly asked: string;
   readonly tls: ClientTls;
 }
 
 /** Everything but the lock of the data folder. */
-async function start({ options, data, wishes, name, tls }: Checked): Promise<RunningAgent | Fault> {
+async function start({ options, data, wishes, asked, tls }: Checked): Promise<RunningAgent | Fault> {
   const log = createLog({ level: options.logLevel ?? 'info' });
   const user = taskUserOf(options.taskUser, log);
   if (user instanceof Fault) return user;
@@ -110,7 +120,7 @@ async function start({ options, data, wishes, name, tls }: Checked): Promise<Run
     root: join(data, 'tasks'),
     folder: join(data, 'launcher'),
     log,
-    ...(options.cgroups === false ? {} : { cgroups: name }),
+    ...(options.cgroups === false ? {} : { cgroups: asked }),
     ...(user === undefined ? {} : { user }),
   });
   const attributes = mergeAttributes(isolationAttributes(launcher.isolation), wishes.attributes);
@@ -121,6 +131,23 @@ async function start({ options, data, wishes, name, tls }: Checked): Promise<Run
   }
   const { machine, probe } = ready;
   for (const note of [...probe.notes, ...launcher.isolation.notes]) log.info('probe', { note });
+  const speaker = await speakerOf({
+    data,
+    token: options.token,
+    name: asked,
+    exact: options.name !== undefined,
+    identity: probe.identity,
+    urls: options.masters,
+    prefix: options.prefix ?? 'mesq',
+    ca: options.ca,
+    timeoutMs: options.timeoutMs,
+    connect: options.connect,
+  });
+  if (speaker instanceof Fault) {
+    await launcher.close();
+    return speaker;
+  }
+  const { name } = speaker;
   let fail: (fault: Fault) => void = () => undefined;
   const failed = new Promise<Fault>((settle) => {
     fail = settle;
@@ -131,7 +158,7 @@ async function start({ options, data, wishes, name, tls }: Checked): Promise<Run
     return lines;
   }
   if (user !== undefined) await letThrough(user, data);
-  const credentials = credentialsOf(options.token, name);
+  const credentials = credentialsOf(speaker.token, name);
   // A copy of the folder on this machine is another installation: only what is the same may take over a connection.
   const { ino } = await stat(data);
   let connected = false;

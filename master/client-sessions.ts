@@ -13,11 +13,18 @@ export interface Asker {
   readonly request: string;
 }
 
-const RANK: Readonly<Record<CredentialRole, number>> = { agent: -1, framework: -1, viewer: 0, user: 1, operator: 2 };
+const RANK: Readonly<Record<CredentialRole, number>> = {
+  agent: -1,
+  framework: -1,
+  join: -1,
+  viewer: 0,
+  user: 1,
+  operator: 2,
+};
 
-/** True where `principal` may ask what `role` may ask. */
+/** True where `principal` may ask what `role` may ask. To join is for join tokens alone: it counts their uses. */
 export function mayAsk(principal: Principal, role: CredentialRole): boolean {
-  return RANK[principal.role] >= RANK[role];
+  return role === 'join' ? principal.role === 'join' : RANK[principal.role] >= RANK[role];
 }
 
 /** The clients of the operator API: who they are, and how they write. */

@@ -4,7 +4,7 @@ import { type Constraint, parseConstraint } from '../protocol/constraints.ts';
 import { check, cut, decode, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
-import { OPERATIONS, type OperationName, type REQUESTS } from '../protocol/operator.ts';
+import { JOIN_SECRET, OPERATIONS, type OperationName, type REQUESTS } from '../protocol/operator.ts';
 import { ANY_ROLE } from '../protocol/resource-role.ts';
 import { formatResources } from '../protocol/resources.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
@@ -158,30 +158,47 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     leader.propose({ kind: 'KILL', framework, tasks: [{ task, graceMs: undefined }] });
     return [{ task }];
   },
-  'token-create': (desk, { role, name }, asker) => {
+  'token-create': (desk, { role, name, uses, forMs }, asker) => {
     const { random, digest } = desk.leader.world;
-    const secret = randomWord(random, 32);
+    const secret = `${role === 'join' ? JOIN_SECRET : ''}${randomWord(random, 32)}`;
     const request = wait(desk, asker, `${name}:${secret}`);
     if (request === undefined) return undefined;
     const hash = digest.sha256(new TextEncoder().encode(secret));
+    const nowMs = desk.leader.wallMs();
     desk.leader.propose({
       kind: 'CREATE_TOKEN',
       token: randomWord(random, 8),
       name,
       role,
       hash,
+      ...(role === 'join' ? { joins: { limit: uses, untilMs: forMs === undefined ? undefined : nowMs + forMs } } : {}),
       request,
-      nowMs: desk.leader.wallMs(),
+      nowMs,
     });
     return undefined;
   },
+  join: (desk, { name, exact, identity, hash }, asker) =>
+    commit(desk, asker, (request) => ({
+      kind: 'JOIN_AGENT',
+      by: asker.principal.name,
+      name,
+      exact,
+      identity,
+      token: randomWord(desk.leader.world.random, 8),
+      hash,
+      request,
+      nowMs: desk.leader.wallMs(),
+    })),
   'token-list': (desk) =>
     cut(
-      [...desk.leader.registry.tokens.values()].map(({ token, role, name, createdMs }) => ({
+      [...desk.leader.registry.tokens.values()].map(({ token, role, name, createdMs, joins }) => ({
         id: token,
         role,
         name,
         created: createdMs,
+        ...(joins === undefined
+          ? {}
+          : { joins: { used: joins.used, limit: joins.limit ?? null, until: joins.untilMs ?? null } }),
       })),
     ).map((tokens) => ({ tokens })),
   'token-revoke': (desk, { token }, asker) => {
@@ -238,6 +255,8 @@ export function handleRequest(desk: OperatorDesk, client: string, session: strin
     desk.clients.reply(client, session, { request, part: 0, last: true, fault });
   if (principal === undefined) return answerWith(new Fault('NOT_ALLOWED', `the token of ${client} was revoked`));
   if (framework !== undefined) {
+    if (principal.role === 'join')
+      return answerWith(new Fault('NOT_ALLOWED', `${client} is a join token: no framework hears it`));
     if (framework === 'batch' && !desk.frameworks.active(framework) && desk.early.length < MOST_EARLY) {
       desk.early.push(() => handleRequest(desk, client, session, message));
       return;
@@ -279,6 +298,7 @@ function answer<Name extends OperationName>(
 /** Under what name the outcome of a request is told again. */
 const ABOUT: Partial<Record<OperationName, 'agent' | 'role' | 'framework'>> = {
   gone: 'agent',
+  join: 'agent',
   drain: 'agent',
   resume: 'agent',
   reserve: 'agent',

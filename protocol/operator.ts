@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { Identity } from './agent-link.ts';
 import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { TaskView } from './job.ts';
@@ -8,8 +9,11 @@ import { NewMember } from './raft.ts';
 import { ResourcesSchema } from './resources.ts';
 import { RoleSchema } from './role-schema.ts';
 
-/** What a credential allows (docs/security.md). A user speaks for their own jobs, a viewer only reads. */
-export const ROLES = ['agent', 'framework', 'user', 'operator', 'viewer'] as const;
+/**
+ * What a credential allows (docs/security.md). A user speaks for their own jobs, a viewer only reads, a join token asks
+ * for an agent's credential and for nothing else.
+ */
+export const ROLES = ['agent', 'framework', 'user', 'operator', 'viewer', 'join'] as const;
 export type CredentialRole = (typeof ROLES)[number];
 
 export const PrincipalSchema = v.object({ name: Id, role: v.picklist(ROLES) });
@@ -169,6 +173,14 @@ export type AgentVerdict = v.InferOutput<typeof AgentVerdict>;
 export const EventView = v.object({ at: Count, kind: Id, subject: v.string(), text: v.string() });
 export type EventView = v.InferOutput<typeof EventView>;
 
+/** How the secret of a join token begins, so that who is given one knows what it is. No other secret has a `-`. */
+export const JOIN_SECRET = 'join-';
+
+/** True for `name:secret` of a join token. */
+export function isJoinToken(token: string): boolean {
+  return token.slice(token.indexOf(':') + 1).startsWith(JOIN_SECRET);
+}
+
 /** What the leader itself answers, by `op`: who may ask (and every role above), the body, and each part of the reply. */
 export const OPERATIONS = {
   agents: { role: 'viewer', body: v.object({}), part: v.object({ agents: v.array(AgentView) }) },
@@ -309,13 +321,55 @@ export const OPERATIONS = {
   /** The token is shown once; the registry keeps its hash. A name has one role. */
   'token-create': {
     role: 'operator',
-    body: v.object({ role: v.picklist(ROLES), name: Id }),
+    body: v.pipe(
+      v.object({
+        role: v.picklist(ROLES),
+        name: Id,
+        /** Of a join token: how many boards it is good for, and for how long. Absent: any number, for ever. */
+        uses: v.optional(v.pipe(Count, v.minValue(1), v.maxValue(LIMITS.tokens))),
+        forMs: v.optional(v.pipe(Span, v.minValue(1))),
+      }),
+      v.check(
+        ({ role, uses, forMs }) => role === 'join' || (uses === undefined && forMs === undefined),
+        'only the uses and the time of a join token are limited',
+      ),
+    ),
     part: v.object({ id: Id, token: v.string() }),
+  },
+  /**
+   * A board asks for a credential of its own, with a join token and nothing else. It makes the secret and shows its
+   * hash: nobody who hears the answer learns it. `name` is a wish, unless `exact`: the answer says what it became.
+   * Asked again by the same hardware it replaces what that had.
+   */
+  join: {
+    role: 'join',
+    body: v.object({
+      name: Id,
+      exact: v.optional(v.boolean(), false),
+      identity: v.pipe(
+        Identity,
+        v.check(({ machine, serial }) => machine !== '' || serial !== '', 'a machine-id or a serial number is needed'),
+      ),
+      /** SHA-256 of the secret, in hexadecimal. */
+      hash: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 of 0-9 a-f')),
+    }),
+    part: v.object({ agent: Id }),
   },
   'token-list': {
     role: 'operator',
     body: v.object({}),
-    part: v.object({ tokens: v.array(v.object({ id: Id, role: v.picklist(ROLES), name: Id, created: Count })) }),
+    part: v.object({
+      tokens: v.array(
+        v.object({
+          id: Id,
+          role: v.picklist(ROLES),
+          name: Id,
+          created: Count,
+          /** Of a join token: boards that joined with it, how many may, and until when. */
+          joins: v.optional(v.object({ used: Count, limit: v.nullable(Count), until: v.nullable(Count) })),
+        }),
+      ),
+    }),
   },
   /** By token id, or every token of a name. Live connections of that name are cut. */
   'token-revoke': { role: 'operator', body: v.object({ token: Id }), part: v.object({ revoked: Count }) },

@@ -5,7 +5,7 @@ import { REPLIES, REQUESTS } from './operator.ts';
 import { CALLS, EVENTS } from './scheduler.ts';
 
 /** Who may publish or subscribe: a credential's role, `local` (anonymous on a loopback listener), another master of the cluster (`peer`), or the master itself. */
-export type TopicRole = 'agent' | 'framework' | 'user' | 'operator' | 'viewer' | 'local' | 'peer' | 'master';
+export type TopicRole = 'agent' | 'framework' | 'user' | 'operator' | 'viewer' | 'join' | 'local' | 'peer' | 'master';
 
 interface TopicEntry {
   /** Below the prefix. `{name}` is the speaker's own name, `{session}` any one level, `#` the rest. */
@@ -19,9 +19,10 @@ interface TopicEntry {
   readonly means: string;
 }
 
-const CLIENTS = ['user', 'operator', 'viewer', 'local'] as const;
 const READERS = ['user', 'operator', 'viewer', 'local', 'framework'] as const;
-const EVERYONE = ['agent', ...READERS] as const;
+const EVERYONE = ['agent', 'join', ...READERS] as const;
+/** Who may ask: what, the leader decides by the role. */
+const CLIENTS = ['user', 'operator', 'viewer', 'join', 'local'] as const;
 
 /** Every address of the system; docs/topics.md lists exactly these. */
 export const TOPICS = {

@@ -1,6 +1,7 @@
 import { isOtherMachine, type KnownTask } from '../../protocol/agent-link.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { isTerminal } from '../../protocol/task.ts';
+import { isBoundToOther } from './apply-joins.ts';
 import { endOperations } from './apply-operations.ts';
 import { endTask, replaceTask } from './apply-tasks.ts';
 import type { Command, RegisterAgent } from './commands.ts';
@@ -103,6 +104,13 @@ function refusal(registry: Registry, known: AgentRecord | undefined, command: Re
     return new Fault(
       'STALE',
       `registration ${command.counter} of agent ${command.agent} is older than ${known.counter}`,
+    );
+  }
+  if (isBoundToOther(registry, command.name, command)) {
+    return new Fault(
+      'CLONED',
+      `the credential of ${command.name} was given to another machine`,
+      'Join this one by itself: a data folder of its own, and a join token.',
     );
   }
   const holder = registry.names.get(command.name);

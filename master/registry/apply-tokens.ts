@@ -3,7 +3,7 @@ import { LIMITS } from '../../protocol/limits.ts';
 import { isBuiltIn } from '../../protocol/scheduler.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
-import type { Registry } from './registry.ts';
+import type { Registry, TokenRecord } from './registry.ts';
 import { remember } from './requests.ts';
 
 /** A name has one role, whatever the number of its tokens: topics carry the name alone. */
@@ -11,7 +11,7 @@ export function applyCreateToken(
   registry: Registry,
   command: Extract<Command, { kind: 'CREATE_TOKEN' }>,
 ): RegistryEvent[] {
-  const { token, name, role, hash, request, nowMs } = command;
+  const { token, name, role, hash, joins, request, nowMs } = command;
   if (registry.requests.has(request)) return [];
   if (role === 'framework' && isBuiltIn(name)) {
     const fault = new Fault('NAME_TAKEN', `the framework ${name} is built in`, 'Take another name.');
@@ -26,15 +26,27 @@ export function applyCreateToken(
     );
     return [{ kind: 'REQUEST_REFUSED', request, fault }];
   }
-  if (registry.tokens.size >= LIMITS.tokens) {
-    return [
-      { kind: 'REQUEST_REFUSED', request, fault: new Fault('LIMIT', `there are ${LIMITS.tokens} tokens already`) },
-    ];
+  // Its uses are counted, and a request shows the name alone.
+  if (role === 'join' && [...registry.tokens.values()].some((known) => known.name === name)) {
+    const fault = new Fault('EXISTS', `there is a join token ${name}`, 'Take another name, or revoke that one first.');
+    return [{ kind: 'REQUEST_REFUSED', request, fault }];
   }
-  const record = { token, name, role, hash, createdMs: nowMs };
+  if (registry.tokens.size >= LIMITS.tokens) return [{ kind: 'REQUEST_REFUSED', request, fault: tooManyTokens() }];
+  const record: TokenRecord = {
+    token,
+    name,
+    role,
+    hash,
+    createdMs: nowMs,
+    ...(role === 'join' ? { joins: { used: 0, limit: joins?.limit, untilMs: joins?.untilMs } } : {}),
+  };
   registry.tokens.set(token, record);
   remember(registry, { request, ok: true, detail: token });
   return [{ kind: 'TOKEN_CREATED', token: record, request }];
+}
+
+export function tooManyTokens(): Fault {
+  return new Fault('LIMIT', `there are ${LIMITS.tokens} tokens already`);
 }
 
 /** `token` is a token's id, or a name: then all of its tokens go. */

@@ -1,5 +1,6 @@
 import { applyGone, applyReconcile, applyRegister, applyReport, applyUnreachable } from './apply-agents.ts';
 import { applyRemoveFramework, applySubscribe } from './apply-frameworks.ts';
+import { applyJoin } from './apply-joins.ts';
 import { applyAcknowledgeOperation, applyOperate, applyVolumesRemoved } from './apply-operations.ts';
 import {
   applyDrain,
@@ -80,6 +81,8 @@ export function apply(registry: Registry, position: Position, command: Command):
       return applyStore(registry, command);
     case 'CREATE_TOKEN':
       return applyCreateToken(registry, command);
+    case 'JOIN_AGENT':
+      return applyJoin(registry, command);
     case 'REVOKE_TOKEN':
       return applyRevokeToken(registry, command);
   }

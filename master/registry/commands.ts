@@ -1,4 +1,4 @@
-import type { KnownTask } from '../../protocol/agent-link.ts';
+import type { Identity, KnownTask } from '../../protocol/agent-link.ts';
 import type { Attributes } from '../../protocol/attributes.ts';
 import { decode, encode } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
@@ -87,6 +87,20 @@ export type Command =
       name: string;
       role: CredentialRole;
       hash: string;
+      /** Of a join token. */
+      joins?: { limit: number | undefined; untilMs: number | undefined };
+      request: string;
+      nowMs: number;
+    }
+  /** `by`: the name of the join token; `token`: the new one's id. */
+  | {
+      kind: 'JOIN_AGENT';
+      by: string;
+      name: string;
+      exact: boolean;
+      identity: Identity;
+      token: string;
+      hash: string;
       request: string;
       nowMs: number;
     }
@@ -113,7 +127,7 @@ export interface RegisterAgent {
 export const COMMAND_FORMAT = 1;
 
 /** What this version can apply; a command of a new kind raises it. */
-export const VOCABULARY = 1;
+export const VOCABULARY = 2;
 
 /** Since which vocabulary there is a command: it is proposed only when every master has that one (vocabularies.ts). */
 export const SINCE: Readonly<Record<Command['kind'], number>> = {
@@ -144,6 +158,7 @@ export const SINCE: Readonly<Record<Command['kind'], number>> = {
   STORE: 1,
   CREATE_TOKEN: 1,
   REVOKE_TOKEN: 1,
+  JOIN_AGENT: 2,
 };
 
 /** Room for the fields of a {@link Part} around its bytes. */

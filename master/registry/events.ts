@@ -58,5 +58,7 @@ export type RegistryEvent =
   | { kind: 'KILL_WANTED'; task: TaskRecord }
   | { kind: 'STORED'; framework: string; request: string; key: string; version: number; fault: Fault | undefined }
   | { kind: 'TOKEN_CREATED'; token: TokenRecord; request: string }
+  /** `revoked`: names whose connections are of a credential that this one replaced. */
+  | { kind: 'AGENT_JOINED'; name: string; revoked: readonly string[]; request: string }
   | { kind: 'TOKENS_REVOKED'; names: string[]; request: string }
   | { kind: 'REQUEST_REFUSED'; request: string; fault: Fault };

@@ -1,3 +1,4 @@
+import type { Identity } from '../../protocol/agent-link.ts';
 import type { Attributes } from '../../protocol/attributes.ts';
 import type { Reservation, Volume } from '../../protocol/holdings.ts';
 import type { CredentialRole } from '../../protocol/operator.ts';
@@ -186,6 +187,10 @@ export interface TokenRecord {
   /** SHA-256 of the secret, in hexadecimal. */
   readonly hash: string;
   readonly createdMs: number;
+  /** Made by a join: the only hardware that may register under that name. */
+  readonly bound?: Identity | undefined;
+  /** Of a join token: on how many boards it was used, how many may, and until when (wall clock of a leader, milliseconds). */
+  readonly joins?: { readonly used: number; readonly limit: number | undefined; readonly untilMs: number | undefined };
 }
 
 export interface RequestOutcome {

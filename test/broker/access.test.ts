@@ -5,7 +5,7 @@ import { isName, isTopicWord, isWellFormed } from '../../broker/access/words.ts'
 import { rights, TOPICS, type TopicName, topicOf } from '../../protocol/topics.ts';
 
 const TABLE = rights('mesq');
-const ROLES = ['agent', 'framework', 'user', 'operator', 'viewer', 'local'] as const;
+const ROLES = ['agent', 'framework', 'user', 'operator', 'viewer', 'join', 'local'] as const;
 const KINDS = Object.keys(TOPICS) as TopicName[];
 
 /** The topic of a kind under a name; `state/` and `events/` belong to nobody. */
@@ -20,6 +20,7 @@ const CELLS: Record<(typeof ROLES)[number], { publish: TopicName[]; subscribe: T
   user: { publish: ['request'], subscribe: ['leader', 'reply', 'clientBulk', 'state', 'events'] },
   operator: { publish: ['request'], subscribe: ['leader', 'reply', 'clientBulk', 'state', 'events'] },
   viewer: { publish: ['request'], subscribe: ['leader', 'reply', 'clientBulk', 'state', 'events'] },
+  join: { publish: ['request'], subscribe: ['leader', 'reply', 'clientBulk'] },
   local: {
     publish: ['up', 'agentBulk', 'presence', 'call', 'request'],
     subscribe: ['leader', 'down', 'event', 'offers', 'reply', 'clientBulk', 'state', 'events'],

@@ -55,7 +55,12 @@ const SPOKEN = [
   { topic: 'agents/NAME/presence', id: 'evil~1', type: 'PRESENCE', speakers: ['agent'] },
   { topic: 'agents/NAME/bulk', id: 'evil~1', type: 'CHUNK', speakers: ['agent'] },
   { topic: 'frameworks/NAME/call', id: 'evil', type: 'SUBSCRIBE', speakers: ['framework'] },
-  { topic: 'clients/NAME/s1/request', id: 'evil/s1', type: 'REQUEST', speakers: ['user', 'operator', 'viewer'] },
+  {
+    topic: 'clients/NAME/s1/request',
+    id: 'evil/s1',
+    type: 'REQUEST',
+    speakers: ['user', 'operator', 'viewer', 'join'],
+  },
 ] as readonly { topic: string; id: string; type: string; speakers: readonly string[] }[];
 
 test('random bytes, nested, truncated, huge and wrong messages on every topic: counted, explained, and nobody is worse for it', async (t) => {

@@ -1,26 +1,15 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { connectAsync } from 'mqtt';
 import { Cluster, eventually, MESQ, start } from './cluster.ts';
+import { securedMaster } from './secured-master.ts';
 
 /** A master that listens on TLS too, with a certificate of its own making, and a token of each role. */
 async function secured(t: Parameters<typeof Cluster.start>[0]) {
   const cluster = await Cluster.start(t, {});
-  await cluster.master?.end('SIGTERM');
-  const [certificate, key] = [join(cluster.folder, 'm1.pem'), join(cluster.folder, 'm1.key')];
-  execFileSync(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-      ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate],
-    ],
-    { stdio: 'ignore' },
-  );
-  const more = ['--listen', 'mqtts://127.0.0.1:0', '--tls-cert', certificate, '--tls-key', key];
-  await cluster.startMaster(more);
-  const [, secure = ''] = await (cluster.master as NonNullable<typeof cluster.master>).said(/listening (mqtts:\S+)/);
+  const { certificate, secure } = await securedMaster(cluster);
   const token = async (role: string, name: string): Promise<string> =>
     (await cluster.json<{ token: string }>('token', 'create', '--role', role, '--name', name)).token;
   return { cluster, certificate, secure, token };

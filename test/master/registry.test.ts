@@ -310,16 +310,19 @@ const commands = fc.array(
         nowMs: 9,
       }),
     ),
-    fc
-      .constantFrom('r1', 'r2', 'r3')
-      .chain((request) =>
-        fc.constantFrom<Command>(
-          { kind: 'CREATE_TOKEN', token: request, name: 'ann', role: 'user', hash: 'h', request, nowMs: 1 },
-          { kind: 'REVOKE_TOKEN', token: 'ann', request },
-          { kind: 'AGENT_GONE', agent: 'other', request, nowMs: 1 },
-          { kind: 'STORE', framework: 'batch', key: request, value: 'x', version: 0, request },
-        ),
+    fc.constantFrom('r1', 'r2', 'r3').chain((request) =>
+      fc.constantFrom<Command>(
+        { kind: 'CREATE_TOKEN', token: request, name: 'ann', role: 'user', hash: 'h', request, nowMs: 1 },
+        { kind: 'REVOKE_TOKEN', token: 'ann', request },
+        { kind: 'CREATE_TOKEN', token: 'j', name: 'roof', role: 'join', hash: 'h', request, nowMs: 1 },
+        {
+          ...{ kind: 'JOIN_AGENT', by: 'roof', name: 'pi', exact: false, identity: { machine: 'm1', serial: '' } },
+          ...{ token: `b-${request}`, hash: request, request, nowMs: 1 },
+        },
+        { kind: 'AGENT_GONE', agent: 'other', request, nowMs: 1 },
+        { kind: 'STORE', framework: 'batch', key: request, value: 'x', version: 0, request },
       ),
+    ),
     fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'x')).map(
       (listed): Command => ({
         kind: 'RECONCILE_AGENT',

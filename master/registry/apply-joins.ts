@@ -1,0 +1,105 @@
+import { type Identity, isOtherMachine } from '../../protocol/agent-link.ts';
+import { Fault } from '../../protocol/faults.ts';
+import { LIMITS } from '../../protocol/limits.ts';
+import { isBuiltIn } from '../../protocol/scheduler.ts';
+import { tooManyTokens } from './apply-tokens.ts';
+import type { Command } from './commands.ts';
+import type { RegistryEvent } from './events.ts';
+import type { Registry, TokenRecord } from './registry.ts';
+import { remember } from './requests.ts';
+
+type Join = Extract<Command, { kind: 'JOIN_AGENT' }>;
+
+/**
+ * A board gets a credential of its own for a join token: a name, and the hash of a secret that it made itself, bound to
+ * its hardware. The same hardware may ask again: it keeps its name, unless it names another, and what it had is revoked.
+ */
+export function applyJoin(registry: Registry, command: Join): RegistryEvent[] {
+  const { by, identity, token, hash, request, nowMs } = command;
+  if (registry.requests.has(request)) return [];
+  const refused = (fault: Fault): RegistryEvent[] => [{ kind: 'REQUEST_REFUSED', request, fault }];
+  const pass = [...registry.tokens.values()].find(({ name, role }) => name === by && role === 'join');
+  if (pass?.joins === undefined) return refused(new Fault('NOT_ALLOWED', `there is no join token ${by} any more`));
+  const own = [...registry.tokens.values()].filter(({ bound }) => bound !== undefined && isSame(bound, identity));
+  const again = own.find((known) => known.hash === hash);
+  if (again !== undefined) {
+    // The answer was lost, and it asks with another request.
+    remember(registry, { request, ok: true, detail: again.name });
+    return [{ kind: 'AGENT_JOINED', name: again.name, revoked: [], request }];
+  }
+  const { limit, used, untilMs } = pass.joins;
+  if (untilMs !== undefined && nowMs >= untilMs)
+    return refused(new Fault('NOT_ALLOWED', `the join token ${by} has expired`, ANOTHER));
+  // Who joined before is not counted again.
+  if (own.length === 0 && limit !== undefined && used >= limit)
+    return refused(new Fault('NOT_ALLOWED', `${used} boards have joined with ${by}, as many as may`, ANOTHER));
+  const name = nameFor(registry, command, own);
+  if (name instanceof Fault) return refused(name);
+  const replaced = [...registry.tokens.values()].filter(
+    (known) => own.includes(known) || (known.name === name && known.bound !== undefined),
+  );
+  if (registry.tokens.size - replaced.length >= LIMITS.tokens) return refused(tooManyTokens());
+  for (const known of replaced) registry.tokens.delete(known.token);
+  registry.tokens.set(token, { token, name, role: 'agent', hash, createdMs: nowMs, bound: identity });
+  if (own.length === 0) registry.tokens.set(pass.token, { ...pass, joins: { ...pass.joins, used: used + 1 } });
+  remember(registry, { request, ok: true, detail: name });
+  const revoked = [...new Set(replaced.map((known) => known.name))];
+  return [{ kind: 'AGENT_JOINED', name, revoked, request }];
+}
+
+const ANOTHER = 'Ask an operator for another: mesq token create --role join --name NAME.';
+
+/** The name it asks for, its former one, or the next that is free. */
+function nameFor(registry: Registry, { name, exact, identity }: Join, own: readonly TokenRecord[]): string | Fault {
+  if (!exact && own[0] !== undefined) return own[0].name;
+  if (isFree(registry, name, identity)) return name;
+  const free = nextFree(registry, name, identity);
+  if (!exact) return free;
+  return new Fault(
+    'NAME_TAKEN',
+    `the name ${name} belongs to another agent or token`,
+    `Take another --name (${free} is free), or declare the other one gone: mesq gone ${name}`,
+  );
+}
+
+function nextFree(registry: Registry, name: string, identity: Identity): string {
+  for (let number = 2; ; number++) {
+    const candidate = `${name.slice(0, 58)}-${number}`;
+    if (isFree(registry, candidate, identity)) return candidate;
+  }
+}
+
+/** Nobody else's: a token that is not bound to this hardware keeps a name, unless its agent was declared gone. */
+function isFree(registry: Registry, name: string, identity: Identity): boolean {
+  if (isBuiltIn(name)) return false;
+  const holder = registry.agents.get(registry.names.get(name) ?? '');
+  if (holder !== undefined && !isSame(holder, identity)) return false;
+  for (const known of registry.tokens.values()) {
+    if (known.name !== name) continue;
+    if (known.bound === undefined) return false;
+    if (!isSame(known.bound, identity) && (holder !== undefined || !wasDeclaredGone(registry, name, known.bound)))
+      return false;
+  }
+  return true;
+}
+
+function wasDeclaredGone(registry: Registry, name: string, bound: Identity): boolean {
+  return [...registry.agents.values()].some(
+    (agent) => agent.state === 'gone' && agent.name === name && isSame(agent, bound),
+  );
+}
+
+/** Shown to be the same: something is, and nothing is not. */
+function isSame(known: Identity, now: Identity): boolean {
+  const shown = (left: string, right: string): boolean => left !== '' && left === right;
+  return !isOtherMachine(known, now) && (shown(known.machine, now.machine) || shown(known.serial, now.serial));
+}
+
+/**
+ * Whether an agent may register under a name that a join gave to certain hardware. Another token of the name, made by
+ * an operator, is bound to none.
+ */
+export function isBoundToOther(registry: Registry, name: string, identity: Identity): boolean {
+  const tokens = [...registry.tokens.values()].filter((known) => known.name === name);
+  return tokens.length > 0 && tokens.every(({ bound }) => bound !== undefined && isOtherMachine(bound, identity));
+}

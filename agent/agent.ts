@@ -61,6 +61,8 @@ export interface AgentOptions {
   readonly log: Log;
   /** The agent cannot go on, and the process is to stop: the disk failed, a person must act, or it was declared gone. */
   readonly onFailed: (fault: Fault) => void;
+  /** A session with the leader began, or ended. */
+  readonly onContact?: (contact: boolean) => void;
 }
 
 export type AgentMachine = Pick<WatchedMachine, 'found' | 'probe' | 'sample' | 'reading' | 'thresholds'>;
@@ -211,6 +213,7 @@ class RunningAgent implements Agent {
         lost: () => {
           this.#streams.stop();
           this.#lonely.alone();
+          options.onContact?.(false);
         },
         command: (command) => this.#command(command),
         refused: options.onFailed,
@@ -252,6 +255,7 @@ class RunningAgent implements Agent {
     this.#outbox.reset();
     this.#flush();
     this.#executors.established();
+    this.#options.onContact?.(true);
   }
 
   #command(command: Command): void {

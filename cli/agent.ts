@@ -36,6 +36,20 @@ export const agent: Verb = {
     "mesq agent --master mqtts://m1:8883,mqtts://m2:8883 --data DIR --resources 'cpus:2;mem:1024' --attributes site:roof",
     'mesq agent --firmware tasmota --device mqtt://broker:1883/plug1 --data /var/lib/mesq/devices',
   ],
+  verbs: {
+    install: {
+      summary: 'make the agent a service of this machine',
+      load: async () => (await import('./agent-install.ts')).agentInstall,
+    },
+    uninstall: {
+      summary: 'remove the service, and what it kept',
+      load: async () => (await import('./agent-uninstall.ts')).agentUninstall,
+    },
+    upgrade: {
+      summary: 'move the service to another version, and back where that fails',
+      load: async () => (await import('./agent-upgrade.ts')).agentUpgrade,
+    },
+  },
   configure: (command) => {
     const gather = (value: string, before: string[] = []): string[] => [...before, value];
     command
@@ -105,6 +119,7 @@ export const agent: Verb = {
       cgroups,
       ...(taskUser === undefined ? {} : { taskUser }),
       timeoutMs,
+      version: context.terminal.version,
       connect: context.terminal.connect,
       ...(name === undefined ? {} : { name }),
       ...(resources === undefined ? {} : { resources }),

@@ -17,8 +17,12 @@ const EXAMPLES = [
 
 /** Runs one command line (without `node` and the script) to its end, and gives the exit code. */
 export async function runCommandLine(argv: readonly string[], terminal: Terminal): Promise<number> {
-  const asked = askedVerb(argv);
-  const verb = asked === undefined ? undefined : await VERBS[asked].load();
+  const words = askedWords(argv);
+  const [first = ''] = words;
+  const asked = Object.hasOwn(VERBS, first) ? (first as VerbName) : undefined;
+  const above = asked === undefined ? undefined : await VERBS[asked].load();
+  const below = above?.verbs !== undefined && Object.hasOwn(above.verbs, words[1] ?? '') ? words[1] : undefined;
+  const verb = below === undefined ? above : await above?.verbs?.[below]?.load();
   const usageExit = verb?.faultExit ?? USAGE_EXIT;
   const json = asksForJson(argv);
   let code = 0;
@@ -35,11 +39,15 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
   for (const [name, { summary }] of Object.entries(VERBS)) {
     const command = program.command(name, { hidden: false }).summary(summary).description(`${summary}.`);
     if (verb === undefined || name !== asked) continue;
-    addCommonOptions(command);
-    command.addHelpText('before', `${verb.examples.map((line: string) => `  ${line}`).join('\n')}\n`);
-    verb.configure(command);
-    command.action(async () => {
-      code = await runVerb(verb, command, terminal);
+    const told = below === undefined ? command : command.command(below);
+    if (below === undefined)
+      for (const [word, entry] of Object.entries(verb.verbs ?? {})) command.command(word).summary(entry.summary);
+    else told.summary(above?.verbs?.[below]?.summary ?? '').description(`${told.summary()}.`);
+    addCommonOptions(told);
+    told.addHelpText('before', `${verb.examples.map((line: string) => `  ${line}`).join('\n')}\n`);
+    verb.configure(told);
+    told.action(async () => {
+      code = await runVerb(verb, told, terminal);
     });
   }
   try {
@@ -49,7 +57,8 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
     if (error.exitCode === 0) code = 0;
     else {
       code = usageExit;
-      if (error.code !== 'commander.help') await printFault(terminal, usageFault(error, asked), json);
+      if (error.code !== 'commander.help')
+        await printFault(terminal, usageFault(error, below === undefined ? asked : `${asked} ${below}`), json);
     }
   }
   await Promise.all(writes);
@@ -122,16 +131,16 @@ function contextOf(terminal: Terminal, options: CommonOptions): { context: Conte
   return { context: { terminal, options, connect }, close };
 }
 
-/** The first word that is no option: only that verb's file is loaded. */
-function askedVerb(argv: readonly string[]): VerbName | undefined {
+/** The first word that is no option, and the one right behind it: only the file of that verb is loaded. */
+function askedWords(argv: readonly string[]): readonly string[] {
   const takesValue = new Set(['--url', '--prefix', '--token', '--ca', '--timeout']);
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? '';
     if (takesValue.has(word)) at++;
     else if (word === 'help') continue;
-    else if (!word.startsWith('-')) return Object.hasOwn(VERBS, word) ? (word as VerbName) : undefined;
+    else if (!word.startsWith('-')) return argv.slice(at, at + 2);
   }
-  return undefined;
+  return [];
 }
 
 /** Whether a command line that cannot be read asked for JSON: before `--`, which ends our own options. */
@@ -141,7 +150,7 @@ function asksForJson(argv: readonly string[]): boolean {
 }
 
 /** `error: unknown option '--cpu'\n(Did you mean --cpus?)` as a fault. */
-function usageFault(error: CommanderError, verb: VerbName | undefined): Fault {
+function usageFault(error: CommanderError, verb: string | undefined): Fault {
   const [message = '', ...more] = error.message.replace(/^error: /, '').split('\n');
   const suggestion = /\((Did you mean .*)\)/.exec(more.join(' '))?.[1];
   const help = verb === undefined ? 'See mesq help.' : `See mesq ${verb} --help.`;

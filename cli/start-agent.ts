@@ -25,6 +25,7 @@ import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { isJoinToken } from '../protocol/operator.ts';
 import type { Resources } from '../protocol/resources.ts';
 import { nameOf } from './common-options.ts';
+import { contactNotes } from './start-contact-notes.ts';
 import { takeDataFolder } from './start-data-folder.ts';
 import { isolationAttributes, letThrough, taskUserOf } from './start-isolation.ts';
 import { speakerOf } from './start-join.ts';
@@ -50,6 +51,7 @@ export interface StartAgentOptions extends MachineOptions {
   /** False: no control groups, though the machine may have them. */
   readonly cgroups?: boolean;
   readonly logLevel?: LogLevel;
+  readonly version: string;
   /** Longest wait for a master's answer where it joins. */
   readonly timeoutMs: number;
   /** Reaches the masters as a client, to join. */
@@ -207,6 +209,7 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
     random: systemRandom,
     log,
     onFailed: (fault) => fail(fault),
+    onContact: contactNotes({ name, version: options.version, log }),
   });
   if (agent instanceof Fault) {
     await Promise.all([launcher.close(), lines.close()]);

@@ -13,6 +13,8 @@ import type { Terminal } from './terminal.ts';
 
 /** In the agent's data folder, mode 0600: what it speaks with since it joined. */
 export const CREDENTIAL_FILE = 'credential.json';
+/** A join token that was left there for the first start, in the data folder, mode 0600: gone once it was used. */
+export const JOIN_TOKEN_FILE = 'join-token';
 const FORMAT = 1;
 
 /** `name` is null from when the secret was made until the cluster has taken it. */
@@ -55,6 +57,7 @@ export async function speakerOf(joining: Joining): Promise<Speaker | Fault> {
   const kept = await readCredential(data);
   if (kept instanceof Fault) return kept;
   if (kept !== undefined && kept.name !== null) {
+    await fileStorage(data).remove(JOIN_TOKEN_FILE);
     if (!exact || kept.name === name) return { name: kept.name, token: `${kept.name}:${kept.secret}` };
     return new Fault(
       'BAD_USAGE',
@@ -62,7 +65,12 @@ export async function speakerOf(joining: Joining): Promise<Speaker | Fault> {
       `Leave --name out, or remove ${CREDENTIAL_FILE} there and join again.`,
     );
   }
-  return token === undefined ? { name, token } : join(joining, token, kept?.secret);
+  const left = await fileStorage(data).read(JOIN_TOKEN_FILE);
+  const pass = token ?? (left === undefined ? undefined : new TextDecoder().decode(left).trim());
+  if (pass === undefined) return { name, token };
+  const speaker = await join(joining, pass, kept?.secret);
+  if (!(speaker instanceof Fault)) await fileStorage(data).remove(JOIN_TOKEN_FILE);
+  return speaker;
 }
 
 /** Only the hash of the secret leaves this machine, and the secret is durable before that does. */

@@ -24,6 +24,13 @@ export interface Context {
   connect(): Promise<Connection | Fault>;
 }
 
+/** A verb as it is listed, before its file is loaded. */
+export interface VerbEntry {
+  /** One line of `mesq help`. */
+  readonly summary: string;
+  readonly load: () => Promise<Verb>;
+}
+
 /** One verb, in a file of its own: loaded when it is asked for. */
 export interface Verb {
   /** Shell lines, shown before anything else in its help. */
@@ -32,6 +39,8 @@ export interface Verb {
   readonly faultExit?: number;
   /** Adds its arguments and options. */
   configure(command: Command): void;
+  /** Verbs below it, by their word: `mesq agent install`. */
+  readonly verbs?: Readonly<Record<string, VerbEntry>>;
   /** Does it; `command` holds what was parsed. Gives the exit code, or what went wrong. */
   run(context: Context, command: Command): Promise<number | Fault>;
 }

@@ -1,10 +1,4 @@
-import type { Verb } from './verb.ts';
-
-interface VerbEntry {
-  /** One line of `mesq help`. */
-  readonly summary: string;
-  readonly load: () => Promise<Verb>;
-}
+import type { VerbEntry } from './verb.ts';
 
 /** Every verb there is, in the order of `mesq help`. */
 export const VERBS = {

@@ -27,9 +27,14 @@ next; with \`--json\` it is \`{"error":{"code","message","hint"}}\` on standard 
 /** docs/cli.md: what `mesq VERB --help` prints, for every verb. */
 export async function cliPage(): Promise<string> {
   const sections: string[] = [];
-  for (const verb of ['help', ...Object.keys(VERBS)]) {
-    const text = await printed(verb === 'help' ? ['help'] : [verb, '--help']);
-    sections.push(`## mesq ${verb}\n\n\`\`\`text\n${text.trimEnd()}\n\`\`\`\n`);
+  const section = async (words: readonly string[]): Promise<void> => {
+    const text = await printed(words[0] === 'help' ? words : [...words, '--help']);
+    sections.push(`## mesq ${words.join(' ')}\n\n\`\`\`text\n${text.trimEnd()}\n\`\`\`\n`);
+  };
+  await section(['help']);
+  for (const [word, { load }] of Object.entries(VERBS)) {
+    await section([word]);
+    for (const below of Object.keys((await load()).verbs ?? {})) await section([word, below]);
   }
   return `${HEAD}\n${sections.join('\n')}`;
 }

@@ -1,0 +1,140 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Fault } from '../protocol/faults.ts';
+import { isJoinToken } from '../protocol/operator.ts';
+import { ENVIRONMENT_FILE, SERVICE, type ServiceSettings, serviceUnit } from './service-unit.ts';
+import { CREDENTIAL_FILE, JOIN_TOKEN_FILE } from './start-join.ts';
+import { diskFault, isBooted, removeAll, runProgram, systemctl, writeFileOnce } from './start-system.ts';
+import { CURRENT_PROGRAM, currentVersion, keepVersions, ownPackage, stageVersion, switchTo } from './start-versions.ts';
+
+export const UNIT_PATH = `/etc/systemd/system/${SERVICE}`;
+/** What makes the machine start it, as `systemctl enable` would. */
+export const WANTED_PATH = `/etc/systemd/system/multi-user.target.wants/${SERVICE}`;
+export const SETTINGS_FOLDER = '/etc/mesq';
+
+export interface InstallOptions extends Omit<ServiceSettings, 'program'> {
+  /** The machine, or a folder that stands for it: nothing is started there unless it says that systemd runs. */
+  readonly root: string;
+  /** An agent's own, or a join token; undefined: what it has stays. */
+  readonly token: string | undefined;
+  /** Start it now. */
+  readonly start: boolean;
+}
+
+export interface Installed {
+  readonly version: string;
+  /** What is another than before, as paths. */
+  readonly changed: readonly string[];
+  /** Lines of `systemd-analyze verify`; undefined without it. */
+  readonly verified: readonly string[] | undefined;
+  /** `6.1 MEDIUM`, of `systemd-analyze security`: 0 is sealed off, 10 a program like any other. Undefined without it. */
+  readonly exposure: string | undefined;
+  readonly started: boolean;
+}
+
+/** Makes the agent a service. Done again, it changes what is to be another, and nothing else. */
+export async function installService(options: InstallOptions): Promise<Installed | Fault> {
+  try {
+    return await install(options);
+  } catch (error) {
+    return diskFault(error);
+  }
+}
+
+async function install(options: InstallOptions): Promise<Installed | Fault> {
+  const { root, data, token } = options;
+  const at = (path: string): string => join(root, path);
+  if (token === undefined && !hasCredential(options) && !options.masters.every(isOnThisMachine))
+    return new Fault(
+      'BAD_USAGE',
+      'there is no token: masters on other machines let nobody in without one',
+      'Set MESQ_TOKEN, or pass --token-file: mesq token create --role join --name NAME makes one.',
+    );
+  const version = await stageVersion(root, await ownPackage());
+  if (version instanceof Fault) return version;
+  const before = await currentVersion(root);
+  const changed: string[] = [];
+  const write = async (path: string, text: string | Uint8Array, mode: number): Promise<void> => {
+    if (await writeFileOnce(at(path), text, mode)) changed.push(path);
+  };
+  if (before?.name !== version.name) {
+    await switchTo(root, version.name);
+    changed.push(CURRENT_PROGRAM);
+  }
+  await mkdir(at(SETTINGS_FOLDER), { recursive: true, mode: 0o700 });
+  await mkdir(at(data), { recursive: true, mode: 0o700 });
+  const kept = async (name: string, file: string | undefined): Promise<string | undefined> => {
+    if (file === undefined) return undefined;
+    await write(`${SETTINGS_FOLDER}/${name}`, await readFile(file), 0o600);
+    return `${SETTINGS_FOLDER}/${name}`;
+  };
+  // A file of somebody's home, of a stick: the service has its own.
+  const files = {
+    ca: await kept('ca.pem', options.ca),
+    tlsCert: await kept('agent.pem', options.tlsCert),
+    tlsKey: await kept('agent.key', options.tlsKey),
+  };
+  if (token !== undefined && isJoinToken(token)) {
+    // Only whoever has not joined needs it, and removes it then.
+    if (!existsSync(at(`${data}/${CREDENTIAL_FILE}`))) await write(`${data}/${JOIN_TOKEN_FILE}`, `${token}\n`, 0o600);
+    if (await removeAll(at(ENVIRONMENT_FILE))) changed.push(ENVIRONMENT_FILE);
+  } else if (token !== undefined) await write(ENVIRONMENT_FILE, `MESQ_TOKEN=${token}\n`, 0o600);
+  const { ca: _ca, tlsCert: _cert, tlsKey: _key, ...rest } = options;
+  const named = Object.fromEntries(Object.entries(files).filter(([, path]) => path !== undefined));
+  await write(UNIT_PATH, serviceUnit({ ...rest, ...named, program: [CURRENT_PROGRAM] }), 0o644);
+  if (await enable(root)) changed.push(WANTED_PATH);
+  await keepVersions(root, [version.name, ...(before === undefined ? [] : [before.name])]);
+  const started = options.start && isBooted(root);
+  if (started) {
+    const fault = await startService(changed.length > 0);
+    if (fault !== undefined) return fault;
+  }
+  return { version: version.version, changed, ...(await examined(root)), started };
+}
+
+function hasCredential({ root, data, tlsCert }: InstallOptions): boolean {
+  const files = [`${data}/${CREDENTIAL_FILE}`, `${data}/${JOIN_TOKEN_FILE}`, ENVIRONMENT_FILE];
+  return tlsCert !== undefined || files.some((path) => existsSync(join(root, path)));
+}
+
+function isOnThisMachine(url: string): boolean {
+  return /^\w+:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|\/|$)/.test(url);
+}
+
+async function startService(changed: boolean): Promise<undefined | Fault> {
+  const reloaded = await systemctl('daemon-reload');
+  if (reloaded !== undefined) return reloaded;
+  return changed ? systemctl('restart', SERVICE) : systemctl('start', SERVICE);
+}
+
+async function enable(root: string): Promise<boolean> {
+  const link = join(root, WANTED_PATH);
+  if ((await readlink(link).catch(() => undefined)) === UNIT_PATH) return false;
+  await mkdir(join(link, '..'), { recursive: true });
+  await rm(`${link}.new`, { force: true });
+  await symlink(UNIT_PATH, `${link}.new`);
+  await rename(`${link}.new`, link);
+  return true;
+}
+
+/** What systemd's own examiner says of the unit. */
+async function examined(root: string): Promise<Pick<Installed, 'verified' | 'exposure'>> {
+  const folder = await mkdtemp(join(tmpdir(), 'mesq-unit-'));
+  try {
+    // It looks for the program where this machine has it.
+    const unit = join(folder, SERVICE);
+    const text = await readFile(join(root, UNIT_PATH), 'utf8');
+    await writeFile(unit, text.replaceAll(CURRENT_PROGRAM, join(root, CURRENT_PROGRAM)));
+    const verified = await runProgram('systemd-analyze', ['verify', unit]);
+    if (verified.code === undefined) return { verified: undefined, exposure: undefined };
+    const said = `${verified.stdout}${verified.stderr}`.split('\n').filter((line) => line.includes(SERVICE));
+    // From systemd 250 on; before, only what runs can be asked about.
+    const security = await runProgram('systemd-analyze', ['security', '--no-pager', '--offline=true', unit]);
+    const [, exposure] = /exposure level for .*: (\d+\.\d+ [A-Z]+)/.exec(security.stdout) ?? [];
+    return { verified: said.map((line) => line.replaceAll(`${folder}/`, '')), exposure };
+  } finally {
+    await removeAll(folder);
+  }
+}

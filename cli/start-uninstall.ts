@@ -1,0 +1,108 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile, realpath, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { belongsTo, findProcess, listProcesses } from '../io/node/processes.ts';
+import { Fault } from '../protocol/faults.ts';
+import { ENVIRONMENT_FILE, RUNTIME_FOLDER, SERVICE } from './service-unit.ts';
+import { SETTINGS_FOLDER, UNIT_PATH, WANTED_PATH } from './start-install.ts';
+import { diskFault, isBooted, removeAll, systemctl } from './start-system.ts';
+import { VERSIONS_FOLDER } from './start-versions.ts';
+
+const LOOK_MS = 100;
+/** From SIGTERM to SIGKILL. */
+const GRACE_MS = 10_000;
+
+export interface UninstallOptions {
+  readonly root: string;
+  readonly data: string;
+  /** What the agent has, and who it is, stays for the next one. */
+  readonly keepData: boolean;
+  /** Tasks that run are ended. */
+  readonly force: boolean;
+}
+
+export interface Uninstalled {
+  /** Paths that are gone. */
+  readonly removed: readonly string[];
+  /** Processes of tasks that were ended. */
+  readonly ended: number;
+}
+
+/** Stops the service and removes all that it was and had. Faults: CONFLICT where tasks run, NOT_ALLOWED, DISK. */
+export async function uninstallService(options: UninstallOptions): Promise<Uninstalled | Fault> {
+  try {
+    return await uninstall(options);
+  } catch (error) {
+    return diskFault(error);
+  }
+}
+
+async function uninstall({ root, data, keepData, force }: UninstallOptions): Promise<Uninstalled | Fault> {
+  const at = (path: string): string => join(root, path);
+  const folder = await realpath(at(data)).catch(() => at(data));
+  const running = await runningTasks(folder);
+  if (running > 0 && !force)
+    return new Fault(
+      'CONFLICT',
+      `${running} ${running === 1 ? 'task runs' : 'tasks run'} here`,
+      'Let them end first: mesq drain AGENT; or end them with --force.',
+    );
+  if (isBooted(root) && existsSync(at(UNIT_PATH))) {
+    const stopped = await systemctl('stop', SERVICE);
+    if (stopped !== undefined) return stopped;
+  }
+  const ended = await endProcesses(folder);
+  const removed: string[] = [];
+  const gone = [WANTED_PATH, UNIT_PATH, `${UNIT_PATH}.d`, ENVIRONMENT_FILE, SETTINGS_FOLDER];
+  for (const path of [...gone, `/run/${RUNTIME_FOLDER}`, `/${VERSIONS_FOLDER}`, ...(keepData ? [] : [data])])
+    if (await removeAll(at(path))) removed.push(path);
+  // Somebody else may keep something there.
+  if (!keepData) await rmdir(at(dirname(data))).catch(() => undefined);
+  if (isBooted(root)) {
+    const reloaded = await systemctl('daemon-reload');
+    if (reloaded !== undefined) return reloaded;
+  }
+  return { removed, ended };
+}
+
+/** Tasks whose process is alive, by what the launcher wrote down of them. */
+async function runningTasks(folder: string): Promise<number> {
+  const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim();
+  let running = 0;
+  const look = async (at: string, depth: number): Promise<void> => {
+    for (const entry of await readdir(at, { withFileTypes: true }).catch(() => [])) {
+      if (entry.isDirectory() && depth > 0) await look(join(at, entry.name), depth - 1);
+      if (entry.name !== 'claimed') continue;
+      const [pid, start, when] = (await readFile(join(at, 'claimed'), 'latin1').catch(() => '')).trim().split(' ');
+      if (when === boot && findProcess(Number(pid))?.start === start) running++;
+    }
+  };
+  await look(join(folder, 'tasks'), TASK_FOLDER_DEPTH);
+  return running;
+}
+
+const TASK_FOLDER_DEPTH = 8;
+
+/** Ends the launcher, and whatever a task has left: asked first, and killed where it does not go. Gives how many there were. */
+async function endProcesses(folder: string): Promise<number> {
+  const alive = (): number[] =>
+    listProcesses()
+      .filter(({ pid, zombie }) => !zombie && pid !== process.pid && belongsTo(pid, folder))
+      .map(({ pid }) => pid);
+  const found = alive();
+  const until = performance.now() + GRACE_MS;
+  for (let left = found, first = true; left.length > 0; left = alive(), first = false) {
+    const signal = performance.now() > until ? 'SIGKILL' : 'SIGTERM';
+    if (first || signal === 'SIGKILL') for (const pid of left) end(pid, signal);
+    await new Promise((again) => setTimeout(again, LOOK_MS));
+  }
+  return found.length;
+}
+
+function end(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended meanwhile.
+  }
+}

@@ -7,6 +7,8 @@ import { currentVersion, keepVersions, ownPackage, stageVersion, switchTo, type 
 import { refuseSkew } from './version-skew.ts';
 
 const LOOK_MS = 100;
+/** What has worked gets at least so long to do so again. */
+const BACK_MS = 60_000;
 
 export interface UpgradeOptions {
   readonly root: string;
@@ -77,7 +79,11 @@ async function upgrade(options: UpgradeOptions): Promise<Upgraded | Fault> {
   await say(`${problem}: going back to ${before.version}`);
   await switchTo(root, before.name);
   const after = await readContactNote(folderOf(root));
-  const worse = await runsAs({ ...options, stopped: new Promise(() => undefined) }, before, after);
+  const worse = await runsAs(
+    { ...options, waitMs: Math.max(options.waitMs, BACK_MS), stopped: new Promise(() => undefined) },
+    before,
+    after,
+  );
   return forgotten(
     root,
     before,

@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { mergeTasks } from '../../cli/task-list.ts';
 import type { TaskView } from '../../protocol/job.ts';
+import { isTerminal } from '../../protocol/task.ts';
 import { type Client, Fault } from '../../sdk/index.ts';
 import { connectClient } from '../../tools/cluster.ts';
 
@@ -239,6 +240,11 @@ export class Cluster {
   /** Waits until the first task of the job is in that state. */
   task(job: string, state: TaskView['state']): Promise<TaskView> {
     return eventually(async () => (await this.tasks(job)).find((task) => task.index === 0 && task.state === state));
+  }
+
+  /** Waits until the first task of the job has ended, however that was. */
+  end(job: string): Promise<TaskView['state']> {
+    return eventually(async () => (await this.tasks(job)).map(({ state }) => state).find(isTerminal));
   }
 
   /** Kills all that an agent has started, its launcher too. */

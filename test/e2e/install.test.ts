@@ -145,11 +145,11 @@ test('a board joins, its task outlives an upgrade, a broken version and a versio
   t.regex(far.stderr, /more than one version/);
   t.is((await readdir(board.path('opt/mesq/versions'))).length, 1, 'what failed is not kept');
 
-  const after = await cluster.task(job, 'TASK_RUNNING');
-  t.deepEqual([after.attempt, after.restart, after.started], [running.attempt, running.restart, running.started]);
+  const [after] = await cluster.tasks(job);
+  t.like(after, { state: 'TASK_RUNNING', attempt: running.attempt, started: running.started });
   t.is((await board.run(['uninstall'])).code, 1, 'a task runs');
   await writeFile(stop, '');
-  await cluster.task(job, 'TASK_FINISHED');
+  t.is(await cluster.end(job), 'TASK_FINISHED');
   t.regex((await cluster.mesq('logs', job)).stdout, /^\d+\ndone\n$/, 'one process, from the first version to the last');
 
   const second = await cluster.submit('--', 'sleep', '600');

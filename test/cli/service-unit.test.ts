@@ -1,0 +1,45 @@
+import test from 'ava';
+import { serviceUnit, unitWord } from '../../cli/service-unit.ts';
+import { refuseSkew } from '../../cli/version-skew.ts';
+
+test('a word of a unit is what the program gets, whatever is in it', (t) => {
+  t.is(unitWord('mqtts://m1:8883,mqtts://m2:8883'), 'mqtts://m1:8883,mqtts://m2:8883');
+  t.is(unitWord('cpus:2;mem:64'), '"cpus:2;mem:64"', 'a ; of its own would begin another command');
+  t.is(unitWord('site:the roof'), '"site:the roof"');
+  t.is(unitWord('load:5%'), 'load:5%%');
+  t.is(unitWord('a$HOME'), 'a$$HOME');
+  t.is(unitWord('say "no" \\ yes'), '"say \\"no\\" \\\\ yes"');
+  t.is(unitWord('two\nlines'), '"two\\nlines"');
+  t.is(unitWord(''), '""');
+});
+
+test('what is not asked for does not stand in the unit, and every line of it is one setting', (t) => {
+  const unit = serviceUnit({
+    program: ['/bin/mesq'],
+    masters: ['mqtt://a', 'mqtt://b'],
+    data: '/d\nExecStartPre=/bin/x',
+  });
+  t.true(unit.includes('ExecStart=/bin/mesq agent --master mqtt://a,mqtt://b --data "/d\\nExecStartPre=/bin/x"\n'));
+  for (const line of unit.split('\n')) t.regex(line, /^($|#|\[\w+\]$|[A-Z][A-Za-z]+=.)/, line);
+});
+
+test('versions are gone through one by one, up and down', (t) => {
+  for (const [from, to] of [
+    ['0.1.0', '0.1.7'],
+    ['0.1.0', '0.2.0'],
+    ['0.2.3', '0.1.0'],
+    ['0.9.4', '1.0.0'],
+    ['1.0.1', '0.9.0'],
+    ['1.2.0-rc.1', '1.3.0'],
+  ] as const)
+    t.is(refuseSkew(from, to), undefined, `${from} → ${to}`);
+  for (const [from, to] of [
+    ['0.1.0', '0.3.0'],
+    ['0.3.0', '0.1.9'],
+    ['0.9.0', '1.1.0'],
+    ['1.1.0', '0.9.0'],
+    ['0.1.0', '2.0.0'],
+    ['0.1.0', 'new'],
+  ] as const)
+    t.not(refuseSkew(from, to), undefined, `${from} → ${to}`);
+});

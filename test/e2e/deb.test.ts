@@ -2,8 +2,10 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { fetchNode } from '../../tools/deb/fetch-node.ts';
+import { NODE_BINARIES } from '../../tools/deb/node-binaries.ts';
 import { foreignNode } from './foreign-node.ts';
 
 const hasDpkg = spawnSync('dpkg-deb', ['--version']).status === 0;
@@ -46,6 +48,16 @@ function dpkg(root: string, ...argv: string[]): string {
 
 const field = (file: string, name: string): string =>
   execFileSync('dpkg-deb', ['--field', file, name], { encoding: 'utf8' }).trim();
+
+test('a Node that is not what is pinned is in no package, and no second source is asked', async (t) => {
+  const cache = await mkdtemp(join(tmpdir(), 'mesq-node-'));
+  t.teardown(() => rm(cache, { recursive: true, force: true }));
+  const [source] = NODE_BINARIES.arm64.sources;
+  const archive = join(cache, source?.kind === 'release' ? basename(source.url) : '');
+  await writeFile(archive, 'another');
+  await t.throwsAsync(fetchNode('arm64', cache), { message: /is not what is pinned/ });
+  t.false(existsSync(archive), 'nor is it taken for the right one the next time');
+});
 
 test('a package for each architecture, with a Node that runs there', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'mesq-deb-'));

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type DebArchitecture, NODE_BINARIES, type NodeSource } from './node-binaries.ts';
@@ -40,30 +40,38 @@ export async function fetchNode(architecture: DebArchitecture, cache: string): P
   throw new Error(`no Node for ${architecture}:\n  ${problems.join('\n  ')}`);
 }
 
-/** The archive, whole and as pinned. */
+/** The archive, whole and as pinned. Another process may be fetching the same: each has a folder of its own to do it in. */
 async function fetched(source: NodeSource, cache: string): Promise<string> {
   await mkdir(cache, { recursive: true });
-  if (source.kind === 'release') {
-    const path = join(cache, basename(source.url));
-    if (!existsSync(path)) {
-      const answer = await fetch(source.url, { signal: AbortSignal.timeout(FETCH_MS) }).catch((error: unknown) => {
-        throw new OutOfReach(`${source.url}: ${error instanceof Error ? error.message : String(error)}`);
-      });
-      if (!answer.ok) throw new OutOfReach(`${source.url}: ${answer.status} ${answer.statusText}`);
-      await writeFile(`${path}.new`, Buffer.from(await answer.arrayBuffer()));
-      await rename(`${path}.new`, path);
+  const name = source.kind === 'release' ? basename(source.url) : `${source.name}-${source.version}.tgz`;
+  const path = join(cache, name);
+  if (!existsSync(path)) {
+    const folder = await mkdtemp(join(cache, 'fetching-'));
+    try {
+      if (source.kind === 'release') await writeFile(join(folder, name), await download(source.url));
+      else await npmPack(`${source.name}@${source.version}`, folder);
+      await rename(join(folder, name), path);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
     }
-    return verified(path, 'sha256', 'hex', source.sha256);
   }
-  const path = join(cache, `${source.name}-${source.version}.tgz`);
-  if (!existsSync(path))
-    await run('npm', ['pack', '--silent', '--pack-destination', cache, `${source.name}@${source.version}`]).catch(
-      (error: unknown) => {
-        const { stderr = '' } = error as { stderr?: string };
-        throw new OutOfReach(`${source.name}@${source.version}: npm pack: ${stderr.trim().split('\n')[0] ?? ''}`);
-      },
-    );
+  if (source.kind === 'release') return verified(path, 'sha256', 'hex', source.sha256);
   return verified(path, 'sha512', 'base64', source.integrity.replace(/^sha512-/, ''));
+}
+
+async function download(url: string): Promise<Uint8Array> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(FETCH_MS) }).catch((error: unknown) => {
+    throw new OutOfReach(`${url}: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  if (!answer.ok) throw new OutOfReach(`${url}: ${answer.status} ${answer.statusText}`);
+  return new Uint8Array(await answer.arrayBuffer());
+}
+
+async function npmPack(name: string, folder: string): Promise<void> {
+  await run('npm', ['pack', '--silent', '--pack-destination', folder, name]).catch((error: unknown) => {
+    const { stderr = '' } = error as { stderr?: string };
+    throw new OutOfReach(`${name}: npm pack: ${stderr.trim().split('\n')[0] ?? ''}`);
+  });
 }
 
 async function verified(path: string, algorithm: string, encoding: 'hex' | 'base64', pinned: string): Promise<string> {
@@ -76,13 +84,14 @@ async function verified(path: string, algorithm: string, encoding: 'hex' | 'base
 }
 
 async function unpack(archive: string, folder: string): Promise<void> {
-  const making = `${folder}.new`;
-  await rm(making, { recursive: true, force: true });
-  await mkdir(making, { recursive: true });
+  const making = await mkdtemp(`${folder}.`);
   const wanted = ['--wildcards', '*/bin/node', '*/LICENSE'];
   await run('tar', ['-xzf', archive, '-C', making, '--strip-components=1', '--no-same-owner', ...wanted]);
   await rename(join(making, 'bin/node'), join(making, 'node'));
-  await rename(making, folder);
+  await rename(making, folder).catch(async (error: unknown) => {
+    await rm(making, { recursive: true });
+    if (!existsSync(join(folder, 'node'))) throw error;
+  });
 }
 
 async function checkMachine(program: string, machine: number): Promise<void> {

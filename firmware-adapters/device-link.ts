@@ -3,8 +3,10 @@ import type { Clock, Timer } from '../io/clock.ts';
 import type { Log } from '../io/log.ts';
 import type { ActionResult, DeviceFacts, DeviceFirmware, DeviceMessage, Script, Turn } from './device.ts';
 
-/** Messages to subscribe to, at most: every one costs the broker. */
+/** Filters to subscribe to, at most: every one costs the broker. */
 const FILTERS = 2_000;
+/** Questions that wait for the connection. */
+const QUESTIONS = 1_000;
 
 export interface DeviceLinkOptions {
   /** To the broker that the devices use. */
@@ -34,6 +36,8 @@ export class DeviceLink {
   readonly #options: DeviceLinkOptions;
   readonly #filters = new Set<string>();
   readonly #underway = new Set<Underway>();
+  /** What is retained is heard while the connection is still being made. */
+  readonly #questions: DeviceMessage[] = [];
   #changed: (facts: DeviceFacts) => void = () => undefined;
 
   constructor(options: DeviceLinkOptions) {
@@ -43,7 +47,10 @@ export class DeviceLink {
   /** Listens. `changed` is told of each device when it is found, and whenever what is known of it changes. */
   start(changed: (facts: DeviceFacts) => void): void {
     this.#changed = changed;
-    const { firmware } = this.#options;
+    const { bus, firmware } = this.#options;
+    bus.onConnected(() => {
+      for (const question of this.#questions.splice(0)) this.#publish(question);
+    });
     for (const filter of firmware.filters) this.#subscribe(filter);
   }
 
@@ -85,7 +92,10 @@ export class DeviceLink {
     const { firmware } = this.#options;
     const { changed, subscribe, publish } = firmware.hear(message);
     for (const filter of subscribe) this.#subscribe(filter);
-    for (const question of publish) this.#publish(question);
+    for (const question of publish) {
+      if (this.#options.bus.connected) this.#publish(question);
+      else if (this.#questions.length < QUESTIONS) this.#questions.push(question);
+    }
     for (const id of changed) {
       const facts = firmware.device(id);
       if (facts !== undefined) this.#changed(facts);

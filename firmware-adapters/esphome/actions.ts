@@ -1,7 +1,6 @@
 import type { Action } from '../adapter.ts';
 import {
   type ActionResult,
-  type DeviceMessage,
   failed,
   type Heard,
   isFirmwareUrl,
@@ -217,8 +216,4 @@ function unknown({ entities }: EsphomeState, which: string, components: readonly
   const known = entities.filter(({ component }) => components.includes(component)).map(({ object }) => object);
   const list = known.length === 0 ? 'none' : known.slice(0, 20).join(', ');
   return failed(`there is no ${components.join(' or ')} ${JSON.stringify(which.slice(0, 64))}; there are: ${list}`);
-}
-
-export function isStateTopic(device: EsphomeState, { topic }: DeviceMessage): boolean {
-  return device.entities.some(({ stateTopic }) => stateTopic === topic);
 }

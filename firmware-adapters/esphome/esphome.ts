@@ -10,7 +10,7 @@ import {
   NOTHING_LEARNT,
   type Script,
 } from '../device.ts';
-import { ESPHOME_ACTIONS, esphomeScript, isStateTopic } from './actions.ts';
+import { ESPHOME_ACTIONS, esphomeScript } from './actions.ts';
 import { type Announced, announced, type Entity } from './discovery.ts';
 
 interface Known {
@@ -50,8 +50,10 @@ export class EsphomeFirmware implements DeviceFirmware {
       known.online = online;
       return { ...NOTHING_LEARNT, changed: [known.mac] };
     }
-    if (message.text.length <= 1_024 && isStateTopic(view(known), message))
-      known.states.set(message.topic, message.text);
+    // A state that is retained may come before the announcement of what has it.
+    const isState = /^[^/]+\/[^/]+\/state$/.test(message.topic.slice(known.prefix.length + 1));
+    const hasRoom = known.states.has(message.topic) || known.states.size < DEVICE_LIMITS.entities;
+    if (isState && hasRoom && message.text.length <= 1_024) known.states.set(message.topic, message.text);
     return NOTHING_LEARNT;
   }
 

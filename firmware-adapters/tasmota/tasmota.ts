@@ -61,8 +61,13 @@ export class TasmotaFirmware implements DeviceFirmware {
     if (known === undefined) return NOTHING_LEARNT;
     const { tele, stat } = known.topics;
     if (message.topic === `${tele}LWT`) return this.#testament(known, message.text);
-    if (message.topic.startsWith(tele))
-      return this.#learn(known, teleFacts(message.topic.slice(tele.length), message.text));
+    if (message.topic.startsWith(tele)) {
+      const last = message.topic.slice(tele.length);
+      const learnt = this.#learn(known, teleFacts(last, message.text));
+      // It says this every five minutes: who did not answer is asked again.
+      const asks = last === 'STATE' && known.mac === undefined;
+      return asks ? { ...learnt, publish: [command(known.topics, 'STATUS', '0')] } : learnt;
+    }
     return this.#learn(known, statFacts(message.topic.slice(stat.length), message.text));
   }
 

@@ -10,12 +10,15 @@ import {
   type Script,
   type Turn,
 } from '../../firmware-adapters/device.ts';
+import { DeviceLink } from '../../firmware-adapters/device-link.ts';
 import { EsphomeFirmware } from '../../firmware-adapters/esphome/esphome.ts';
 import { TasmotaFirmware } from '../../firmware-adapters/tasmota/tasmota.ts';
 import { topicsOf } from '../../firmware-adapters/tasmota/topics.ts';
+import type { BusMessage, QoS } from '../../io/bus.ts';
 import { AttributesSchema, formatAttributes } from '../../protocol/attributes.ts';
 import { check } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
+import { VirtualClock } from '../sim/clock.ts';
 import { ESPHOME_MAC, esphomeEntity, TASMOTA_CONFIG } from './scripted-device.ts';
 
 const PLUG = 'a4cf12b0e1f2';
@@ -74,14 +77,41 @@ test('Tasmota: one that announces nothing is asked, and known once its MAC addre
   t.deepEqual(firmware.hear(say('tele/attic/LWT', 'Online')).publish, [{ topic: 'cmnd/attic/STATUS', text: '0' }]);
   t.deepEqual(firmware.hear(say('tele/other/LWT', 'Online')).publish, [], 'another device is not meant');
   firmware.hear(say('tele/attic/INFO1', { Module: 'Generic', Version: '8.5.1(tasmota)' }));
+  t.is(firmware.hear(say('tele/attic/STATE', { POWER: 'OFF' })).publish.length, 1, 'who did not answer is asked again');
   const { changed } = firmware.hear(
     say('stat/attic/STATUS5', { StatusNET: { Hostname: 'h', Mac: 'AA:BB:CC:00:11:22' } }),
   );
   t.deepEqual(changed, ['aabbcc001122']);
   t.is(
     formatAttributes(firmware.device('aabbcc001122')?.attributes ?? []),
-    'runs:actions;board:tasmota;model:Generic;version:8.5.1(tasmota)',
+    'runs:actions;board:tasmota;model:Generic;version:8.5.1(tasmota);relays:1',
   );
+});
+
+test('a question that comes up before the connection stands is asked once it does', (t) => {
+  const sent: string[] = [];
+  let arrive: (message: BusMessage) => void = () => undefined;
+  let stands: () => void = () => undefined;
+  const bus = {
+    connected: false,
+    publish: (topic: string) => Promise.resolve(void sent.push(topic)),
+    subscribe: (_filter: string, _qos: QoS, handler: (message: BusMessage) => void) => {
+      arrive = handler;
+      return Promise.resolve(() => undefined);
+    },
+    onConnected: (listener: () => void) => {
+      stands = listener;
+    },
+    onDisconnected: () => undefined,
+    close: () => Promise.resolve(),
+  };
+  const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+  new DeviceLink({ bus, firmware: new TasmotaFirmware(), clock: new VirtualClock(), log }).start(() => undefined);
+  arrive({ topic: 'tele/attic/LWT', payload: new TextEncoder().encode('Online'), retained: true });
+  t.deepEqual(sent, []);
+  bus.connected = true;
+  stands();
+  t.deepEqual(sent, ['cmnd/attic/STATUS']);
 });
 
 test('Tasmota: topics are what FullTopic says', (t) => {
@@ -186,6 +216,13 @@ test('ESPHome: a light is told in JSON, a number is compared as one, sensors are
   t.deepEqual(JSON.parse(read.result?.output ?? ''), { air: { value: 21.5 }, word: { value: 'dry' } });
   t.like(play(firmware, ESPHOME_MAC, ['relay', 'none', 'on'], []).result, { code: 1 });
   t.is(play(firmware, ESPHOME_MAC, ['sh'], []).result?.code, 127);
+});
+
+test('ESPHome: a state that comes before its entity is announced is not lost', (t) => {
+  const firmware = esphome(['switch', 'pump']);
+  firmware.hear(say('greenhouse/sensor/air/state', '21.5'));
+  firmware.hear(say('homeassistant/sensor/greenhouse/air/config', esphomeEntity('sensor', 'air')));
+  t.like(play(firmware, ESPHOME_MAC, ['sensor', 'air'], ['late']), { turns: [], result: { code: 0 } });
 });
 
 test('ESPHome: an update entity is installed until it says so', (t) => {

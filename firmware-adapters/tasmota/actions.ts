@@ -150,10 +150,15 @@ function* ota(device: TasmotaState, url: string): Script {
     const version = bootOf(device, heard);
     if (version === undefined) continue;
     if (/safeboot/i.test(version)) turn = { progress: 'in its safe boot, downloading', waitMs: DOWNLOAD_MS };
-    else if (installed || (version !== '' && version !== device.version)) {
+    else if (installed || (version !== '' && plainVersion(version) !== device.version)) {
       return { code: 0, message: `it runs ${version}`, output: `${version}\n` };
     } else return failed(`it restarted, and still runs ${version}`);
   }
+}
+
+/** `13.4.0` of `13.4.0(tasmota32)`: what an announcement says. */
+export function plainVersion(text: string): string {
+  return text.replace(/\(.*$/, '');
 }
 
 function upgradeStage(

@@ -14,7 +14,7 @@ import {
   type Script,
   textIn,
 } from '../device.ts';
-import { TASMOTA_ACTIONS, tasmotaScript } from './actions.ts';
+import { plainVersion, TASMOTA_ACTIONS, tasmotaScript } from './actions.ts';
 import { command, DEFAULT_FULL_TOPIC, type TasmotaTopics, topicsOf } from './topics.ts';
 
 /** One device, by its topic. */
@@ -63,12 +63,12 @@ export class TasmotaFirmware implements DeviceFirmware {
     if (message.topic === `${tele}LWT`) return this.#testament(known, message.text);
     if (message.topic.startsWith(tele)) {
       const last = message.topic.slice(tele.length);
-      const learnt = this.#learn(known, teleFacts(last, message.text));
+      const learnt = this.#learn(known, unlessKnown(known, teleFacts(last, message.text)));
       // It says this every five minutes: who did not answer is asked again.
       const asks = last === 'STATE' && known.mac === undefined;
       return asks ? { ...learnt, publish: [command(known.topics, 'STATUS', '0')] } : learnt;
     }
-    return this.#learn(known, statFacts(message.topic.slice(stat.length), message.text));
+    return this.#learn(known, unlessKnown(known, statFacts(message.topic.slice(stat.length), message.text)));
   }
 
   device(id: string): DeviceFacts | undefined {
@@ -184,7 +184,7 @@ function teleFacts(last: string, text: string): Facts {
   const object = jsonObject(text);
   if (last === 'INFO1') {
     const info = asObject(object?.['Info1']) ?? object;
-    return { version: textIn(info, 'Version'), model: textIn(info, 'Module') };
+    return { version: versionIn(info), model: textIn(info, 'Module') };
   }
   if (last === 'INFO2') return { hostname: textIn(asObject(object?.['Info2']) ?? object, 'Hostname') };
   if (last === 'SENSOR') {
@@ -204,11 +204,21 @@ function statFacts(last: string, text: string): Facts {
   if (last === 'STATUS') return { deviceName: textIn(asObject(object?.['Status']), 'DeviceName') };
   if (last === 'STATUS2') {
     const firmware = asObject(object?.['StatusFWR']);
-    return { version: textIn(firmware, 'Version'), model: textIn(firmware, 'Hardware') };
+    return { version: versionIn(firmware), model: textIn(firmware, 'Hardware') };
   }
   if (last === 'STATUS5') {
     const network = asObject(object?.['StatusNET']);
     return { hostname: textIn(network, 'Hostname'), mac: macOf(textIn(network, 'Mac')) };
   }
   return {};
+}
+
+/** The model has several names; the one that was heard first, or was announced, stays. */
+function unlessKnown({ model }: Known, facts: Facts): Facts {
+  return model === undefined ? facts : { ...facts, model: undefined };
+}
+
+function versionIn(object: Readonly<Record<string, unknown>> | undefined): string | undefined {
+  const version = textIn(object, 'Version');
+  return version === undefined ? undefined : plainVersion(version);
 }

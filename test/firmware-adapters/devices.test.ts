@@ -66,6 +66,8 @@ test('Tasmota: an announcement says who it is; a last will, whether it is there'
     formatAttributes(facts?.attributes ?? []),
     'runs:actions;board:tasmota;model:Sonoff Dual R3;version:13.4.0;device:Plug by the door;relays:2',
   );
+  firmware.hear(say('stat/plug1/STATUS2', { StatusFWR: { Version: '13.4.0(tasmota)', Hardware: 'ESP8266EX' } }));
+  t.deepEqual(firmware.device(PLUG)?.attributes, facts?.attributes, 'what was announced stays');
   t.deepEqual(firmware.hear(say('tele/plug1/LWT', 'Offline')).changed, [PLUG]);
   t.false(firmware.device(PLUG)?.online);
   t.is(firmware.ownerOf('stat/plug1/RESULT'), PLUG);
@@ -84,7 +86,7 @@ test('Tasmota: one that announces nothing is asked, and known once its MAC addre
   t.deepEqual(changed, ['aabbcc001122']);
   t.is(
     formatAttributes(firmware.device('aabbcc001122')?.attributes ?? []),
-    'runs:actions;board:tasmota;model:Generic;version:8.5.1(tasmota);relays:1',
+    'runs:actions;board:tasmota;model:Generic;version:8.5.1;relays:1',
   );
 });
 
@@ -180,6 +182,8 @@ test('Tasmota: an update that fails says why; one through the safe boot is follo
   );
   t.like(result, { code: 0, message: 'it runs 13.5.0(tasmota32)' });
   t.like(play(tasmota(), PLUG, ['ota', url], [told, begun, 'late']).result, { code: 1 });
+  const same = play(tasmota(), PLUG, ['ota', url], [told, begun, boots('13.4.0(tasmota32)')]);
+  t.deepEqual(same.result, { code: 1, message: 'it restarted, and still runs 13.4.0(tasmota32)' });
   t.like(play(tasmota(), PLUG, ['ota', url], [say('stat/plug1/RESULT', { OtaUrl: 'http://other/' })]).result, {
     code: 1,
   });

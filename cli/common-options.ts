@@ -36,6 +36,8 @@ export function contextFile({ environment }: Pick<Terminal, 'environment'>): str
 export async function readCommonOptions(written: WrittenOptions, terminal: Terminal): Promise<CommonOptions | Fault> {
   const timeoutMs = parseDuration(written.timeout ?? DEFAULT_TIMEOUT);
   if (timeoutMs instanceof Fault) return timeoutMs;
+  if (timeoutMs === 0)
+    return new Fault('BAD_USAGE', '--timeout 0 leaves no time for an answer', 'Write --timeout 10s.');
   const { environment } = terminal;
   const named = written.url?.flatMap((text) => text.split(',')) ?? environment['MESQ_URL']?.split(',');
   const current = named === undefined ? await readContext(terminal) : {};

@@ -23,7 +23,7 @@ export function keepBackup(file: string, index: number, pieces: readonly Piece[]
 }
 
 /** What a master leaves in its data folder: its log, damaged ones that were set aside, a token, a lock. */
-const OURS = /^(log(\.corrupt-\d+)?|operator-token(\..*)?|lock\..*)$/;
+const OURS = /^(log(\.corrupt-\d+)?|operator-token(\..*)?|lock\..*|lost\+found|master-id)$/;
 
 export type RestoreOptions = { readonly data: string; readonly generation: number | undefined } & (
   | { readonly file: string }

@@ -25,6 +25,7 @@ import { createSchedulerDriver } from '../sdk/scheduler-driver.ts';
 import type { Allocation } from './allocation-options.ts';
 import { ownClusterKey, peerPassword, readClusterKey, ticketKeys } from './start-cluster-key.ts';
 import { takeDataFolder } from './start-data-folder.ts';
+import { bindToMaster } from './start-master-id.ts';
 
 export interface StartMasterOptions {
   readonly id: string;
@@ -83,7 +84,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
   if (ca instanceof Error) return new Fault('BAD_USAGE', `--tls-ca: ${ca.message}`);
   const lock = await takeDataFolder(options.data);
   if (lock instanceof Fault) return lock;
-  const listeners = await openListeners(options, key);
+  const listeners = (await bindToMaster(options.data, id)) ?? (await openListeners(options, key));
   if (listeners instanceof Fault) {
     await lock.release();
     return listeners;

@@ -30,6 +30,8 @@ interface Session {
 
 /** The frameworks as this leader is in contact with them, and what is said to them. */
 export class FrameworkSessions {
+  /** Called when a session begins to stand. */
+  onActive: (framework: string) => void = () => undefined;
   readonly #leader: Leader;
   readonly #sessions = new Map<string, Session>();
   readonly #changed = new Set<Session>();
@@ -107,6 +109,7 @@ export class FrameworkSessions {
     const session = this.#sessions.get(framework);
     if (session === undefined) return;
     session.active = true;
+    this.onActive(framework);
     const { registry, term, world } = this.#leader;
     this.send(framework, {
       type: 'SUBSCRIBED',

@@ -55,6 +55,18 @@ export function changeMasters(
   const { quorum } = desk.leader.world;
   const { voters, learners } = quorum.standing().membership;
   const member = [...voters, ...learners].find(({ id }) => id === master);
+  const other = [...voters, ...learners].find(
+    ({ id, urls }) =>
+      'add' in change &&
+      id !== master &&
+      change.add.urls.some((url) => [...urls, ...quorum.urlsOf({ id, urls })].includes(url)),
+  );
+  if (other !== undefined)
+    return new Fault(
+      'CONFLICT',
+      `${other.id} is reached at that URL: ${master} would be the same master once more`,
+      `Add ${master} with the URL that it listens on itself.`,
+    );
   if ('add' in change && member !== undefined) {
     const urls = [...member.urls, ...quorum.urlsOf(member)];
     if (!change.add.urls.every((url) => urls.includes(url)))

@@ -6,7 +6,7 @@ import type { Random } from '../io/random.ts';
 import { randomWord } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
 import { assert, Fault } from '../protocol/faults.ts';
-import { TIMES } from '../protocol/limits.ts';
+import { LIMITS, TIMES } from '../protocol/limits.ts';
 import type { CredentialRole } from '../protocol/operator.ts';
 import type { Member } from '../protocol/raft.ts';
 import { parseTopic, TOPICS, topicOf } from '../protocol/topics.ts';
@@ -18,6 +18,7 @@ import { announceLeader } from './leader-announcement.ts';
 import { showLeaderless } from './leaderless-state.ts';
 import { Leadership } from './leadership.ts';
 import { openLog } from './open-log.ts';
+import { NO_MEMBER } from './raft/objections.ts';
 import type { Entry } from './raft/records.ts';
 import { type PeerTraffic, RaftLink } from './raft-link.ts';
 import { apply } from './registry/apply.ts';
@@ -135,6 +136,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     leadership = undefined;
   };
   const vocabularies = new Vocabularies();
+  /** Masters that are none of the cluster, and how often each has spoken. */
+  const strangers = new Map<string, number>();
   const propose = (command: Command): void => {
     const behind = vocabularies.without(SINCE[command.kind], durable.standing.membership, options.id);
     const entries =
@@ -188,14 +191,20 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     },
     onStranger: (from) => {
       // Who has just been added, or is being told of: it is named in a moment. Who goes on is not.
-      if (counters.count('raft: of a master that cannot be answered') === STRANGE_MESSAGES)
+      counters.count('raft: of a master that cannot be answered');
+      const times = (strangers.get(from) ?? 0) + 1;
+      if (strangers.has(from) || strangers.size < LIMITS.masters) strangers.set(from, times);
+      if (times === STRANGE_MESSAGES)
         log.warn('a master speaks that is none of the cluster, as far as this one knows', {
           master: from,
           hint: `add it (mesq masters add ${from}=URL), or stop it if it was removed; if it does belong, start this one with --peer ${from}=URL`,
         });
     },
     onReached: (peer, reached) => {
-      if (!reached) durable.missed(peer);
+      if (!reached) {
+        durable.missed(peer);
+        vocabularies.lost(peer);
+      }
       if (durable.standing.leader === undefined) announceStanding();
     },
     version: options.version,
@@ -216,7 +225,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     founders: { voters: [self, ...peers].sort((a, b) => (a.id < b.id ? -1 : 1)), learners: [] },
     send: (message) => link.send(message),
     onObjection: (objection, from) => {
-      if (counters.count(`raft: ${objection}`) === 1)
+      // Of one that was just removed something may be under way; who goes on is told of as a stranger.
+      if (counters.count(`raft: ${objection}`) === 1 && objection !== NO_MEMBER)
         log.error('a master says what cannot be', { master: from, what: objection });
     },
     onMembership: (membership) => {

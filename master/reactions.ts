@@ -43,6 +43,7 @@ export class Reactions {
     this.#drains = drains;
     this.#feed = feed;
     desk.offering.onOffer = (offer) => this.#showOffer(offer);
+    desk.frameworks.onActive = (framework) => this.showFramework(framework);
   }
 
   react(event: RegistryEvent): void {

@@ -119,6 +119,8 @@ export class StateTree {
   }
 
   #send(rest: string, payload: Uint8Array): void {
+    // What was found there is there no longer.
+    this.#inherited.delete(rest);
     const topic = topicOf(this.#world.prefix, { kind: 'state', rest });
     this.#world.bus.publish(topic, payload, { retain: true }).catch(() => {
       this.#published.delete(rest);

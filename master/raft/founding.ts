@@ -27,11 +27,18 @@ import {
 export function probePeers(state: RaftState): void {
   advance(state);
   if (state.standing === 'member') {
-    if (believesLeaders(state)) return;
-    for (const to of peersOf(state)) if (!state.surveyed.has(to)) send(state, { type: 'PROBE', to });
+    if (!believesLeaders(state)) {
+      for (const to of peersOf(state)) if (!state.surveyed.has(to)) send(state, { type: 'PROBE', to });
+    } else if (awaitsItsPlace(state) && state.electionElapsed % state.settings.electionTicks === 0)
+      for (const to of peersOf(state)) send(state, { type: 'PROBE', to });
     return;
   }
   for (const to of peersOf(state)) if (!isFounder(state.standings.get(to))) send(state, { type: 'PROBE', to });
+}
+
+/** It was started before it was added: whoever it asked knew of no place for it yet. */
+function awaitsItsPlace({ hardState, informant, log }: RaftState): boolean {
+  return hardState.rejoining === true && informant === undefined && log.lastIndex === 0;
 }
 
 function advance(state: RaftState): void {
@@ -61,6 +68,7 @@ export function onProbeReply(state: RaftState, message: Received<'PROBE_REPLY'>)
   const { from, standing } = message;
   if (state.standing === 'blank' && standing === 'member') rejoin(state);
   if (!believesLeaders(state)) return survey(state, message);
+  if (awaitsItsPlace(state)) learnMembers(state, message);
   // Answers may overtake each other: nobody falls back.
   if (!isFounder(state.standings.get(from)) || standing === 'member') state.standings.set(from, standing);
   // An answer is never answered at once by the next question: a few of them would fill the net.

@@ -6,6 +6,9 @@ import { peersOf, type RaftMessage, type RaftState, type Received } from './stat
 /** No cluster has had so many elections between two messages. Beyond, terms would soon end. */
 const MOST_ELECTIONS = 2 ** 32;
 
+/** The objection to who does not belong to the cluster. */
+export const NO_MEMBER = 'it is no member';
+
 /**
  * Why a message cannot be of a master that works, or undefined where it can. Who sends here has the cluster's key, so
  * it is no stranger; but a bug there, or a data folder that lives twice, must end neither this process nor this log.
@@ -18,7 +21,7 @@ export function objectionTo(state: RaftState, message: RaftMessage): string | un
   // Removed and not stopped, or never added. Of the masters only a leader knows for sure who belongs to them: a follower
   // may lag behind, and owes its vote to one that it has not heard of.
   if (state.role === 'leader' && type !== 'PROBE' && type !== 'PROBE_REPLY' && !peersOf(state).includes(message.from))
-    return 'it is no member';
+    return NO_MEMBER;
   if (type !== 'APPEND' && type !== 'HEARTBEAT' && type !== 'SNAPSHOT') return undefined;
   if (message.term === term && (state.leader ?? message.from) !== message.from) return 'two leaders of one term';
   if (type === 'APPEND') return objectionToEntries(message);

@@ -14,6 +14,11 @@ export class Vocabularies {
     this.#heard.set(master, knows);
   }
 
+  /** Out of reach: it may be taken back to an earlier version before it is heard again. */
+  lost(master: string): void {
+    this.#heard.delete(master);
+  }
+
   /** A new term: whoever was of a later version may be of an earlier one again. */
   forget(): void {
     this.#heard.clear();

@@ -170,6 +170,28 @@ function lost() {
   return { raft, probed, append, heartbeat: { ...from, type: 'HEARTBEAT', term: 5, commit: 0, round: 7 } as const };
 }
 
+test('who is started before it is added, and told of some others only, goes on asking until it learns of all', (t) => {
+  const raft = voter({});
+  const probed = { to: '1', type: 'PROBE_REPLY', standing: 'member', term: 5, index: 7 } as const;
+  for (const peer of ['2', '3']) raft.step({ ...probed, from: peer, membership: membersOf([2, 3, 4]) });
+  all(raft);
+  for (let ticks = 0; ticks < 50; ticks++) raft.tick();
+  t.true(sent(all(raft)).some(({ type, to }) => type === 'PROBE' && to === '2'));
+  raft.step({
+    ...probed,
+    from: '2',
+    index: 8,
+    membership: { ...membersOf([2, 3, 4]), learners: membersOf([1]).voters },
+  });
+  t.deepEqual(
+    raft.membership.voters.map(({ id }) => id),
+    ['2', '3', '4'],
+  );
+  all(raft);
+  for (let ticks = 0; ticks < 50; ticks++) raft.tick();
+  t.false(sent(all(raft)).some(({ type }) => type === 'PROBE'));
+});
+
 test('who has lost its log believes no leader that it may have helped to replace', (t) => {
   const { raft, probed, append, heartbeat } = lost();
   const spoken = (): unknown[] => sent(all(raft)).filter(({ type }) => type !== 'PROBE');

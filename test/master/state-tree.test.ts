@@ -130,6 +130,35 @@ test('what an earlier leader has shown and reads the same is not written again, 
   t.deepEqual([...world.state.keys()].sort(), [...before.keys()].sort());
 });
 
+test('what changes and changes back soon after an election reads as it is', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  await world.watchState();
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await world.clock.advance(1_000);
+  const before = new Map(world.state);
+  world.killMaster();
+  const mirror = world.bus('mirror');
+  await world.until(() => mirror.connected);
+  for (const [rest, text] of before)
+    void mirror.publish(`mesq/state/${rest}`, new TextEncoder().encode(text), { retain: true });
+  await world.clock.advance(1_000);
+  await world.start();
+  await world.until(() => world.state.get('cluster') !== before.get('cluster'));
+  await framework.subscribe();
+  await framework.launch([task('t1', { runMs: 1_000 })]);
+  await world.until(() => shown(world, 'tasks/fw/t1')?.['state'] === 'TASK_RUNNING');
+  await world.until(() => shown(world, 'agents/pi-1/load')?.['tasks'] === 1);
+  await world.clock.advance(30_000);
+  t.like(shown(world, 'tasks/fw/t1'), { state: 'TASK_FINISHED' });
+  t.like(shown(world, 'agents/pi-1/load'), { tasks: 0, cpus: 0 });
+  t.like(shown(world, 'frameworks/fw/load'), { tasks: 0, cpus: 0 });
+  t.like(shown(world, 'frameworks/fw'), { state: 'active' });
+});
+
 test('every topic is small, plots small numbers, has no dots in its keys and its time last', async (t) => {
   const world = new MasterWorld();
   await world.start();

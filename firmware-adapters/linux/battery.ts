@@ -12,7 +12,7 @@ export async function batteryOf(texts: TextFiles): Promise<Pick<Sample, 'battery
         ['type', 'scope', 'capacity', 'status'].map((file) => texts.text(`${FOLDER}/${name}/${file}`)),
       );
       const percent = numberIn(capacity);
-      if (type !== 'Battery' || scope === 'Device' || percent === undefined) return [];
+      if ((type !== 'Battery' && type !== 'UPS') || scope === 'Device' || percent === undefined) return [];
       return [{ level: Math.min(1, Math.max(0, percent / 100)), discharging: status === 'Discharging' }];
     }),
   );

@@ -31,21 +31,24 @@ export async function runProgram(
     const end = (): void => {
       clearTimeout(timer);
       child.stdout.destroy();
-      try {
-        if (child.exitCode === null && child.signalCode === null && child.pid !== undefined)
-          process.kill(-child.pid, 'SIGKILL');
-      } catch {
-        // It ended by itself meanwhile.
-      }
       // One that no signal reaches, in the kernel, must not keep the agent's process from ending.
       child.unref();
       resolve(new Uint8Array(Buffer.concat(chunks).subarray(0, maxBytes)));
     };
-    timer = setTimeout(end, timeoutMs);
+    const cutShort = (): void => {
+      try {
+        // With what it has started, which may outlive it and hold its output open.
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        // All of it ended by itself meanwhile.
+      }
+      end();
+    };
+    timer = setTimeout(cutShort, timeoutMs);
     child.stdout.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
       length += chunk.length;
-      if (length >= maxBytes) end();
+      if (length >= maxBytes) cutShort();
     });
     child.on('close', end);
     child.on('error', () => {

@@ -49,6 +49,25 @@ test('the catalog loads adapters by name, and every one is checked here', async 
   t.deepEqual(Object.keys(HARNESSES), [...ADAPTER_NAMES]);
 });
 
+test('each claims its own machines and no others', async (t) => {
+  const claimed = async (board: boards.Board): Promise<string[]> => {
+    const surroundings = { files: machineFiles(board.files, DISK, undefined, board.programs), dataFolder: '/data' };
+    const names = await Promise.all(
+      ADAPTER_NAMES.map(async (name) =>
+        (await (await adapterNamed(name, surroundings))?.probe()) === undefined ? [] : [name],
+      ),
+    );
+    return names.flat().filter((name) => name !== 'linux');
+  };
+  t.deepEqual(await claimed(boards.PI_5), ['raspberry-pi']);
+  t.deepEqual(await claimed(boards.PI_4), ['raspberry-pi']);
+  t.deepEqual(await claimed(boards.THOR), ['jetson']);
+  t.deepEqual(await claimed(boards.OLD_CARD), ['nvidia']);
+  t.deepEqual(await claimed(boards.ACCELERATED_PI), ['raspberry-pi', 'hailo', 'coral']);
+  t.deepEqual(await claimed(boards.ROCK_5B), ['rockchip-npu']);
+  t.deepEqual(await claimed(boards.NUC), ['intel-gpu']);
+});
+
 test('on disk, below a sysroot, each finds the same as in memory', async (t) => {
   for (const [name, harnesses] of Object.entries(HARNESSES)) {
     for (const { files, make } of harnesses) {

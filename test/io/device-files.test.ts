@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test from 'ava';
@@ -85,12 +85,25 @@ test('what hangs is not asked again until it has answered, and leaves a thread t
   t.is(await gate.pass('sick', LONG, read), 2);
 });
 
+/** Rejects once there is no such process, or none but a dead one that nobody has buried. */
+async function aliveNoMore(pid: number): Promise<void> {
+  for (;;) {
+    process.kill(pid, 0);
+    const state = / ([A-Z]) /.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''))?.[1];
+    if (state === undefined || state === 'Z') throw Object.assign(new Error('dead'), { code: 'ESRCH' });
+    await new Promise((turn) => setImmediate(turn));
+  }
+}
+
 test('runs a program of PATH without a shell, and ends it when it has said enough or takes too long', async (t) => {
   const files = deviceFiles();
   t.is(text(await files.run('printf', ['%s|', '$HOME', 'a b', '`id`'], 100, LONG)), '$HOME|a b|`id`|');
   t.is(text(await files.run('sh', ['-c', 'echo in-band; exit 3'], 100, LONG)), 'in-band\n');
   t.is(text(await files.run('yes', [], 4, LONG)), 'y\ny\n');
   t.is(text(await files.run('sh', ['-c', 'echo first; sleep 1000'], 100, 3 * SECOND)), 'first\n');
+  const left = Number(text(await files.run('sh', ['-c', 'sleep 1000 & echo $!'], 100, 3 * SECOND)));
+  t.true(left > 0);
+  await t.throwsAsync(aliveNoMore(left), { code: 'ESRCH' }, 'what it has left behind is killed with it');
   t.is(await files.run('no-such-program-here', [], 100, LONG), undefined);
   t.is(await files.run('/bin/echo', ['x'], 100, LONG), undefined);
   t.is(await deviceFiles(await folder(t)).run('echo', ['x'], 100, LONG), undefined);

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../io/clock.ts';
 import type { Log } from '../io/log.ts';
 import { attributeOf } from '../protocol/attributes.ts';
+import { LIMITS } from '../protocol/limits.ts';
 import type { Resources } from '../protocol/resources.ts';
 import type { OwnDevice } from './devices/choose-devices.ts';
 import {
@@ -157,7 +158,7 @@ export class MachineWatch {
       attributes: [
         ...attributes,
         ...healthAttributes(held, this.#reading).filter(({ name }) => attributeOf(attributes, name) === undefined),
-      ],
+      ].slice(0, LIMITS.attributes),
     };
   }
 

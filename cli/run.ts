@@ -58,7 +58,8 @@ function jobPart(written: JobOptions): JobOptions {
     grace,
     requeue,
   } = written;
-  const needs = { name, count, cpus, mem, disk, gpus, accelerators, ports, env, constraint };
+  const { limitCpus, limitMem } = written;
+  const needs = { name, count, cpus, mem, limitCpus, limitMem, disk, gpus, accelerators, ports, env, constraint };
   const part = { ...needs, restart, retries, time, grace, requeue };
   return Object.fromEntries(Object.entries(part).filter(([, value]) => value !== undefined));
 }

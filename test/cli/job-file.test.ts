@@ -49,6 +49,19 @@ for (const odd of ['gpus:1', 'hailo:0.5', 'hailo(web):1', 'npus:[1-2]', 'hailo']
   });
 }
 
+test('a size of memory that is written is a limit, the default is none, and either limit can be written by itself', async (t) => {
+  const limitsOf = async (text: string): Promise<unknown> => {
+    const spec = await read(text);
+    return spec instanceof Fault ? spec.message : spec.limits;
+  };
+  t.is(await limitsOf('cpus: 2'), undefined);
+  t.deepEqual(await limitsOf('mem: 1G'), { mem: 1_024_000 });
+  t.deepEqual(await limitsOf('mem: 64\nlimitMem: 200'), { mem: 200_000 });
+  t.deepEqual(await limitsOf('mem: 64\nlimitMem: unlimited'), { mem: 'unlimited' });
+  t.deepEqual(await limitsOf('limitCpus: 1.5'), { cpus: 1_500 });
+  t.regex(String(await limitsOf('limitMem: much')), /job\.yaml:2:11: limitMem: /);
+});
+
 for (const [what, text, says] of [
   ['two at once', 'healthCheck: { tcp: 1, command: x }', 'exactly one of command, http and tcp'],
   ['none', 'healthCheck: { delay: 1s }', 'exactly one of command, http and tcp'],

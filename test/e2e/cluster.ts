@@ -11,6 +11,7 @@ import type { TaskView } from '../../protocol/job.ts';
 import { isTerminal } from '../../protocol/task.ts';
 import { type Client, Fault } from '../../sdk/index.ts';
 import { connectClient } from '../../tools/cluster.ts';
+import { removeCgroups } from '../left-cgroups.ts';
 
 /** The built command line, a script for node. */
 export const MESQ = resolve('build/cli/main.js');
@@ -258,6 +259,8 @@ export class Cluster {
     for (const { process } of processes) process.kill('SIGKILL');
     await Promise.all(processes.map(({ ended }) => ended));
     await endAll(this.folder);
+    for (const name of this.agents.keys())
+      await eventually(() => removeCgroups(join(this.dataOf(name), 'launcher')) || undefined);
     await rm(this.folder, { recursive: true, force: true, maxRetries: 10 });
   }
 }

@@ -1,8 +1,9 @@
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Launcher } from '../../io/launcher.ts';
 import type { Errand, LauncherWorld } from '../conformance/launcher.ts';
+import { removeCgroups } from '../left-cgroups.ts';
 import { LauncherGuest } from './launcher-guest.ts';
 import type { HostOptions } from './launcher-host.ts';
 
@@ -43,7 +44,7 @@ export function machineWorld(
   return Promise.resolve({
     root,
     launcherPid,
-    removeGroups: () => removeGroups(join(root, 'launcher/cgroups')),
+    removeGroups: () => removeCgroups(join(root, 'launcher')),
     attach: async () => {
       const agent = await attach(root);
       attached.push(agent);
@@ -69,7 +70,7 @@ export function machineWorld(
         for (const pid of left) kill(pid);
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
-      removeGroups(join(root, 'launcher/cgroups'));
+      removeCgroups(join(root, 'launcher'));
       rmSync(root, { recursive: true, force: true });
     },
   });
@@ -91,31 +92,6 @@ function hungry({ output = '', stays, code = 0 }: Errand, mb: number): string {
   const grow = `s = "x"; while (length(s) < ${mb} * 1048576) s = s s`;
   const wait = stays === true ? 'getline < "held";' : '';
   return `mkfifo held; exec awk 'BEGIN { ${grow}; printf "%s", "${output}"; fflush(); ${wait} exit ${code} }'`;
-}
-
-/** Those of the tasks, and the agent's own, which the launcher's folder names. */
-function removeGroups(note: string): void {
-  const { trees = [] } = JSON.parse(textOf(note) || '{}') as { trees?: { base: string }[] };
-  for (const { base } of trees) {
-    for (const group of folders(base)) rmdirSync(join(base, group));
-    for (const folder of [base, dirname(base)]) {
-      try {
-        rmdirSync(folder);
-      } catch {
-        // Another test's agent has one there.
-      }
-    }
-  }
-}
-
-function folders(base: string): string[] {
-  try {
-    return readdirSync(base, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => name);
-  } catch {
-    return [];
-  }
 }
 
 /** Every process that works in the folder or below it. */

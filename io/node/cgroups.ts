@@ -151,6 +151,14 @@ export class Cgroups {
     return true;
   }
 
+  /** Removes the task's groups where no process is in them: the usual case at an end, without a look before. */
+  removeEmpty(folder: string): 'removed' | 'absent' | 'busy' {
+    const name = nameOf(folder);
+    const results = this.#inOrder().map(({ base }) => removeGroup(join(base, name)));
+    if (results.includes('busy')) return 'busy';
+    return results.includes('removed') ? 'removed' : 'absent';
+  }
+
   /** Removes the task's groups, now or when what is being killed in them is gone. */
   remove(folder: string): void {
     clearTimeout(this.#removals.get(folder));
@@ -215,17 +223,18 @@ export class Cgroups {
   }
 
   #tryToRemove(folder: string, waitMs: number): void {
-    const name = nameOf(folder);
-    // Where processes are listed comes last: as long as that is there, so is the task.
-    const trees = [...this.#trees.trees.filter((tree) => tree !== this.#main), this.#main];
-    const left = trees.filter(({ base }) => !isRemoved(join(base, name)));
-    if (left.length === 0 || waitMs > REMOVE_MS) return;
+    if (this.removeEmpty(folder) !== 'busy' || waitMs > REMOVE_MS) return;
     const timer = setTimeout(() => {
       this.#removals.delete(folder);
       this.#tryToRemove(folder, waitMs * 2);
     }, waitMs);
     timer.unref();
     this.#removals.set(folder, timer);
+  }
+
+  /** Where processes are listed comes last: as long as that is there, so is the task. */
+  #inOrder(): CgroupTree[] {
+    return [...this.#trees.trees.filter((tree) => tree !== this.#main), this.#main];
   }
 
   #set(tree: CgroupTree | undefined, folder: string, file: string, value: number | string): void {
@@ -266,12 +275,12 @@ export function nameOf(folder: string): string {
   return `${MARK}${folder.replaceAll('/', '+')}`;
 }
 
-function isRemoved(path: string): boolean {
+function removeGroup(path: string): 'removed' | 'absent' | 'busy' {
   try {
     rmdirSync(path);
-    return true;
+    return 'removed';
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'absent' : 'busy';
   }
 }
 

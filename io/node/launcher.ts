@@ -245,7 +245,9 @@ class NodeLauncher implements Launcher {
 
   async sweep(folder: string, mark?: string): Promise<void> {
     const cgroups = this.#cgroups;
-    if (cgroups?.has(folder) === true) {
+    const groups = cgroups?.removeEmpty(folder) ?? 'absent';
+    if (groups === 'removed') return;
+    if (cgroups !== undefined && groups === 'busy') {
       await cgroups.kill(folder);
       cgroups.remove(folder);
       return;

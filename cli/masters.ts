@@ -1,7 +1,7 @@
 import { check, decode } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
-import { ShownMaster } from '../protocol/operator.ts';
+import { type MasterView, ShownMaster } from '../protocol/operator.ts';
 import { isBrokerUrl } from '../protocol/raft.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { askLeader } from './ask.ts';
@@ -55,7 +55,7 @@ async function change(context: Context, action: 'add' | 'remove' | 'transfer', t
       : await askLeader(context, `masters-${action}`, { master: id });
   if (answer instanceof Fault) return answer;
   const done = {
-    add: 'is a master; it votes once it has all',
+    add: 'is a master; it votes once it is reached and has all',
     remove: 'is no master any more',
     transfer: 'is to lead',
   };
@@ -125,11 +125,16 @@ async function show(context: Context): Promise<number | Fault> {
         value: ({ role, voter }) => (voter ? role : `${role}, learning`),
         colour: ({ role }) => stateColour(role),
       },
-      { title: 'TERM', value: ({ term }) => term, align: 'right' },
-      { title: 'COMMITTED', value: ({ commitIndex }) => commitIndex, align: 'right' },
+      { title: 'TERM', value: heard(({ term }) => term), align: 'right' },
+      { title: 'COMMITTED', value: heard(({ commitIndex }) => commitIndex), align: 'right' },
       { title: 'VERSION', value: ({ version }) => version || '-' },
       { title: 'URL', value: ({ url }) => url },
     ],
   });
   return 0;
+}
+
+/** Of a master that cannot be reached nothing is known but where it should be. */
+function heard(value: (master: MasterView) => number): (master: MasterView) => number | string {
+  return (master) => (master.role === 'unreachable' ? '-' : value(master));
 }

@@ -34,7 +34,7 @@ const V2_CONTROLLERS = ['cpu', 'memory', 'pids'];
 /** Below it all agents of a machine have theirs. */
 const FAMILY = 'mesq';
 /** Where an agent's own processes go when they sit where tasks' groups are to be: `DelegateSubgroup=` in its unit. */
-export const AGENT_LEAF = 'agent';
+const AGENT_LEAF = 'agent';
 
 /**
  * Makes a folder for the groups of this agent's tasks, `<…>/mesq/<name>`, in every tree that has something to limit, or

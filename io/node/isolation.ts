@@ -18,13 +18,18 @@ export function isolationOf({ cgroups, reason, user, reachable }: Found): Isolat
   const has = (controller: 'cpu' | 'memory' | 'pids'): boolean => cgroups?.limits(controller) ?? false;
   if (reason !== undefined)
     notes.push(
-      `no control groups (${reason}): a limit on CPUs is not enforced, and who leaves a task's process group is lost`,
+      `no control groups (${reason}): a limit on CPUs is not enforced, and what leaves a task's process group is not found again`,
     );
   if (cgroups !== undefined && !has('cpu'))
     notes.push('the kernel has no control group for CPU here: a limit is not enforced');
   if ((cgroups !== undefined || reason !== undefined) && !has('memory'))
     notes.push(
-      'no control group for memory: a limit holds for what each process may allocate (RLIMIT_DATA), and not for all of a task together; on a Raspberry Pi add cgroup_enable=memory to /boot/firmware/cmdline.txt',
+      'no control group for memory: a limit holds for what each process may allocate (RLIMIT_DATA), and not for all of a task together',
+    );
+  // The kernel has it, and was told to leave it off.
+  if (cgroups !== undefined && !has('memory'))
+    notes.push(
+      'on a Raspberry Pi, cgroup_enable=memory in /boot/firmware/cmdline.txt and a reboot bring control groups for memory',
     );
   if (!reachable)
     notes.push(`user ${user?.name} may not pass through the data folder's parents: absolute paths into a sandbox fail`);

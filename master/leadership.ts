@@ -198,7 +198,8 @@ export class Leadership {
 
   /** The broker saw the connection of an agent or a framework end; `local` is one of either that showed no token. */
   connectionLost(role: 'agent' | 'framework' | 'local', name: string): void {
-    if (role !== 'framework') this.#agents.lost(name);
+    // The board may have another card by now, and another connection: the end of the old one is noticed late.
+    if (role !== 'framework' && this.#world.lastPacketMs(name) === undefined) this.#agents.lost(name);
     if (role !== 'agent' && this.#frameworks.active(name) && !isBuiltIn(name)) {
       this.#frameworks.end(name);
       this.#offering.allocator.setActive(name, false);

@@ -10,13 +10,12 @@ import test from 'ava';
 const KERNEL = 'linux';
 const MINUTES = 15;
 
-/** All that is written goes to memory; the guest sees this machine's own files, and cannot change them. */
+/** All that is written goes to memory below /run; the guest sees this machine's own files, and cannot change them. */
 const init = (node: string, script: string): string => `#!/bin/sh
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run TMPDIR=/run LANG=C
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /run
 '${node}' '${script}' 2>&1
 busybox poweroff -f

@@ -6,6 +6,7 @@ import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
 import type { Prober } from '../io/prober.ts';
 import { type Random, randomWord } from '../io/random.ts';
+import type { SandboxFiles } from '../io/sandbox-files.ts';
 import type { Storage } from '../io/storage.ts';
 import type { VolumeFolders } from '../io/volume-folders.ts';
 import { type Identity, isOtherMachine } from '../protocol/agent-link.ts';
@@ -54,6 +55,7 @@ export interface AgentOptions {
   /** Asks tasks that have checks. */
   readonly prober: Prober;
   readonly output: (folder: string, stream: 'stdout' | 'stderr') => OutputFile;
+  readonly sandboxes: SandboxFiles;
   readonly pathOf: (folder: string) => string;
   readonly volumes: VolumeFolders;
   readonly clock: Clock;
@@ -187,6 +189,12 @@ class RunningAgent implements Agent {
         if (folder !== undefined) return { file: output(folder, stream), alive: () => !hasEnded(run) };
         return { file: output(this.#runs.folderOf(run), stream), alive: () => this.#runs.writes(run) };
       },
+      openFile: (framework, task, attempt, path) => {
+        const run = durable.state.runs.get(runName(framework, task, attempt));
+        return run === undefined
+          ? Promise.resolve(undefined)
+          : options.sandboxes.open(this.#executors.folderOf(run) ?? this.#runs.folderOf(run), path);
+      },
       send: (payload) => this.#bus.publish(topicOf(prefix, { kind: 'agentBulk', name }), payload, { qos: 1 }),
     });
     this.#session = new Session(
@@ -270,6 +278,7 @@ class RunningAgent implements Agent {
       case 'RECONCILE':
         return this.#session.tasks(command.request);
       case 'READ':
+      case 'READ_FILE':
         this.#streams
           .read(command)
           .catch((error: unknown) => this.#options.log.debug('output not read', { error: String(error) }));

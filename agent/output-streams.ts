@@ -1,5 +1,6 @@
 import type { OutputFile } from '../io/output-file.ts';
-import { BULK, type Read } from '../protocol/agent-link.ts';
+import type { NoSandboxFile, SandboxFile } from '../io/sandbox-files.ts';
+import { BULK, type Chunk, type Read, type ReadFile } from '../protocol/agent-link.ts';
 import { write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
@@ -17,14 +18,32 @@ export interface OutputWorld {
     attempt: number,
     stream: 'stdout' | 'stderr',
   ) => { file: OutputFile; alive: () => boolean } | undefined;
+  /** Opens a file of a run's sandbox; undefined where nothing is known of the run. */
+  readonly openFile: (
+    framework: string,
+    task: string,
+    attempt: number,
+    path: string,
+  ) => Promise<SandboxFile | NoSandboxFile | undefined>;
   /** Sends on `agents/<name>/bulk`; resolves when the broker has it, rejects without a connection. */
   readonly send: (payload: Uint8Array) => Promise<void>;
 }
 
-interface Reader {
-  readonly grant: Read;
-  readonly file: OutputFile;
+type Grant = Read | ReadFile;
+
+/** What a grant is served from. */
+interface Source {
+  readonly file: Pick<OutputFile, 'size' | 'read'>;
   readonly alive: () => boolean;
+  /** Goes with every chunk. */
+  readonly about?: Chunk['file'];
+  readonly watch?: (listener: () => void) => () => void;
+  readonly close?: () => void;
+}
+
+interface Reader {
+  readonly grant: Grant;
+  readonly source: Source;
   /** Undefined until the end of the file was looked up. */
   next: number | undefined;
   until: number;
@@ -41,6 +60,8 @@ interface Reader {
 export class OutputStreams {
   readonly #world: OutputWorld;
   readonly #readers = new Map<string, Reader>();
+  /** The newest grant of each reader whose file is being opened. */
+  readonly #opening = new Map<string, Grant>();
   #underway = 0;
   #waiting: (() => void)[] = [];
 
@@ -48,24 +69,20 @@ export class OutputStreams {
     this.#world = world;
   }
 
-  async read(grant: Read): Promise<void> {
+  async read(grant: Grant): Promise<void> {
     const key = `${grant.client}/${grant.session}/${grant.request}`;
     this.#end(key);
+    this.#opening.delete(key);
     if (grant.from >= 0 && grant.until <= grant.from) return;
-    const found = this.#world.find(grant.framework, grant.task, grant.attempt, grant.stream);
-    if (found === undefined) {
-      await this.#send(
-        grant,
-        0,
-        new Uint8Array(),
-        true,
-        new Fault('NOT_FOUND', `this agent keeps no output of ${grant.task}`, 'It was removed, or never began.'),
-      );
-      return;
-    }
+    const source = grant.type === 'READ' ? this.#output(grant) : await this.#open(key, grant);
+    if (source instanceof Fault) await this.#send(grant, 0, new Uint8Array(), true, { fault: source });
+    else if (source !== undefined) this.#begin(key, grant, source);
+  }
+
+  #begin(key: string, grant: Grant, source: Source): void {
     const reader: Reader = {
       grant,
-      ...found,
+      source,
       next: grant.from >= 0 ? grant.from : undefined,
       until: grant.from >= 0 ? Math.min(grant.until, grant.from + LIMITS.creditBytes) : grant.until,
       pumping: false,
@@ -78,8 +95,28 @@ export class OutputStreams {
       if (this.#readers.size <= READERS) break;
       this.#end(oldest);
     }
-    if (grant.follow) reader.unwatch = found.file.watch(() => this.#pump(key, reader));
+    if (follows(grant)) reader.unwatch = source.watch?.(() => this.#pump(key, reader));
     this.#pump(key, reader);
+  }
+
+  #output({ framework, task, attempt, stream }: Read): Source | Fault {
+    const found = this.#world.find(framework, task, attempt, stream);
+    return found === undefined ? nothingOf(task) : { ...found, watch: (listener) => found.file.watch(listener) };
+  }
+
+  /** Undefined where a newer grant of the same reader came meanwhile, or too many wait: the reader asks again. */
+  async #open(key: string, grant: ReadFile): Promise<Source | Fault | undefined> {
+    const { framework, task, attempt, path } = grant;
+    if (this.#opening.size >= READERS) return undefined;
+    this.#opening.set(key, grant);
+    const opened = await this.#world.openFile(framework, task, attempt, path);
+    const wanted = this.#opening.get(key) === grant;
+    if (wanted) this.#opening.delete(key);
+    if (opened === undefined || typeof opened === 'string')
+      return wanted ? (opened === undefined ? nothingOf(task) : refusal(path, opened)) : undefined;
+    if (wanted) return sourceOf(opened);
+    await opened.close();
+    return undefined;
   }
 
   /** A start has ended: whoever follows it hears the end. */
@@ -92,6 +129,7 @@ export class OutputStreams {
 
   /** Readers ask again when they are connected again. */
   stop(): void {
+    this.#opening.clear();
     for (const key of [...this.#readers.keys()]) this.#end(key);
   }
 
@@ -100,6 +138,7 @@ export class OutputStreams {
     if (reader === undefined) return;
     reader.done = true;
     reader.unwatch?.();
+    reader.source.close?.();
     this.#readers.delete(key);
   }
 
@@ -124,7 +163,8 @@ export class OutputStreams {
   }
 
   async #run(key: string, reader: Reader): Promise<void> {
-    const { file, grant } = reader;
+    const { source, grant } = reader;
+    const { file, alive: lives, about } = source;
     let next = reader.next;
     if (next === undefined) {
       const size = (await file.size()) ?? 0;
@@ -133,13 +173,13 @@ export class OutputStreams {
     }
     while (!reader.done && next < reader.until) {
       // Asked before the read: what is written after the end was seen cannot be missed.
-      const alive = reader.alive();
+      const alive = lives();
       const chunk = await file.read(next, Math.min(LIMITS.chunkBytes, reader.until - next));
       const bytes = chunk?.bytes ?? new Uint8Array();
       const offset: number = chunk === undefined ? next : Math.max(chunk.offset, next);
-      const last = offset + bytes.length >= (chunk?.end ?? 0) && (!alive || !grant.follow);
+      const last = offset + bytes.length >= (chunk?.end ?? 0) && (!alive || !follows(grant));
       if (bytes.length === 0 && !last && offset === next) break;
-      await this.#send(grant, offset, bytes, last);
+      await this.#send(grant, offset, bytes, last, about === undefined ? {} : { file: about });
       next = offset + bytes.length;
       if (last) {
         if (!reader.done) this.#end(key);
@@ -162,19 +202,67 @@ export class OutputStreams {
   }
 
   async #send(
-    { request, client, session }: Read,
+    { request, client, session }: Grant,
     offset: number,
     data: Uint8Array,
     end: boolean,
-    fault?: Fault,
+    more: Pick<Chunk, 'file' | 'fault'>,
   ): Promise<void> {
     await this.#turn();
     try {
       // A Buffer would be written as one: the copy is a plain array of bytes.
       const piece = { request, client, session, offset, data: new Uint8Array(data), end };
-      await this.#world.send(write(BULK, { type: 'CHUNK', ...piece, ...(fault === undefined ? {} : { fault }) }));
+      await this.#world.send(write(BULK, { type: 'CHUNK', ...piece, ...more }));
     } finally {
       this.#turnOver();
     }
+  }
+}
+
+function follows(grant: Grant): boolean {
+  return grant.type === 'READ' && grant.follow;
+}
+
+function nothingOf(task: string): Fault {
+  return new Fault('NOT_FOUND', `this agent keeps no output of ${task}`, 'It was removed, or never began.');
+}
+
+/** Its size at the beginning counts; where it has become shorter, its end is told where it is now. */
+function sourceOf(opened: SandboxFile): Source {
+  const { size, inode } = opened;
+  return {
+    file: {
+      size: () => Promise.resolve(size),
+      read: async (offset, length) => {
+        const bytes = await opened.read(offset, Math.max(0, Math.min(length, size - offset)));
+        return { offset, bytes, end: bytes.length === 0 ? offset : size };
+      },
+    },
+    alive: () => false,
+    about: { size, inode },
+    // Nothing was written: what close says matters to nobody.
+    close: () => void opened.close().catch(() => {}),
+  };
+}
+
+function refusal(path: string, why: NoSandboxFile): Fault {
+  const file = JSON.stringify(path);
+  switch (why) {
+    case 'missing':
+      return new Fault('NOT_FOUND', `there is no file ${file} in the sandbox`, 'Paths are relative to the sandbox.');
+    case 'outside':
+      return new Fault('NOT_ALLOWED', `${file} leads out of the sandbox`, 'Let the task copy it into its sandbox.');
+    case 'irregular':
+      return new Fault(
+        'BAD_USAGE',
+        `${file} is no regular file`,
+        'Fetch files one by one, or let the task pack a folder into one (tar).',
+      );
+    case 'unreadable':
+      return new Fault(
+        'NOT_ALLOWED',
+        `the agent may not read ${file}`,
+        "Its user needs the right to read the task's file.",
+      );
   }
 }

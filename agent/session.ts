@@ -363,7 +363,8 @@ export class Session {
       return this.#world.log.debug('command refused', { code: taken.code, message: taken.message });
     const { message } = taken;
     if (message.type === 'REFUSED') return this.#refused(message.fault, message.register);
-    if (message.type === 'READ') return this.#established ? this.#listener.command(message) : undefined;
+    if (message.type === 'READ' || message.type === 'READ_FILE')
+      return this.#established ? this.#listener.command(message) : undefined;
     if (!this.#fresh(message, message.type === 'REGISTERED')) return;
     if (message.type === 'REGISTERED') return this.#registered(message);
     if (message.type === 'RESUMED')

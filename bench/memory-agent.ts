@@ -80,6 +80,7 @@ export async function startMemoryAgent(
       cut: () => Promise.resolve(false),
       watch: () => () => undefined,
     }),
+    sandboxes: { open: () => Promise.resolve('missing') },
     pathOf: (folder) => folder,
     volumes: { root: '', make: () => Promise.resolve(), remove: () => Promise.resolve() },
     clock: systemClock,

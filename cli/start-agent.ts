@@ -15,6 +15,7 @@ import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { openOutputFile } from '../io/node/output-file.ts';
 import { systemProber } from '../io/node/prober.ts';
 import { systemRandom } from '../io/node/random.ts';
+import { sandboxFiles } from '../io/node/sandbox-files.ts';
 import { fileStorage } from '../io/node/storage.ts';
 import { volumeFolders } from '../io/node/volume-folders.ts';
 import { StorageError } from '../io/storage.ts';
@@ -203,6 +204,7 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
     lines,
     prober: systemProber(LIMITS.checkCommands, user),
     output: (folder, stream) => openOutputFile(join(data, 'tasks', folder, stream), LIMITS.outputBytes),
+    sandboxes: sandboxFiles(join(data, 'tasks')),
     pathOf: (folder) => join(data, 'tasks', folder),
     volumes: volumeFolders(join(data, 'volumes'), user),
     clock: systemClock,

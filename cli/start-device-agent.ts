@@ -15,6 +15,7 @@ import { connectMqttBus, type MqttBus } from '../io/node/mqtt-bus.ts';
 import { openOutputFile } from '../io/node/output-file.ts';
 import { systemRandom } from '../io/node/random.ts';
 import { removeFolders } from '../io/node/remove-folders.ts';
+import { sandboxFiles } from '../io/node/sandbox-files.ts';
 import { fileStorage } from '../io/node/storage.ts';
 import { volumeFolders } from '../io/node/volume-folders.ts';
 import type { Prober } from '../io/prober.ts';
@@ -120,6 +121,7 @@ export async function startDeviceAgent(options: DeviceAgentOptions): Promise<Dev
     lines: NO_LINES,
     prober: NO_PROBES,
     output: (task, stream) => openOutputFile(join(tasks, task, stream), LIMITS.outputBytes),
+    sandboxes: sandboxFiles(tasks),
     pathOf: (task) => join(tasks, task),
     volumes: volumeFolders(join(folder, 'volumes')),
     clock: systemClock,

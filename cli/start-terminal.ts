@@ -9,6 +9,7 @@ import { systemRandom } from '../io/node/random.ts';
 import { randomWord } from '../io/random.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { createClient } from '../sdk/client.ts';
+import { newFile } from './start-new-file.ts';
 import type { Connection, ConnectOptions, Sink, Terminal } from './terminal.ts';
 
 /** Characters of a file that a verb reads: a job file has its arguments and environment, and no more. */
@@ -27,6 +28,7 @@ export function startTerminal(version: string): Terminal {
     connect,
     readText,
     writeSecret,
+    newFile,
     onSignal: (signal, listener) => {
       process.on(signal, listener);
       // A part of `mesq up` outlives it by no more than its own stop, even where that was killed with SIGKILL.

@@ -30,6 +30,16 @@ export interface Connection {
   close(): Promise<void>;
 }
 
+/** A file that comes to be under its name once it is whole. */
+export interface NewFile {
+  /** Appends. Faults: DISK, BAD_USAGE. */
+  write(bytes: Uint8Array): Promise<Fault | undefined>;
+  /** It is whole. Faults: EXISTS where another has taken the name meanwhile, DISK, BAD_USAGE. */
+  keep(): Promise<Fault | undefined>;
+  /** Leaves nothing. */
+  discard(): Promise<void>;
+}
+
 export type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
 /** Everything a verb takes of the world around it: a real process gives it in start-terminal.ts, tests a scripted one. */
@@ -49,6 +59,8 @@ export interface Terminal {
   readText(path: string): Promise<string | undefined | Fault>;
   /** Writes a file that only its owner may read, and the folders above it. */
   writeSecret(path: string, text: string): Promise<void>;
+  /** Begins a file; with `force` in place of what is there. Faults: EXISTS, BAD_USAGE, DISK. */
+  newFile(path: string, force: boolean): Promise<NewFile | Fault>;
   /** Calls `listener` for every such signal, instead of the process ending, until the returned function is called. */
   onSignal(signal: Signal, listener: () => void): () => void;
 }

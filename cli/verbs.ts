@@ -15,6 +15,7 @@ export const VERBS = {
   ps: { summary: 'list tasks', load: async () => (await import('./ps.ts')).ps },
   wait: { summary: 'wait for a job to end', load: async () => (await import('./wait.ts')).wait },
   logs: { summary: "show a task's output", load: async () => (await import('./logs.ts')).logs },
+  fetch: { summary: 'copy a file of a task here', load: async () => (await import('./fetch.ts')).fetchFile },
   why: { summary: 'say why a job waits', load: async () => (await import('./why.ts')).why },
   cancel: { summary: 'stop a job', load: async () => (await import('./cancel.ts')).cancel },
   kill: { summary: 'stop one task', load: async () => (await import('./kill.ts')).kill },

@@ -13,7 +13,7 @@ import type { EventFeed } from './event-feed.ts';
 import { explainWaiting } from './explanations.ts';
 import { answerCommitted, type ChangeDesk, changeMasters, handOver } from './master-changes.ts';
 import type { Offering } from './offering.ts';
-import type { OutputStreams } from './output-streams.ts';
+import type { Grant, OutputStreams } from './output-streams.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
 import type { Command } from './registry/commands.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
@@ -111,7 +111,14 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     const state = session?.active === true ? ('active' as const) : ('disconnected' as const);
     return cut(needs).map((part) => ({ framework, state, needs: part }));
   },
-  read: (desk, body, asker) => readOutput(desk, body, asker),
+  read: (desk, body, asker) => {
+    const { framework, task, stream, from, until, follow } = body;
+    return grantReader(desk, body, asker, { type: 'READ', framework, task, stream, from, until, follow });
+  },
+  'read-file': (desk, body, asker) => {
+    const { framework, task, path, from, until } = body;
+    return grantReader(desk, body, asker, { type: 'READ_FILE', framework, task, path, from, until });
+  },
   gone: (desk, { agent }, asker) => {
     const request = wait(desk, asker);
     if (request !== undefined) desk.leader.propose({ kind: 'AGENT_GONE', agent, request, nowMs: desk.leader.wallMs() });
@@ -321,7 +328,15 @@ function repeated(name: OperationName, outcome: RequestOutcome): object[] | Faul
   );
 }
 
-function readOutput(desk: OperatorDesk, body: Body<'read'>, asker: Asker): Part<'read'>[] | Fault {
+/** What a grant says beyond who reads, and which attempt. */
+type Wish<Of> = Of extends unknown ? Omit<Of, 'request' | 'client' | 'session' | 'attempt'> : never;
+
+function grantReader(
+  desk: OperatorDesk,
+  body: Body<'read' | 'read-file'>,
+  asker: Asker,
+  wish: Wish<Grant>,
+): Part<'read'>[] | Fault {
   const found = findTask(desk, body);
   if (found instanceof Fault) return found;
   const agent = desk.leader.registry.agents.get(found.agent);
@@ -332,25 +347,15 @@ function readOutput(desk: OperatorDesk, body: Body<'read'>, asker: Asker): Part<
       'It is kept there; repeat when mesq agents shows it active.',
     );
   }
-  const { framework, task, stream, from, until, follow, reader } = body;
-  desk.streams.grant(agent.name, {
-    request: reader,
-    client: asker.principal.name,
-    session: asker.session,
-    framework,
-    task,
-    attempt: found.attempt,
-    stream,
-    from,
-    until,
-    follow,
-  });
+  const { principal, session } = asker;
+  const { attempt } = found;
+  desk.streams.grant(agent.name, { ...wish, request: body.reader, client: principal.name, session, attempt });
   return [{ attempt: found.attempt, agent: agent.name }];
 }
 
 function findTask(
   desk: OperatorDesk,
-  { framework, task, attempt }: Body<'read'>,
+  { framework, task, attempt }: Body<'read' | 'read-file'>,
 ): { agent: string; attempt: number } | Fault {
   const { registry } = desk.leader;
   const live = attempt === undefined ? attemptsOf(registry, framework, task).at(-1) : taskKey(framework, task, attempt);

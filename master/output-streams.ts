@@ -7,10 +7,10 @@ import type { Leader } from './leader.ts';
 
 const READERS = 10_000;
 
-type Grant = Omit<Extract<Outgoing<typeof AGENT_DOWN>, { type: 'READ' }>, 'type'>;
+export type Grant = Extract<Outgoing<typeof AGENT_DOWN>, { type: 'READ' | 'READ_FILE' }>;
 
 /**
- * Hands output of tasks on from agents to readers. An agent may only send to a reader that asked it; the credit is
+ * Hands output and files of tasks on from agents to readers. An agent may only send to a reader that asked it; the credit is
  * the reader's own, so nothing piles up here.
  */
 export class OutputStreams {
@@ -34,7 +34,7 @@ export class OutputStreams {
       if (this.#readers.size <= READERS) break;
       this.#readers.delete(oldest);
     }
-    this.#agents.send(agentName, { type: 'READ', ...grant });
+    this.#agents.send(agentName, grant);
   }
 
   chunk(agentName: string, chunk: Chunk): void {

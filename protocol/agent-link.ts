@@ -5,6 +5,7 @@ import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { ResourcesSchema } from './resources.ts';
 import { RoleSchema } from './role-schema.ts';
+import { SandboxPath } from './sandbox-path.ts';
 import { Data, TASK_STATES, TaskInfo, TaskKey, TaskStatus } from './task.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
@@ -266,6 +267,25 @@ const Read = v.object({
 });
 export type Read = v.InferOutput<typeof Read>;
 
+/**
+ * Grants a reader bytes of a file in a task's sandbox, as {@link Read} does of a stream. A type of its own: who does not
+ * know it says nothing, and never sends a stream instead.
+ */
+const ReadFile = v.object({
+  ...V.entries,
+  type: v.literal('READ_FILE'),
+  request: Id,
+  client: Id,
+  session: Id,
+  framework: Id,
+  task: Id,
+  attempt: Count,
+  path: SandboxPath,
+  from: Count,
+  until: Count,
+});
+export type ReadFile = v.InferOutput<typeof ReadFile>;
+
 /** Declared gone, or never to register again: kill everything and stop. */
 const Shutdown = v.object({ ...Fence, type: v.literal('SHUTDOWN'), fault: FaultSchema });
 
@@ -291,6 +311,7 @@ export const AGENT_DOWN = {
   ACKNOWLEDGE: Acknowledge,
   RECONCILE: Reconcile,
   READ: Read,
+  READ_FILE: ReadFile,
   SHUTDOWN: Shutdown,
   MESSAGE: SchedulerMessage,
   SHUTDOWN_EXECUTORS: ShutdownExecutors,
@@ -319,6 +340,8 @@ export const Chunk = v.object({
   ]),
   /** No more will ever be written after this piece. */
   end: v.boolean(),
+  /** Answers READ_FILE: which file it is of, and its size when that was opened. */
+  file: v.optional(v.object({ inode: Id, size: Count })),
   fault: v.optional(FaultSchema),
 });
 export type Chunk = v.InferOutput<typeof Chunk>;

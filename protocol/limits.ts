@@ -94,6 +94,8 @@ export const LIMITS = {
   discoveryPorts: 100,
   /** Characters of the path of an HTTP check. */
   pathLength: 1_024,
+  /** Characters of the path of a file in a sandbox. */
+  sandboxPathLength: 512,
   /** Commands of checks that run at once on one agent; more wait for their turn. */
   checkCommands: 16,
   constraints: 32,

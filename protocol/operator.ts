@@ -8,6 +8,7 @@ import { LimitsSchema, QuantitiesSchema } from './quantities.ts';
 import { NewMember } from './raft.ts';
 import { ResourcesSchema } from './resources.ts';
 import { RoleSchema } from './role-schema.ts';
+import { SandboxPath } from './sandbox-path.ts';
 
 /**
  * What a credential allows (docs/security.md). A user speaks for their own jobs, a viewer only reads, a join token asks
@@ -264,6 +265,20 @@ export const OPERATIONS = {
       until: Count,
       follow: v.boolean(),
       /** The stream's own id: the same in every later grant of it. */
+      reader: Id,
+    }),
+    part: v.object({ attempt: Count, agent: v.string() }),
+  },
+  /** A file of a task's sandbox, as `read` of a stream. */
+  'read-file': {
+    role: 'viewer',
+    body: v.object({
+      framework: Id,
+      task: Id,
+      attempt: v.optional(Count),
+      path: SandboxPath,
+      from: Count,
+      until: Count,
       reader: Id,
     }),
     part: v.object({ attempt: Count, agent: v.string() }),

@@ -13,7 +13,15 @@ import { type LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { ChunkRouter } from './chunk-router.ts';
 import type { DeepReadonly } from './deep-readonly.ts';
 import { readLeader } from './leader-document.ts';
-import { type OutputPiece, type ReadOutputOptions, readOutput } from './output-reader.ts';
+import {
+  ANSWER_MS,
+  type OutputLink,
+  type OutputPiece,
+  type Reach,
+  type ReadFileOptions,
+  type ReadOutputOptions,
+  readBytes,
+} from './output-reader.ts';
 import { PartStream } from './part-stream.ts';
 
 type LeaderOps = typeof OPERATIONS;
@@ -91,6 +99,12 @@ export interface Client {
   ): AsyncIterable<InferOutput<BatchOps['watch']['part']> | Fault>;
   /** Reads a task's output; see {@link ReadOutputOptions}. A fault ends it. */
   readOutput(options: ReadOutputOptions): AsyncIterable<OutputPiece | Fault>;
+  /**
+   * Reads a file of a task's sandbox, as long as it is when the reading begins. A fault ends it: NOT_FOUND, NOT_ALLOWED
+   * where it leads out of the sandbox, BAD_USAGE where it is no regular file, CONFLICT where it became shorter or was
+   * replaced meanwhile, TIMED_OUT where the agent knows no files.
+   */
+  readFile(options: ReadFileOptions): AsyncIterable<OutputPiece | Fault>;
   /** The leader as the broker tells it: undefined until it has, null while nobody leads. */
   leader(): string | null | undefined;
   /** Ends every open request with a fault and stops listening. The bus stays. */
@@ -186,11 +200,21 @@ class BusClient implements Client {
   }
 
   readOutput(options: ReadOutputOptions): AsyncIterable<OutputPiece | Fault> {
+    const { framework, task, stream, follow = false } = options;
+    return this.#read(options, (grant) => this.request('read', { framework, task, stream, follow, ...grant }));
+  }
+
+  readFile(options: ReadFileOptions): AsyncIterable<OutputPiece | Fault> {
+    const { framework, task, attempt, path, answerMs = ANSWER_MS } = options;
+    return this.#read({ attempt, answerMs }, (grant) => this.request('read-file', { framework, task, path, ...grant }));
+  }
+
+  #read(reach: Reach, grant: OutputLink['grant']): AsyncIterable<OutputPiece | Fault> {
     const { clock, random } = this.#options;
-    return readOutput(options, {
+    return readBytes(reach, {
       clock,
       reader: randomWord(random, 16),
-      grant: (body) => this.request('read', body) as Promise<{ attempt: number; agent: string } | Fault>,
+      grant,
       listen: (reader, handler) => this.#chunks.listen(reader, handler),
       onConnected: (listener) => {
         this.#connectedListeners.add(listener);

@@ -27,7 +27,7 @@ export {
   type ExecutorUpdate,
 } from './executor-driver.ts';
 export { fits, type Needs, type Packed, pack } from './offers.ts';
-export type { OutputPiece, ReadOutputOptions } from './output-reader.ts';
+export type { OutputPiece, ReadFileOptions, ReadOutputOptions } from './output-reader.ts';
 export type { ClientRequest, Registration, Scheduler } from './scheduler.ts';
 export { createSchedulerDriver, SchedulerDriver } from './scheduler-driver.ts';
 export type {

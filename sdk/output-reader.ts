@@ -16,7 +16,18 @@ export interface ReadOutputOptions {
   readonly follow?: boolean;
 }
 
-/** Bytes of an output stream, in order and without repetition. */
+export interface ReadFileOptions {
+  readonly framework: string;
+  readonly task: string;
+  /** Default: the newest. */
+  readonly attempt?: number;
+  /** Relative to the task's sandbox, at most 512 characters. */
+  readonly path: string;
+  /** Longest wait for the first piece, in ms, default 30,000: an agent that knows no files says nothing. */
+  readonly answerMs?: number;
+}
+
+/** Bytes of an output stream or a file, in order and without repetition. */
 export interface OutputPiece {
   /** Absolute offset of the first byte. */
   readonly offset: number;
@@ -27,14 +38,18 @@ export interface OutputPiece {
   readonly end: boolean;
 }
 
+/** What is read, and from where. */
+export interface Reach {
+  readonly attempt?: number | undefined;
+  readonly from?: number | undefined;
+  /** Undefined: it may be waited for as long as anybody likes. */
+  readonly answerMs?: number | undefined;
+}
+
 interface Grant {
-  readonly framework: string;
-  readonly task: string;
   readonly attempt?: number;
-  readonly stream: Stream;
   readonly from: number;
   readonly until: number;
-  readonly follow: boolean;
   readonly reader: string;
 }
 
@@ -66,12 +81,15 @@ const CREDIT = LIMITS.creditBytes / 4;
 const FIRST_AGAIN_MS = 5_000;
 const LAST_AGAIN_MS = 60_000;
 
+/** How long an agent may say nothing at all to one who asks for a file. */
+export const ANSWER_MS = 30_000;
+
 /**
- * Reads a task's output, wherever it runs. The consumer's own pace grants the credit; overlaps and repeats are cut by
+ * Reads a task's output, or a file it has left, wherever it runs. The consumer's own pace grants the credit; overlaps and repeats are cut by
  * their offsets, and what gets lost on the way is asked for again.
  */
-export async function* readOutput(options: ReadOutputOptions, link: OutputLink): AsyncGenerator<OutputPiece | Fault> {
-  const reading = new Reading(options, link);
+export async function* readBytes(reach: Reach, link: OutputLink): AsyncGenerator<OutputPiece | Fault> {
+  const reading = new Reading(reach, link);
   try {
     for await (const piece of reading.pieces) {
       yield piece;
@@ -84,7 +102,7 @@ export async function* readOutput(options: ReadOutputOptions, link: OutputLink):
 
 class Reading {
   readonly pieces = new PartStream<OutputPiece | Fault>();
-  readonly #options: ReadOutputOptions;
+  readonly #reach: Reach;
   readonly #link: OutputLink;
   readonly #forget: () => void;
   readonly #forgetConnected: () => void;
@@ -99,17 +117,25 @@ class Reading {
   #timer: Timer | undefined;
   #againMs = FIRST_AGAIN_MS;
   #closed = false;
+  /** Of a file: what it was when its first piece was read. */
+  #file: Chunk['file'];
+  /** Until anything came, where that is not waited for without end. */
+  #answer: Timer | undefined;
+  /** Why the cluster did not serve the latest grant. */
+  #trouble: Fault | undefined;
 
-  constructor(options: ReadOutputOptions, link: OutputLink) {
-    this.#options = options;
+  constructor(reach: Reach, link: OutputLink) {
+    this.#reach = reach;
     this.#link = link;
-    this.#attempt = options.attempt;
-    const from = options.from ?? 0;
+    this.#attempt = reach.attempt;
+    const from = reach.from ?? 0;
     this.#next = from < 0 ? undefined : from;
     this.#consumed = Math.max(0, from);
     this.#until = this.#consumed + CREDIT;
     this.#forget = link.listen(link.reader, (chunk) => this.#received(chunk));
     this.#forgetConnected = link.onConnected(() => this.#ask());
+    if (reach.answerMs !== undefined)
+      this.#answer = link.clock.after(reach.answerMs, () => this.#fail(this.#trouble ?? unanswered()));
     this.#ask();
   }
 
@@ -130,6 +156,7 @@ class Reading {
     if (this.#closed) return;
     this.#closed = true;
     this.#timer?.cancel();
+    this.#answer?.cancel();
     this.#forget();
     this.#forgetConnected();
     this.pieces.end();
@@ -141,7 +168,7 @@ class Reading {
   #ask(gap?: Gap): void {
     if (this.#closed) return;
     this.#waitAgain();
-    const from = this.#next ?? this.#options.from ?? 0;
+    const from = this.#next ?? this.#reach.from ?? 0;
     // Read from its end, where that is shows with the first piece: the agent bounds the grant by the limit itself.
     const until = this.#next === undefined ? Number.MAX_SAFE_INTEGER : this.#until;
     this.#link.grant(this.#grant(from, until)).then(
@@ -153,13 +180,13 @@ class Reading {
   }
 
   #grant(from: number, until: number): Grant {
-    const { framework, task, stream, follow = false } = this.#options;
     const attempt = this.#attempt === undefined ? {} : { attempt: this.#attempt };
-    return { framework, task, ...attempt, stream, from, until, follow, reader: this.#link.reader };
+    return { ...attempt, from, until, reader: this.#link.reader };
   }
 
   #granted(answer: { attempt: number } | Fault, gap: Gap | undefined): void {
     if (this.#closed) return;
+    this.#trouble = answer instanceof Fault ? answer : undefined;
     if (!(answer instanceof Fault)) {
       this.#attempt ??= answer.attempt;
       if (gap === undefined || gap !== this.#gap) return;
@@ -172,12 +199,15 @@ class Reading {
       this.#fail(answer);
   }
 
-  #received({ offset, data, end, fault }: Chunk): void {
+  #received(chunk: Chunk): void {
     if (this.#closed) return;
+    this.#answer?.cancel();
+    const fault = chunk.fault ?? this.#change(chunk);
     if (fault !== undefined) {
       this.#fail(fault);
       return;
     }
+    const { offset, data, end } = this.#file === undefined ? chunk : upTo(this.#file.size, chunk);
     const next = this.#next ?? offset;
     if (offset > next && !this.#isDropped(offset)) return;
     this.#gap = undefined;
@@ -210,6 +240,16 @@ class Reading {
     return this.#gap.answered;
   }
 
+  /** A file is read as it was when its reading began: as long as then, and no other in its place. */
+  #change({ file, offset, data, end }: Chunk): Fault | undefined {
+    if (file === undefined) return undefined;
+    this.#file ??= file;
+    const { inode, size } = this.#file;
+    if (file.inode === inode && (!end || offset + data.length >= size)) return undefined;
+    const what = file.inode === inode ? 'became shorter' : 'was replaced';
+    return new Fault('CONFLICT', `the file ${what} while it was read`, 'Fetch it again.');
+  }
+
   #waitAgain(): void {
     this.#timer?.cancel();
     this.#timer = this.#link.clock.after(this.#againMs, () => {
@@ -229,8 +269,23 @@ class Reading {
   #finish(): void {
     this.#closed = true;
     this.#timer?.cancel();
+    this.#answer?.cancel();
     this.#forget();
     this.#forgetConnected();
     this.pieces.end();
   }
+}
+
+/** What of a chunk lies before `size`; what was appended to the file since is not read. */
+function upTo(size: number, { offset, data, end }: Chunk): Pick<Chunk, 'offset' | 'data' | 'end'> {
+  const bytes = data.subarray(0, Math.max(0, size - offset));
+  return { offset, data: bytes, end: end || offset + bytes.length >= size };
+}
+
+function unanswered(): Fault {
+  return new Fault(
+    'TIMED_OUT',
+    'the agent sent nothing of the file',
+    'An agent of an older version, or a device, has no files to fetch; mesq agents shows whether it is there.',
+  );
 }

@@ -3,6 +3,7 @@ import type { OwnDevice } from '../../agent/devices/choose-devices.ts';
 import { countDevices } from '../../agent/devices/cut-devices.ts';
 import type { TaskStart } from '../../io/launcher.ts';
 import type { OutputFile } from '../../io/output-file.ts';
+import type { NoSandboxFile, SandboxFile } from '../../io/sandbox-files.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
 import { add } from '../../protocol/resource-arithmetic.ts';
 import { parseResources } from '../../protocol/resources.ts';
@@ -38,6 +39,10 @@ export class AgentWorld {
   onDeath: () => void = () => undefined;
   /** What a start writes, where it is too long for an argument. */
   readonly outputs = new Map<string, string>();
+  /** `folder/path` → a file in a task's sandbox, and what tells it from one that takes its place. */
+  readonly sandboxes = new Map<string, { inode: string; bytes: Uint8Array }>();
+  /** Files that the agent holds open. */
+  openFiles = 0;
   /** What made the agent give up. */
   readonly faults: Fault[] = [];
   readonly urls: string[];
@@ -101,6 +106,9 @@ export class AgentWorld {
       lines: this.socket.listen(),
       prober: this.prober.attach(),
       output: (folder) => outputOf(this.machine, folder),
+      sandboxes: {
+        open: (folder, path) => Promise.resolve(this.sandboxFile(`${folder}/${path}`)),
+      },
       pathOf: (folder) => `/data/tasks/${folder}`,
       volumes: new SimulatedVolumes(),
       clock: this.clock,
@@ -156,6 +164,19 @@ export class AgentWorld {
 
   until(done: () => boolean, limitMs = 3_600_000): Promise<void> {
     return this.clock.until(done, limitMs);
+  }
+
+  /** Opens one of {@link sandboxes}. */
+  sandboxFile(name: string): SandboxFile | NoSandboxFile {
+    const file = this.sandboxes.get(name);
+    if (file === undefined) return 'missing';
+    this.openFiles++;
+    return {
+      size: file.bytes.length,
+      inode: file.inode,
+      read: (offset, length) => Promise.resolve(file.bytes.slice(offset, offset + length)),
+      close: () => Promise.resolve(void this.openFiles--),
+    };
   }
 
   #die(): void {

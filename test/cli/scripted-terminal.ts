@@ -1,6 +1,7 @@
 import { runCommandLine } from '../../cli/program.ts';
 import type { Signal, Sink, Terminal } from '../../cli/terminal.ts';
 import { VERBS } from '../../cli/verbs.ts';
+import { Fault } from '../../protocol/faults.ts';
 import { createClient } from '../../sdk/client.ts';
 import type { BatchWorld } from '../frameworks/batch-world.ts';
 
@@ -67,6 +68,7 @@ export class ScriptedShell {
       },
       readText: (path) => Promise.resolve(files.get(path)),
       writeSecret: (path, text) => Promise.resolve(void files.set(path, text)),
+      newFile: (path) => Promise.resolve(new Fault('BAD_USAGE', `no file ${path} in this world`)),
       onSignal: (signal, listener) => {
         const listeners = this.#listeners.get(signal) ?? new Set();
         this.#listeners.set(signal, listeners);

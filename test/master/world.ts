@@ -202,6 +202,7 @@ export class SimulatedAgent {
       lines: this.socket.listen(),
       prober: this.prober.attach(),
       output: () => NO_OUTPUT,
+      sandboxes: { open: () => Promise.resolve('missing') },
       pathOf: (folder) => `/data/tasks/${folder}`,
       volumes: this.volumes,
       clock: world.clock,

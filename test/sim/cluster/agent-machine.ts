@@ -105,6 +105,7 @@ export class AgentMachine {
       lines: this.#socket.listen(),
       prober: this.#prober.attach(),
       output: () => NO_OUTPUT,
+      sandboxes: { open: () => Promise.resolve('missing') },
       pathOf: (folder) => `/data/tasks/${folder}`,
       volumes: new SimulatedVolumes(),
       clock,

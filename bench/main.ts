@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
+import { measureAgent } from './agent.ts';
 import { measureAllocation } from './allocation.ts';
 import { measureCommits } from './commits.ts';
 import { measureCores } from './cores.ts';
@@ -39,6 +40,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   fairness: { title: 'Shares after a minute', measure: () => measureFairness() },
   jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder }) => measureJobRate(folder) },
   latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
+  agent: { title: 'An agent at work', measure: ({ folder }) => measureAgent(folder) },
   idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes ?? 2) },
   failover: { title: 'The leader is killed', measure: ({ folder, kills }) => measureFailover(folder, kills) },
   herd: {

@@ -46,3 +46,12 @@ function parentOf(pid: number): number {
     return 0;
   }
 }
+
+/** The name of what a process runs, cut to 15 letters; empty where it has gone. */
+export function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'latin1').trim();
+  } catch {
+    return '';
+  }
+}

@@ -3,6 +3,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { withDescendants } from './process-memory.ts';
 
 /** The bundled command line, as it is shipped. */
 export const MESQ = fileURLToPath(new URL('../cli/main.js', import.meta.url));
@@ -14,6 +15,8 @@ export interface Part {
   /** The end of what it wrote to standard error, for failures. */
   lastWords(): string;
   stop(): Promise<void>;
+  /** SIGKILL to it alone: what an agent has started lives on. */
+  kill(): Promise<void>;
 }
 
 /** A part that prints where it listens. */
@@ -47,13 +50,32 @@ export async function startAgentPart(
   resources: string,
   nodeOptions: readonly string[] = [],
 ): Promise<Part> {
-  const data = join(folder, name);
-  const { part, heard } = start(
-    [...nodeOptions, MESQ, 'agent', '--name', name, '--data', data, '--master', url, '--resources', resources],
-    data,
-  );
+  const { part, heard } = launchAgent(folder, name, url, resources, { nodeOptions });
   await heard('stderr', /registered|resumed/);
   return part;
+}
+
+/** The same, without waiting for anything. `options` are of `mesq agent`. */
+export function spawnAgentPart(
+  folder: string,
+  name: string,
+  url: string,
+  resources: string,
+  options: readonly string[] = [],
+): Part {
+  return launchAgent(folder, name, url, resources, { options }).part;
+}
+
+function launchAgent(
+  folder: string,
+  name: string,
+  url: string,
+  resources: string,
+  { nodeOptions = [], options = [] }: { nodeOptions?: readonly string[]; options?: readonly string[] },
+) {
+  const data = join(folder, name);
+  const what = ['--name', name, '--data', data, '--master', url, '--resources', resources, ...options];
+  return start([...nodeOptions, MESQ, 'agent', ...what], data);
 }
 
 type Source = 'stdout' | 'stderr';
@@ -94,6 +116,11 @@ function start(argv: readonly string[], data: string) {
     data,
     lastWords: () => read('stderr').slice(-2_000),
     stop: () => stop(child, ended),
+    kill: async () => {
+      child.kill('SIGKILL');
+      await ended;
+      started.delete(child);
+    },
   };
   const heard = async (source: Source, pattern: RegExp): Promise<RegExpExecArray> => {
     for (;;) {
@@ -120,6 +147,15 @@ export async function endLauncher(agent: Part): Promise<void> {
   if (pid === undefined) return;
   signal(pid, 'SIGTERM');
   while (signal(pid, 0)) await pause(5);
+}
+
+/** As where the power goes: SIGKILL for an agent, its launcher and all that runs below; resolves when nothing is left. */
+export async function cutPower(agent: Part): Promise<void> {
+  const launcher = launcherPid(agent);
+  const left = launcher === undefined ? [] : [...withDescendants([launcher])];
+  await agent.kill();
+  for (const pid of left) signal(pid, 'SIGKILL');
+  while (left.some((pid) => signal(pid, 0))) await pause(5);
 }
 
 /** The bash process that starts an agent's tasks; undefined where there is none. */

@@ -20,6 +20,7 @@ import { topicOf } from '../protocol/topics.ts';
 import { hasEnded, type Run, runName } from './checkpoint/state.ts';
 import { chooseDevices, type GivenDevice, type HeldDevice, wantedDevices } from './devices/choose-devices.ts';
 import { DurableState, isFull } from './durable-state.ts';
+import { containerBar } from './executors/container-task.ts';
 import { Executors } from './executors/executors.ts';
 import { groupMates } from './group-mates.ts';
 import { type Lonely, LonelyStops } from './lonely-stops.ts';
@@ -58,6 +59,8 @@ export interface AgentOptions {
   readonly sandboxes: SandboxFiles;
   readonly pathOf: (folder: string) => string;
   readonly volumes: VolumeFolders;
+  /** Paths of the machine that containers may be given; undefined where nothing runs containers. */
+  readonly containerMounts?: readonly string[];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -366,6 +369,11 @@ class RunningAgent implements Agent {
   #giveDevices(fresh: ReadonlyMap<string, Launch>): Map<string, { launch: Launch; fault: Fault }> {
     const lacking = new Map<string, { launch: Launch; fault: Fault }>();
     for (const [run, launch] of fresh) {
+      const barred = containerBar(launch.info.container, this.#options.containerMounts, this.#options.name);
+      if (barred !== undefined) {
+        lacking.set(run, { launch, fault: barred });
+        continue;
+      }
       const { resources, killGraceMs } = launch.info;
       const wanted = wantedDevices(resources, this.#watch.kinds);
       const chosen = chooseDevices(this.#watch.devices, [...this.#heldDevices()], wanted);

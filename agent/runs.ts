@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../io/clock.ts';
-import type { Launcher, TaskUsage } from '../io/launcher.ts';
+import type { Launcher, TaskStart, TaskUsage } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
 import type { Prober } from '../io/prober.ts';
@@ -13,6 +13,7 @@ import type { OwnDevice } from './devices/choose-devices.ts';
 import { deviceNodes } from './devices/device-environment.ts';
 import { type DurableState, isFull } from './durable-state.ts';
 import { environmentOf } from './executors/command.ts';
+import { containerTask } from './executors/container-task.ts';
 import { confinementOf } from './isolation/confinement.ts';
 import { KeptFolders } from './kept-folders.ts';
 import { OutputCuts } from './output-cuts.ts';
@@ -109,6 +110,7 @@ export class Runs {
       this.#noticed(folder, { kind: 'exited', code, outOfMemory, message }, usage),
     );
     world.launcher.onProgress?.((folder, message) => this.#tells(folder, { message }));
+    world.launcher.onFetching?.(({ folder, message }) => this.#fetching(folder, message));
     // Whatever ended the launcher process may have ended supervisors too.
     world.launcher.onRestarted(() => this.#lookAfterAll());
   }
@@ -250,6 +252,7 @@ export class Runs {
         environment: this.#environmentOf(run),
         devices: deviceNodes(run.devices),
         limits,
+        ...this.#containerOf(run),
       });
     } catch (error) {
       live.launching = false;
@@ -266,6 +269,26 @@ export class Runs {
     live.launchedMs = this.#now();
     // Its process may have been seen, or a kill asked for, while the folder was made.
     this.#advance(run.run);
+  }
+
+  #containerOf(run: Run): Pick<TaskStart, 'container'> {
+    const { container } = run.info;
+    if (container === undefined) return {};
+    const environment = this.#environmentOf(run);
+    const [sandbox, volumes, devices] = [this.#sandboxOf(run), this.#world.volumesRoot, deviceNodes(run.devices)];
+    return { container: containerTask(run.info, container, { environment, sandbox, volumes, devices }) };
+  }
+
+  /** A start that takes its time, and somebody at it: that is told, and the patience begins anew. */
+  #fetching(folder: string, message: string): void {
+    const at = folder.lastIndexOf('/');
+    const run = this.#world.durable.state.runs.get(folder.slice(0, at));
+    const live = run === undefined ? undefined : this.#live.get(run.run);
+    if (this.#stopped || run === undefined || live === undefined || String(run.restart) !== folder.slice(at + 1))
+      return;
+    if (live.actual.kind !== 'launched' || live.kill !== undefined) return;
+    live.launchedMs = this.#now();
+    void this.#report(run, live, { kind: 'report', state: 'TASK_STARTING', message });
   }
 
   #environmentOf(run: Run): Record<string, string> {

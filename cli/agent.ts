@@ -20,6 +20,8 @@ interface AgentOptions {
   readonly metered?: boolean;
   readonly taskUser?: string;
   readonly cgroups: boolean;
+  readonly containers?: string;
+  readonly allowMounts?: readonly string[];
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly log: string;
@@ -69,6 +71,8 @@ export const agent: Verb = {
         'whom tasks run as, where the agent is root (default mesq-task, where there is one)',
       )
       .option('--no-cgroups', 'hold tasks to no limits by control groups, though the machine has them')
+      .option('--containers <socket>', 'of Docker or Podman, or none (default: where they are usually)')
+      .option('--allow-mounts <path...>', 'folders of this machine that containers may be given (default none)')
       .option('--tls-cert <file>', 'PEM: a certificate of its name, instead of a token')
       .option('--tls-key <file>', 'PEM, of that certificate')
       .option('--firmware <name>', 'tasmota or esphome: stands for devices that run it (docs/devices-as-agents.md)')
@@ -87,6 +91,7 @@ export const agent: Verb = {
     const { data, name, resources, attributes, devices, slots, health, powerMode } = written;
     const { sysroot, metered, tlsCert, tlsKey } = written;
     const { taskUser, cgroups } = written;
+    const { containers, allowMounts } = written;
     const stopped = stopSignal(context.terminal);
     const { firmware, device, deviceToken, tokens } = written;
     if (firmware !== undefined || device !== undefined) {
@@ -130,6 +135,8 @@ export const agent: Verb = {
       ...(powerMode === undefined ? {} : { powerMode }),
       ...(sysroot === undefined ? {} : { sysroot }),
       ...(metered === undefined ? {} : { metered }),
+      ...(containers === undefined ? {} : { containers }),
+      ...(allowMounts === undefined ? {} : { allowMounts }),
       ...(token === undefined ? {} : { token }),
       ...(ca === undefined ? {} : { ca }),
       ...(tlsCert === undefined ? {} : { tlsCert }),

@@ -1,6 +1,6 @@
 import type { InferOutput } from 'valibot';
 import { Fault } from '../protocol/faults.ts';
-import type { JobSpec } from '../protocol/job.ts';
+import { constraintsOf, type JobSpec } from '../protocol/job.ts';
 import type { AgentVerdict, OPERATIONS } from '../protocol/operator.ts';
 import type { Client } from '../sdk/index.ts';
 
@@ -15,7 +15,8 @@ export function explain(
   owner: string | undefined,
   timeoutMs: number,
 ): Promise<Explanation | Fault> {
-  const { resources, ports, constraints } = spec;
+  const { resources, ports } = spec;
+  const constraints = constraintsOf(spec);
   const role = owner === undefined ? {} : { role: owner };
   return client.request('explain', { resources, ports, constraints, ...role }, { timeoutMs });
 }

@@ -26,6 +26,7 @@ const FIELDS = {
   requeue: 'flag',
   labels: 'map',
   healthCheck: 'check',
+  container: 'check',
 } as const;
 
 type FieldName = keyof typeof FIELDS;
@@ -89,8 +90,9 @@ function readFields(contents: Node | null, places: Map<FieldName, Node>): Writte
     job[name] = read;
   }
   const { command, env, ...rest } = job;
-  if (command === undefined) return new Problem(contents, 'command is missing', 'Add it like command: [echo, hello].');
-  return { ...rest, argv: command, ...(env === undefined ? {} : { environment: env }) } as WrittenJob;
+  if (command === undefined && rest['container'] === undefined)
+    return new Problem(contents, 'command is missing', 'Add it like command: [echo, hello].');
+  return { ...rest, argv: command ?? [], ...(env === undefined ? {} : { environment: env }) } as WrittenJob;
 }
 
 function unknownField(node: Node, name: string): Problem {
@@ -117,7 +119,13 @@ function readValue(
     case 'check':
       return isMap(node)
         ? (node.toJSON() as Record<string, unknown>)
-        : new Problem(node, `${name} is a map`, `Write it like ${name}: {http: {port: 8080, path: /health}}.`);
+        : new Problem(
+            node,
+            `${name} is a map`,
+            name === 'container'
+              ? 'Write it like container: {image: docker.io/library/busybox:1.37}.'
+              : `Write it like ${name}: {http: {port: 8080, path: /health}}.`,
+          );
     case 'command':
       // As in a shell script's line; a list is never seen by a shell.
       return isScalar(node) && typeof node.value === 'string' ? ['sh', '-c', node.value] : readList(name, node);

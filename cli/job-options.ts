@@ -22,6 +22,9 @@ export interface JobOptions {
   readonly time?: string;
   readonly grace?: string;
   readonly requeue?: boolean;
+  readonly image?: string;
+  readonly pull?: string;
+  readonly network?: string;
 }
 
 export function addJobOptions(command: Command): void {
@@ -39,6 +42,9 @@ export function addJobOptions(command: Command): void {
     .option('--name <text>', 'shown in mesq jobs')
     .option('--env <K=V>', 'environment; may be repeated', gather)
     .option('--constraint <c>', 'board==pi-5, arch~=arm.*, site!=roof, unique:hostname; may be repeated', gather)
+    .option('--image <reference>', 'run it in a container of this image; without a command, the one of the image')
+    .option('--pull <when>', 'never, missing or always: with --image (default missing)')
+    .option('--network <kind>', 'bridge, host or none: with --image (default bridge)')
     .option('--restart <when>', 'never, on-failure or always (default never)')
     .option('--retries <n>', 'new attempts after a failure (default 0)')
     .option('--no-requeue', 'no new attempt either where one was lost to a reboot, a lost agent or a lost launch')
@@ -52,14 +58,22 @@ export async function specOfOptions(
   options: JobOptions,
   argv: readonly string[],
 ): Promise<JobSpec | Fault> {
-  if (argv.length === 0)
+  const { image, pull, network } = options;
+  if (image === undefined && (pull !== undefined || network !== undefined))
+    return new Fault(
+      'BAD_USAGE',
+      `--${pull === undefined ? 'network' : 'pull'} is about a container: name its --image`,
+    );
+  if (argv.length === 0 && image === undefined)
     return new Fault('BAD_USAGE', 'there is no command to run', 'Write it behind --, as in mesq run -- echo hello.');
   const environment = environmentOf(options.env ?? []);
   if (environment instanceof Fault) return environment;
-  const { env: _, constraint, ...rest } = options;
+  const { env: _, constraint, image: _image, pull: _pull, network: _network, ...rest } = options;
+  const container = { image, ...(pull === undefined ? {} : { pull }), ...(network === undefined ? {} : { network }) };
   const made = await jobSpecOf(job, {
     ...rest,
     argv,
+    ...(image === undefined ? {} : { container }),
     environment,
     ...(constraint === undefined ? {} : { constraints: constraint }),
   });
@@ -72,7 +86,9 @@ export async function specOfOptions(
         ? 'the command'
         : field === 'environment'
           ? '--env'
-          : `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+          : field === 'container'
+            ? '--image'
+            : `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   return new Fault(fault.code, `${option}: ${fault.message.replace(new RegExp(`^${field}: `), '')}`, fault.hint);
 }
 

@@ -41,6 +41,7 @@ function describe(view: JobView, spec: JobSpec): string[] {
     `state     ${view.state}`,
     `tasks     ${total}: ${pending} pending, ${running} running, ${finished} finished, ${failed} failed`,
     `command   ${spec.argv.map(quoted).join(' ')}`,
+    ...(spec.container === undefined ? [] : [`image     ${spec.container.image}`]),
     `needs     ${formatResources(spec.resources)}${ports}, each`,
     ...(spec.constraints.length === 0 ? [] : [`where     ${spec.constraints.join(', ')}`]),
     `created   ${isoTime(view.created)}`,

@@ -38,6 +38,8 @@ export interface WrittenJob {
   readonly labels?: Readonly<Record<string, string>>;
   /** As the file has it (written-check.ts). */
   readonly healthCheck?: Readonly<Record<string, unknown>>;
+  /** As the file has it (protocol/container.ts). */
+  readonly container?: Readonly<Record<string, unknown>>;
 }
 
 /** Which field of a {@link WrittenJob} is wrong. */
@@ -54,7 +56,7 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     wrong.push({ field, fault: value });
     return otherwise;
   };
-  const { name, argv, environment, constraints = [], time, grace, requeue, labels, healthCheck } = written;
+  const { name, argv, environment, constraints = [], time, grace, requeue, labels, healthCheck, container } = written;
   const restart = taken('restart', restartOf(written.restart), 'never');
   if (constraints.length > 0) {
     // A regular expression engine hangs on it, which most commands do without.
@@ -65,6 +67,7 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     job,
     ...(name === undefined ? {} : { name }),
     argv,
+    ...(container === undefined ? {} : { container }),
     environment: environment ?? {},
     count: taken('count', whole('count', written.count ?? '1'), 1),
     resources: [...resourcesOf(written, taken), ...taken('accelerators', acceleratorsOf(written.accelerators), [])],

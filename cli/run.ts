@@ -14,6 +14,7 @@ export const run: Verb = {
     'mesq run --cpus 2 --mem 1G --time 10m -- make -C /srv/project',
     'mesq run --count 20 -- sh -c \'echo "part $MESQ_TASK_INDEX"\'',
     'mesq run --constraint board==jetson-orin-nano --gpus 1 -- ./infer',
+    'mesq run --image docker.io/library/busybox:1.37 -- echo hello   # in a container',
     'mesq run --detach -- ./long-job       # prints its id, and returns',
   ],
   configure: (command) => {
@@ -57,9 +58,12 @@ function jobPart(written: JobOptions): JobOptions {
     time,
     grace,
     requeue,
+    image,
+    pull,
+    network,
   } = written;
   const { limitCpus, limitMem } = written;
   const needs = { name, count, cpus, mem, limitCpus, limitMem, disk, gpus, accelerators, ports, env, constraint };
-  const part = { ...needs, restart, retries, time, grace, requeue };
+  const part = { ...needs, restart, retries, time, grace, requeue, image, pull, network };
   return Object.fromEntries(Object.entries(part).filter(([, value]) => value !== undefined));
 }

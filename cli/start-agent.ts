@@ -7,6 +7,7 @@ import { LauncherError } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
 import type { ClientTls } from '../io/node/broker-stream.ts';
 import { systemClock } from '../io/node/clock.ts';
+import { launchContainers } from '../io/node/container-launcher.ts';
 import { systemDigest } from '../io/node/digest.ts';
 import { attachLauncher } from '../io/node/launcher.ts';
 import { listenLines } from '../io/node/line-socket.ts';
@@ -27,13 +28,14 @@ import { isJoinToken } from '../protocol/operator.ts';
 import type { Resources } from '../protocol/resources.ts';
 import { nameOf } from './common-options.ts';
 import { contactNotes } from './start-contact-notes.ts';
+import { allowedMounts, type ContainerOptions, engineAttribute, findEngine } from './start-containers.ts';
 import { takeDataFolder } from './start-data-folder.ts';
 import { isolationAttributes, letThrough, taskUserOf } from './start-isolation.ts';
 import { speakerOf } from './start-join.ts';
 import { type MachineOptions, type MachineWishes, machineWishes, readyMachine } from './start-machine.ts';
 import type { Terminal } from './terminal.ts';
 
-export interface StartAgentOptions extends MachineOptions {
+export interface StartAgentOptions extends MachineOptions, ContainerOptions {
   /** URLs of masters. */
   readonly masters: readonly string[];
   readonly data: string;
@@ -118,16 +120,31 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
   const log = createLog({ level: options.logLevel ?? 'info' });
   const user = taskUserOf(options.taskUser, log);
   if (user instanceof Fault) return user;
-  await mkdir(join(data, 'tasks'), { recursive: true, mode: 0o700 });
-  const launcher = await attachLauncher({
-    root: join(data, 'tasks'),
+  const engine = await findEngine(options);
+  if (engine instanceof Fault) return engine;
+  const mounts = allowedMounts(options);
+  if (mounts instanceof Fault) return mounts;
+  if (engine !== undefined) log.info('containers', { by: engine.engine, version: engine.version, at: engine.socket });
+  const root = join(data, 'tasks');
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  const output = (folder: string, stream: 'stdout' | 'stderr') =>
+    openOutputFile(join(root, folder, stream), LIMITS.outputBytes);
+  const processes = await attachLauncher({
+    root,
     folder: join(data, 'launcher'),
     log,
     ...(options.cgroups === false ? {} : { cgroups: asked }),
     ...(user === undefined ? {} : { user }),
   });
-  const attributes = mergeAttributes(isolationAttributes(launcher.isolation), wishes.attributes);
-  const ready = await readyMachine(options, data, { ...wishes, attributes });
+  const launcher =
+    engine === undefined
+      ? processes
+      : await launchContainers({ engine: engine.containers, root, processes, output, log });
+  const known = [
+    ...isolationAttributes(launcher.isolation),
+    ...(engine === undefined ? [] : [engineAttribute(engine)]),
+  ];
+  const ready = await readyMachine(options, data, { ...wishes, attributes: mergeAttributes(known, wishes.attributes) });
   if (ready instanceof Fault) {
     await launcher.close();
     return ready;
@@ -203,8 +220,9 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
     launcher,
     lines,
     prober: systemProber(LIMITS.checkCommands, user),
-    output: (folder, stream) => openOutputFile(join(data, 'tasks', folder, stream), LIMITS.outputBytes),
-    sandboxes: sandboxFiles(join(data, 'tasks')),
+    output,
+    sandboxes: sandboxFiles(root),
+    ...(engine === undefined ? {} : { containerMounts: mounts }),
     pathOf: (folder) => join(data, 'tasks', folder),
     volumes: volumeFolders(join(data, 'volumes'), user),
     clock: systemClock,

@@ -1,3 +1,5 @@
+import type { ContainerStart } from './containers.ts';
+
 /**
  * Starting tasks, watching them, and finding them again. The far side outlives the agent: a launcher process of its
  * own starts what it is told, and the truth is in files, so a restarted agent finds every task where it left it.
@@ -36,6 +38,8 @@ export interface Launcher {
    * it in their output.
    */
   onProgress?(listener: (folder: string, text: string) => void): void;
+  /** Calls `listener` with words about a start that takes its time: an image on its way. Absent where none does. */
+  onFetching?(listener: (progress: TaskProgress) => void): void;
   /** Calls `listener` after a dead launcher process was replaced; unclaimed folders have been sent again by then. */
   onRestarted(listener: () => void): void;
   /**
@@ -77,6 +81,18 @@ export interface TaskStart {
   /** A program with arguments that executes the rest of its command line in its own place (`nice -n 5`, `prlimit …`). Default none. */
   readonly wrapper?: readonly string[];
   readonly limits?: StartLimits;
+  /** It runs in a container, and all of the above but the folder is without meaning: what runs is said here. */
+  readonly container?: ContainerTask;
+}
+
+export interface ContainerTask extends ContainerStart {
+  /** Whether the image is fetched: never, where it is not here, or each time. */
+  readonly pull: 'never' | 'missing' | 'always';
+}
+
+export interface TaskProgress {
+  readonly folder: string;
+  readonly message: string;
 }
 
 /** What all processes of a task are held to, together. What the launcher cannot do of it, {@link Isolation} says before. */

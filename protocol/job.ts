@@ -1,10 +1,10 @@
 import * as v from 'valibot';
-import { Arguments } from './arguments.ts';
+import { CONTAINERS_ATTRIBUTE, ContainerInfo } from './container.ts';
 import { Labels } from './discovery.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { ResourcesSchema } from './resources.ts';
-import { Disconnect, Environment, REASONS, RESTART_POLICIES, TASK_STATES, TaskLimits } from './task.ts';
+import { Disconnect, Environment, REASONS, RESTART_POLICIES, TASK_STATES, TaskArguments, TaskLimits } from './task.ts';
 import { HealthCheck } from './task-checks.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
@@ -23,7 +23,10 @@ export const JobId = v.pipe(
 export const JobSpec = v.object({
   job: JobId,
   name: v.optional(v.pipe(v.string(), v.maxLength(64))),
-  argv: Arguments,
+  /** Empty only for an image's own command. */
+  argv: TaskArguments,
+  /** What each task runs in (docs/containers.md). */
+  container: v.optional(ContainerInfo),
   environment: v.optional(Environment, {}),
   count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LIMITS.jobCount)), 1),
   /** Of each task: scalars only. */
@@ -50,6 +53,11 @@ export const JobSpec = v.object({
   labels: v.optional(Labels),
 });
 export type JobSpec = v.InferOutput<typeof JobSpec>;
+
+/** Where its tasks may go: what was written, and for tasks in containers, where there is an engine. */
+export function constraintsOf({ constraints, container }: Pick<JobSpec, 'constraints' | 'container'>): string[] {
+  return container === undefined ? constraints : [...constraints, `${CONTAINERS_ATTRIBUTE}~=docker|podman`];
+}
 
 export const JOB_STATES = ['pending', 'running', 'finished', 'failed', 'cancelled'] as const;
 export type JobState = (typeof JOB_STATES)[number];

@@ -96,6 +96,12 @@ export const LIMITS = {
   pathLength: 1_024,
   /** Characters of the path of a file in a sandbox. */
   sandboxPathLength: 512,
+  /** Of a container: the name of its image, its ports, its volumes. */
+  imageLength: 512,
+  containerPorts: 64,
+  containerVolumes: 32,
+  /** Processes and threads in one container. */
+  containerProcesses: 4_096,
   /** Commands of checks that run at once on one agent; more wait for their turn. */
   checkCommands: 16,
   constraints: 32,

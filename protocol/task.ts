@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { Arguments } from './arguments.ts';
+import { ContainerInfo } from './container.ts';
 import { Discovery, Labels } from './discovery.ts';
 import { Id } from './ids.ts';
 import { LIMITS, TIMES } from './limits.ts';
@@ -187,8 +188,11 @@ export const Environment = v.pipe(
   v.check((values) => Object.keys(values).length <= LIMITS.environmentNames, 'too many environment variables'),
 );
 
-/** As {@link Arguments}, but there may be none: what an executor runs is its own matter. */
-const TaskArguments = v.union([Arguments, v.pipe(v.array(v.string()), v.length(0, 'a command needs a program'))]);
+/** As {@link Arguments}, but there may be none: what an executor or an image runs is its own matter. */
+export const TaskArguments = v.union([
+  Arguments,
+  v.pipe(v.array(v.string()), v.length(0, 'a command needs a program')),
+]);
 
 /** A framework's own program that runs its tasks on an agent, one process for all that name it (docs/executors.md). */
 export const ExecutorInfo = v.object({
@@ -231,7 +235,7 @@ export const TaskInfo = v.object({
   task: Id,
   /** Minted by the framework at each placement, from 0. */
   attempt: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000)),
-  /** Empty only where an executor runs it. */
+  /** Empty only where an executor runs it, or for the image's own command. */
   argv: v.optional(TaskArguments, []),
   environment: v.optional(Environment),
   resources: ResourcesSchema,
@@ -241,6 +245,8 @@ export const TaskInfo = v.object({
   /** Running longer ends it as TASK_FAILED, MAX_COMPLETION_TIME_REACHED. */
   maxCompletionMs: v.optional(Milliseconds),
   disconnect: v.optional(Disconnect),
+  /** What `argv` runs in; absent: the agent's machine itself. */
+  container: v.optional(ContainerInfo),
   /** Runs it; absent: the agent itself executes `argv`. */
   executor: v.optional(ExecutorInfo),
   data: v.optional(Data),

@@ -1,6 +1,7 @@
 import { type Candidate, type Constraint, parseConstraint } from '../../protocol/constraints.ts';
 import { encode } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
+import { constraintsOf } from '../../protocol/job.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import type { Resources, TaskLaunch } from '../../sdk/index.ts';
 import type { Job } from './job.ts';
@@ -19,10 +20,12 @@ export interface LiveJob {
   readonly needs: string;
 }
 
-/** `agents`: as their offers show them, by name. Faults: BAD_CONSTRAINT. */
+/** `agents`: as their offers show them, by name. Faults: BAD_CONSTRAINT, BAD_JOB. */
 export function createLiveJob(job: Job, agents: ReadonlyMap<string, Candidate>): LiveJob | Fault {
   const constraints: Constraint[] = [];
-  for (const text of job.spec.constraints) {
+  if (job.spec.argv.length === 0 && job.spec.container === undefined)
+    return new Fault('BAD_JOB', 'argv: a job without a container needs a command');
+  for (const text of constraintsOf(job.spec)) {
     const constraint = parseConstraint(text);
     if (constraint instanceof Fault) return constraint;
     constraints.push(constraint);
@@ -55,6 +58,7 @@ export function launchOf(
     task: taskName(spec.job, index),
     attempt,
     argv: spec.argv,
+    ...(spec.container === undefined ? {} : { container: spec.container }),
     environment: {
       ...spec.environment,
       MESQ_JOB: spec.job,

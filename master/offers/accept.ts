@@ -155,7 +155,7 @@ class Placement {
 }
 
 function unfit(rest: Resources, task: TaskInfo, named: ReadonlySet<string>): Fault | undefined {
-  if (task.executor === undefined && task.argv.length === 0)
+  if (task.executor === undefined && task.container === undefined && task.argv.length === 0)
     return new Fault('BAD_SHAPE', `task ${task.task} has neither a program nor an executor`);
   if (task.executor !== undefined && task.restart !== 'never')
     return new Fault('BAD_SHAPE', `task ${task.task} is run by an executor: that one restarts it, or nobody`);

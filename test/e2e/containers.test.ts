@@ -1,0 +1,89 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import anyTest, { type TestFn } from 'ava';
+import { type OwnPodman, podmanMissing, startPodman } from '../io/podman.ts';
+import { Cluster, eventually } from './cluster.ts';
+
+const missing = podmanMissing();
+let podman: OwnPodman;
+
+if (missing !== undefined && process.env['CI'] !== 'true') {
+  anyTest.skip(`tasks in containers: ${missing}`, () => undefined);
+} else {
+  const test = anyTest.serial as unknown as TestFn;
+  anyTest.before(async () => {
+    podman = await startPodman();
+  });
+  anyTest.after.always(() => podman?.stop());
+  const withEngine = (...more: readonly string[]) => ({ more: ['--containers', podman.socket, ...more] });
+  const without = { more: ['--containers', 'none'] };
+  const image = (): string[] => ['--image', podman.image, '--network', 'none'];
+
+  test('a task in a container: its output, its exit code, what it is told, where it may go', async (t) => {
+    const cluster = await Cluster.start(t, { a1: without, a2: withEngine() });
+    const script =
+      'echo "$MESQ_AGENT $MESQ_TASK_INDEX $LEVEL"; echo kept > $MESQ_SANDBOX/file; ls $MESQ_SANDBOX; exit 6';
+    const run = await cluster.mesq('run', ...image(), '--env', 'LEVEL=3', '--', '/bin/sh', '-c', script);
+    t.is(run.stdout, 'a2 0 3\nfile\n');
+    t.is(run.code, 6);
+  });
+
+  test('where nothing runs containers such a job waits, and why is said', async (t) => {
+    const cluster = await Cluster.start(t, { a1: without });
+    const job = await cluster.submit(...image(), '--', '/bin/true');
+    const why = await cluster.mesq('why', job);
+    t.regex(why.stdout, /containers~=docker\|podman/);
+  });
+
+  test('an agent killed while a container runs takes it up again, with all of its output and its exit code', async (t) => {
+    const cluster = await Cluster.start(t, { a1: withEngine() });
+    const script = 'for i in $(seq 60); do echo $i; sleep 0.05; done; exit 9';
+    const job = await cluster.submit(...image(), '--', '/bin/sh', '-c', script);
+    await cluster.task(job, 'TASK_RUNNING');
+    await cluster.agents.get('a1')?.end('SIGKILL');
+    await cluster.startAgent('a1');
+    t.is((await cluster.mesq('wait', job)).code, 9);
+    const numbers = Array.from({ length: 60 }, (_, index) => `${index + 1}\n`).join('');
+    t.is((await cluster.mesq('logs', job)).stdout, numbers);
+  });
+
+  test('a cancelled container gets its SIGTERM, then its end', async (t) => {
+    const cluster = await Cluster.start(t, { a1: withEngine() });
+    // The first process of a container ignores every signal that it does not handle.
+    const job = await cluster.submit(
+      ...image(),
+      '--grace',
+      '300ms',
+      '--',
+      '/bin/sh',
+      '-c',
+      'while :; do sleep 1; done',
+    );
+    await cluster.task(job, 'TASK_RUNNING');
+    await cluster.mesq('cancel', job);
+    await cluster.task(job, 'TASK_KILLED');
+    await eventually(async () => (await podman.podman('ps', '--all', '--quiet')).trim() === '' || undefined);
+    t.pass();
+  });
+
+  test('a folder of the machine only where its operator allows it', async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'mesq-allowed-'));
+    t.teardown(() => rm(folder, { recursive: true, force: true }));
+    await writeFile(join(folder, 'greeting'), 'hello\n');
+    const cluster = await Cluster.start(t, { a1: withEngine('--allow-mounts', folder) });
+    const file = (host: string): string =>
+      `command: [/bin/cat, /given/greeting]\ncontainer: {image: '${podman.image}', network: none, volumes: [{host: ${host}, path: /given, readOnly: true}]}\n`;
+    await writeFile(join(cluster.folder, 'allowed.yaml'), file(folder));
+    await writeFile(join(cluster.folder, 'barred.yaml'), file('/etc'));
+    const allowed = (await cluster.mesq('submit', join(cluster.folder, 'allowed.yaml'))).stdout.trim();
+    t.is((await cluster.mesq('wait', allowed)).code, 0);
+    t.is((await cluster.mesq('logs', allowed)).stdout, 'hello\n');
+    const barred = (await cluster.mesq('submit', join(cluster.folder, 'barred.yaml'))).stdout.trim();
+    const refused = await eventually(async () => {
+      const [task] = await cluster.tasks(barred);
+      return task?.message?.includes('/etc') === true ? task : undefined;
+    });
+    t.regex(refused.message ?? '', /gives no container its \/etc/);
+  });
+}

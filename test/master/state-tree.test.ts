@@ -1,6 +1,7 @@
 import test from 'ava';
 import { LIMITS } from '../../protocol/limits.ts';
 import { resourcesOf } from '../resources-of.ts';
+import type { SimulatedBus } from '../sim/bus.ts';
 import {
   greeting,
   MasterWorld,
@@ -99,13 +100,8 @@ test('a restarted master clears what an earlier one had left on a broker that li
   t.deepEqual([...world.state.keys()].sort(), ['agents/pi-1', 'agents/pi-1/load', 'cluster', 'masters/m1']);
 });
 
-test('what an earlier leader has shown and reads the same is not written again, but is if somebody clears it', async (t) => {
-  const world = new MasterWorld();
-  await world.start();
-  await world.watchState();
-  const agent = new SimulatedAgent(world, 'pi-1');
-  await agent.start();
-  await world.clock.advance(1_000);
+/** The master is killed; what it had shown is retained on the broker of the next one, which mirrored it. */
+async function leave(world: MasterWorld): Promise<{ before: ReadonlyMap<string, string>; mirror: SimulatedBus }> {
   const before = new Map(world.state);
   world.killMaster();
   const mirror = world.bus('mirror');
@@ -113,6 +109,17 @@ test('what an earlier leader has shown and reads the same is not written again, 
   for (const [rest, text] of before)
     void mirror.publish(`mesq/state/${rest}`, new TextEncoder().encode(text), { retain: true });
   await world.clock.advance(1_000);
+  return { before, mirror };
+}
+
+test('what an earlier leader has shown and reads the same is not written again, but is if somebody clears it', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  await world.watchState();
+  const agent = new SimulatedAgent(world, 'pi-1');
+  await agent.start();
+  await world.clock.advance(1_000);
+  const { before, mirror } = await leave(world);
   const written: string[] = [];
   void world.bus('counting').subscribe('mesq/state/#', 0, ({ topic, retained }) => {
     if (!retained) written.push(topic.slice('mesq/state/'.length));
@@ -139,13 +146,7 @@ test('what changes and changes back soon after an election reads as it is', asyn
   const framework = new ScriptedFramework(world, 'fw');
   await framework.subscribe();
   await world.clock.advance(1_000);
-  const before = new Map(world.state);
-  world.killMaster();
-  const mirror = world.bus('mirror');
-  await world.until(() => mirror.connected);
-  for (const [rest, text] of before)
-    void mirror.publish(`mesq/state/${rest}`, new TextEncoder().encode(text), { retain: true });
-  await world.clock.advance(1_000);
+  const { before } = await leave(world);
   await world.start();
   await world.until(() => world.state.get('cluster') !== before.get('cluster'));
   await framework.subscribe();

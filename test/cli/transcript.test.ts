@@ -45,13 +45,15 @@ class Session {
   #named(text: string): string {
     let named = text;
     for (const [what, as] of this.#names) named = named.replaceAll(what, as);
-    return named
-      .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
-      .replace(/\b[a-z0-9]{8}(?=\.\d)/g, 'JOB')
-      // What was suppressed a moment before is revived by the job itself: on a busy machine that is seen.
-      .replace(/^! waiting: batch has suppressed offers .*\n/gm, '')
-      .replace(/(leader +\d+ +)\d+ /, '$1N ')
-      .replace(/(\.\d .*) +\d+m?s ago +\d+m?s /g, '$1 AGO TOOK ');
+    return (
+      named
+        .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
+        .replace(/\b[a-z0-9]{8}(?=\.\d)/g, 'JOB')
+        // What was suppressed a moment before is revived by the job itself: on a busy machine that is seen.
+        .replace(/^! waiting: batch has suppressed offers .*\n/gm, '')
+        .replace(/(leader +\d+ +)\d+ /, '$1N ')
+        .replace(/(\.\d .*) +\d+m?s ago +\d+m?s /g, '$1 AGO TOOK ')
+    );
   }
 }
 

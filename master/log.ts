@@ -319,6 +319,7 @@ export class JournaledLog implements ReplicatedLog {
   #showRejoining({ rejoining = false }: HardState): void {
     if (rejoining === this.#rejoining) return;
     this.#rejoining = rejoining;
+    this.#membership = undefined;
     const { log } = this.#options;
     if (rejoining)
       log.warn('the others have a cluster already: this master rejoins, and does not vote until it has all');
@@ -329,7 +330,7 @@ export class JournaledLog implements ReplicatedLog {
     const { membership } = this.#raft;
     if (membership === this.#membership) return;
     this.#membership = membership;
-    this.#options.onMembership(membership);
+    this.#options.onMembership(membership, this.#rejoining);
     // Who led alone, and does no longer, begins to listen.
     if (this.#timer === undefined && this.#tickedMs > 0) this.#tick();
   }

@@ -229,10 +229,11 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       if (counters.count(`raft: ${objection}`) === 1 && objection !== NO_MEMBER)
         log.error('a master says what cannot be', { master: from, what: objection });
     },
-    onMembership: (membership) => {
-      if (connectPeer !== undefined) link.connectTo(membership);
+    onMembership: (membership, catchingUp) => {
+      if (connectPeer !== undefined) link.connectTo(membership, catchingUp);
       const { voters, learners } = membership;
-      if (![...voters, ...learners].some(({ id }) => id === options.id) && registry.cluster !== undefined)
+      const belongs = [...voters, ...learners].some(({ id }) => id === options.id);
+      if (!belongs && !catchingUp && registry.cluster !== undefined)
         log.warn('removed from the cluster: this master can be stopped', { master: options.id });
     },
     onRestored: ({ slices }) => {

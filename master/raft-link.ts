@@ -68,12 +68,16 @@ export class RaftLink {
     });
   }
 
-  /** Connects to whom the membership names anew, and leaves whom it does not name any more. */
-  connectTo({ voters, learners }: Membership): void {
+  /**
+   * Connects to whom the membership names anew, and leaves whom it does not name any more; `catchingUp` nobody, for a
+   * log that is read again from its beginning names the masters of old first.
+   */
+  connectTo({ voters, learners }: Membership, catchingUp = false): void {
     const members = new Map([...voters, ...learners].map((member) => [member.id, member]));
     members.delete(this.#options.id);
     for (const [id, peer] of this.#peers) {
-      if (members.get(id)?.urls.join() === peer.member.urls.join()) continue;
+      const urls = members.get(id)?.urls.join();
+      if (urls === peer.member.urls.join() || (urls === undefined && catchingUp)) continue;
       this.#peers.delete(id);
       this.#versions.delete(id);
       void this.#leave(peer);

@@ -26,8 +26,11 @@ export interface LogOptions {
   send(message: RaftMessage): void;
   /** A message of `from` was dropped, because it cannot be of a master that works. */
   onObjection(objection: string, from: string): void;
-  /** Who belongs to the cluster now; called at the start, and after every change. */
-  onMembership(membership: Membership): void;
+  /**
+   * Who belongs to the cluster now; called at the start, and after every change. While this master is `catchingUp` with
+   * what it has lost, it is who belonged to it at some time.
+   */
+  onMembership(membership: Membership, catchingUp: boolean): void;
   /** A leader's state takes the place of the registry. */
   onRestored(snapshot: Snapshot): void;
   /**

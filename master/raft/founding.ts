@@ -36,6 +36,14 @@ export function probePeers(state: RaftState): void {
   for (const to of peersOf(state)) if (!isFounder(state.standings.get(to))) send(state, { type: 'PROBE', to });
 }
 
+/**
+ * Whether this one acts on what a leader says. To one that it does not know of it has no way back: it takes nothing of it
+ * before it has learned from the others who they are, which it does only while its log is empty.
+ */
+export function listensTo(state: RaftState, leader: string): boolean {
+  return believesLeaders(state) && !(awaitsItsPlace(state) && !peersOf(state).includes(leader));
+}
+
 /** It was started before it was added: whoever it asked knew of no place for it yet. */
 function awaitsItsPlace({ hardState, informant, log }: RaftState): boolean {
   return hardState.rejoining === true && informant === undefined && log.lastIndex === 0;
@@ -84,7 +92,7 @@ export function termHeard(state: RaftState, term: number): void {
 }
 
 /** True where it is known that no leader of an earlier term than this master has seen can be taken for one. */
-export function believesLeaders(state: RaftState): boolean {
+function believesLeaders(state: RaftState): boolean {
   return state.hardState.rejoining !== true || state.believes;
 }
 

@@ -1,7 +1,7 @@
 import { assert } from '../../protocol/faults.ts';
 import { campaign, leaderLives, onVoteReply, onVoteRequest } from './election.ts';
 import { onAppend, onHeartbeat } from './following.ts';
-import { believesLeaders, leaderHeard, onProbe, onProbeReply, termHeard } from './founding.ts';
+import { leaderHeard, listensTo, onProbe, onProbeReply, termHeard } from './founding.ts';
 import { broadcastHeartbeat } from './heartbeat.ts';
 import { leaveWhenRemoved } from './membership.ts';
 import { onRound } from './reads.ts';
@@ -16,7 +16,7 @@ export function step(state: RaftState, message: RaftMessage): void {
   termHeard(state, message.term);
   if (message.type === 'PROBE') return onProbe(state, message);
   if (message.type === 'PROBE_REPLY') return onProbeReply(state, message);
-  if (isOfLeader(message) && !believesLeaders(state)) return;
+  if (isOfLeader(message) && !listensTo(state, message.from)) return;
   if (termSettled(state, message)) act(state, message);
   leaveWhenRemoved(state);
 }

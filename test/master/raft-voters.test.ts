@@ -192,6 +192,27 @@ test('who is started before it is added, and told of some others only, goes on a
   t.false(sent(all(raft)).some(({ type }) => type === 'PROBE'));
 });
 
+test('who rejoins takes nothing of a leader that it cannot answer before it knows where that is', (t) => {
+  const raft = voter({});
+  const probed = { to: '1', type: 'PROBE_REPLY', standing: 'member', term: 5, index: 7 } as const;
+  for (const peer of ['2', '3']) raft.step({ ...probed, from: peer, membership: membersOf([2, 3, 4]) });
+  const entries = [{ kind: 'command' as const, term: 5, payload: new Uint8Array([1]) }];
+  const append = { from: '4', to: '1', type: 'APPEND', term: 5, index: 0, logTerm: 0, commit: 0, entries } as const;
+  raft.step(append);
+  t.false(sent(all(raft)).some(({ type }) => type === 'APPEND_REPLY'));
+  raft.step({
+    ...probed,
+    from: '2',
+    index: 8,
+    membership: { ...membersOf([2, 3, 4]), learners: membersOf([1]).voters },
+  });
+  raft.step(append);
+  t.like(
+    sent(all(raft)).find(({ type }) => type === 'APPEND_REPLY'),
+    { to: '4', reject: false },
+  );
+});
+
 test('who has lost its log believes no leader that it may have helped to replace', (t) => {
   const { raft, probed, append, heartbeat } = lost();
   const spoken = (): unknown[] => sent(all(raft)).filter(({ type }) => type !== 'PROBE');

@@ -2,8 +2,8 @@ import test from 'ava';
 import { ClusterSimulation } from './cluster-simulation.ts';
 import { FAULT_NAMES } from './faults.ts';
 
-/** Seeds that are run always, and how many fresh ones: about a minute. */
-const FIXED = 24;
+/** Seeds that are run always, one of them for the sake of a disk that is lost, and how many fresh ones: about a minute. */
+const FIXED = [...Array.from({ length: 23 }, (_, at) => at + 1), 35];
 const FRESH = 12;
 
 async function play(seeds: readonly number[]) {
@@ -22,7 +22,7 @@ async function play(seeds: readonly number[]) {
 }
 
 test('whole clusters keep their promises through everything that goes wrong: fixed seeds', async (t) => {
-  const { seed, violations, total, faults } = await play(Array.from({ length: FIXED }, (_, at) => at + 1));
+  const { seed, violations, total, faults } = await play(FIXED);
   t.deepEqual(violations, [], `npm run sim -- --seed ${seed}`);
   t.log(JSON.stringify(total));
   t.deepEqual(
@@ -30,7 +30,7 @@ test('whole clusters keep their promises through everything that goes wrong: fix
     [],
     'every fault was made',
   );
-  t.true(total.starts > FIXED && total.compared > FIXED && total.acknowledged > FIXED);
+  t.true(Math.min(total.starts, total.compared, total.acknowledged) > FIXED.length);
 });
 
 test('the same, with fresh seeds', async (t) => {

@@ -454,7 +454,9 @@ export class Runs {
         reported: run.latest?.state,
         reportedReason: run.latest?.reason,
         maxCompletionMs: run.info.maxCompletionMs,
-        caveat: confinementOf(run.info, this.#world.launcher.isolation).caveat,
+        // Of the machine's groups: the engine holds its containers to what they may take.
+        caveat:
+          run.info.container === undefined ? confinementOf(run.info, this.#world.launcher.isolation).caveat : undefined,
         memPeakMb: live.usage?.memoryPeakBytes === undefined ? undefined : Math.ceil(live.usage.memoryPeakBytes / MB),
       },
       nowMs,

@@ -100,8 +100,6 @@ export const LIMITS = {
   imageLength: 512,
   containerPorts: 64,
   containerVolumes: 32,
-  /** Processes and threads in one container. */
-  containerProcesses: 4_096,
   /** Commands of checks that run at once on one agent; more wait for their turn. */
   checkCommands: 16,
   constraints: 32,

@@ -2,12 +2,13 @@ import type { ContainerTask } from '../../io/launcher.ts';
 import type { ContainerInfo } from '../../protocol/container.ts';
 import { containerPorts } from '../../protocol/container-ports.ts';
 import { Fault } from '../../protocol/faults.ts';
-import { LIMITS } from '../../protocol/limits.ts';
 import { volumesIn } from '../../protocol/operations.ts';
 import type { TaskInfo } from '../../protocol/task.ts';
+import { confinementOf } from '../isolation/confinement.ts';
 import { volumePath } from '../volumes.ts';
 
-const BYTES_PER_MB = 1_048_576;
+/** Whatever the machine's own groups are like: the engine sees to its containers. */
+const ENGINE = { cpu: true, memory: 'task' } as const;
 
 /** Where a container's task is, on the machine. */
 export interface ContainerPlace {
@@ -31,7 +32,7 @@ export function containerTask(
     source: `${place.volumes}/${volumePath(volume)}`,
   }));
   const placeOf = (volume: string | undefined): string => own.find((one) => one.volume === volume)?.source ?? '';
-  const cpuShare = resources.reduce((sum, { name, scalar = 0 }) => sum + (name === 'cpus' ? scalar : 0), 0);
+  const { cpuShare, ...rest } = confinementOf({ resources, limits }, ENGINE).limits;
   return {
     image,
     pull,
@@ -54,9 +55,7 @@ export function containerTask(
     devices: place.devices,
     limits: {
       ...(cpuShare === 0 ? {} : { cpuShare }),
-      ...(typeof limits?.cpus === 'number' ? { cpuMost: limits.cpus } : {}),
-      ...(typeof limits?.mem === 'number' ? { memoryBytes: Math.floor((limits.mem * BYTES_PER_MB) / 1_000) } : {}),
-      processes: LIMITS.containerProcesses,
+      ...rest,
     },
   };
 }

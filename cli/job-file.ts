@@ -26,8 +26,16 @@ const FIELDS = {
   requeue: 'flag',
   labels: 'map',
   healthCheck: 'check',
+  disconnect: 'check',
   container: 'check',
 } as const;
+
+/** What a map of each kind looks like. */
+const MAPS: Readonly<Partial<Record<string, string>>> = {
+  healthCheck: '{http: {port: 8080, path: /health}}',
+  disconnect: '{lost_after: 6h, replace: true}',
+  container: '{image: docker.io/library/busybox:1.37}',
+};
 
 type FieldName = keyof typeof FIELDS;
 
@@ -119,13 +127,7 @@ function readValue(
     case 'check':
       return isMap(node)
         ? (node.toJSON() as Record<string, unknown>)
-        : new Problem(
-            node,
-            `${name} is a map`,
-            name === 'container'
-              ? 'Write it like container: {image: docker.io/library/busybox:1.37}.'
-              : `Write it like ${name}: {http: {port: 8080, path: /health}}.`,
-          );
+        : new Problem(node, `${name} is a map`, `Write it like ${name}: ${MAPS[name]}.`);
     case 'command':
       // As in a shell script's line; a list is never seen by a shell.
       return isScalar(node) && typeof node.value === 'string' ? ['sh', '-c', node.value] : readList(name, node);

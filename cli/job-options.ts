@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { Fault } from '../protocol/faults.ts';
 import type { JobSpec } from '../protocol/job.ts';
-import { jobSpecOf } from './needs.ts';
+import { jobSpecOf, type WrittenJob } from './needs.ts';
 
 /** What `mesq run` takes, as commander gives it. */
 export interface JobOptions {
@@ -22,6 +22,10 @@ export interface JobOptions {
   readonly time?: string;
   readonly grace?: string;
   readonly requeue?: boolean;
+  readonly lostAfter?: string;
+  readonly stopOnClientAfter?: string;
+  readonly replace?: boolean;
+  readonly reconcile?: string;
   readonly image?: string;
   readonly pull?: string;
   readonly network?: string;
@@ -48,6 +52,10 @@ export function addJobOptions(command: Command): void {
     .option('--restart <when>', 'never, on-failure or always (default never)')
     .option('--retries <n>', 'new attempts after a failure (default 0)')
     .option('--no-requeue', 'no new attempt either where one was lost to a reboot, a lost agent or a lost launch')
+    .option('--lost-after <duration>', 'out of reach so long, it is lost and placed anew (default 1h)')
+    .option('--stop-on-client-after <duration>', 'the agent itself ends it, so long without a master (default never)')
+    .option('--replace', 'place another while it is out of reach; unless --reconcile says so, the first to end wins')
+    .option('--reconcile <which>', 'keep_original, keep_replacement or longest_running, once both are in reach')
     .option('--time <duration>', 'longest run of an attempt; longer is exit code 124')
     .option('--grace <duration>', 'between SIGTERM and SIGKILL');
 }
@@ -68,28 +76,41 @@ export async function specOfOptions(
     return new Fault('BAD_USAGE', 'there is no command to run', 'Write it behind --, as in mesq run -- echo hello.');
   const environment = environmentOf(options.env ?? []);
   if (environment instanceof Fault) return environment;
-  const { env: _, constraint, image: _image, pull: _pull, network: _network, ...rest } = options;
+  const { env: _, constraint, image: _image, pull: _pull, network: _network, ...others } = options;
+  const { lostAfter, stopOnClientAfter, replace, reconcile, ...rest } = others;
   const container = { image, ...(pull === undefined ? {} : { pull }), ...(network === undefined ? {} : { network }) };
   const made = await jobSpecOf(job, {
     ...rest,
     argv,
     ...(image === undefined ? {} : { container }),
+    ...disconnectFields({ lost_after: lostAfter, stop_on_client_after: stopOnClientAfter, replace, reconcile }),
     environment,
     ...(constraint === undefined ? {} : { constraints: constraint }),
   });
   if (!('fault' in made)) return made;
   const { field, fault } = made;
-  const option =
-    field === 'constraints'
-      ? '--constraint'
-      : field === 'argv'
-        ? 'the command'
-        : field === 'environment'
-          ? '--env'
-          : field === 'container'
-            ? '--image'
-            : `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  return new Fault(fault.code, `${option}: ${fault.message.replace(new RegExp(`^${field}: `), '')}`, fault.hint);
+  const told = fault.message.replace(new RegExp(`^${field}: `), '');
+  // One of several options, which the message names.
+  if (field === 'disconnect')
+    return new Fault(fault.code, `--${told.replaceAll('_', '-')}`, fault.hint?.replace('replace: true', '--replace'));
+  return new Fault(fault.code, `${OPTIONS[field] ?? `--${kebab(field)}`}: ${told}`, fault.hint);
+}
+
+/** Where an option is called otherwise than the field that it fills. */
+const OPTIONS: Readonly<Partial<Record<keyof WrittenJob, string>>> = {
+  constraints: '--constraint',
+  argv: 'the command',
+  environment: '--env',
+  container: '--image',
+};
+
+function kebab(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function disconnectFields(written: Readonly<Record<string, unknown>>): Pick<WrittenJob, 'disconnect'> {
+  const fields = Object.entries(written).filter(([, value]) => value !== undefined);
+  return fields.length === 0 ? {} : { disconnect: Object.fromEntries(fields) };
 }
 
 function environmentOf(pairs: readonly string[]): Record<string, string> | Fault {

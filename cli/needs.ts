@@ -7,6 +7,7 @@ import { parseResources, type Resource, type Resources } from '../protocol/resou
 import { sizeToMb } from '../protocol/size.ts';
 import { RESTART_POLICIES, type RestartPolicy } from '../protocol/task.ts';
 import { healthCheckOf } from './written-check.ts';
+import { disconnectOf } from './written-disconnect.ts';
 
 /** A job as people write it, on the command line or in a file; each text as it was written, absent where it was not. */
 export interface WrittenJob {
@@ -38,6 +39,8 @@ export interface WrittenJob {
   readonly labels?: Readonly<Record<string, string>>;
   /** As the file has it (written-check.ts). */
   readonly healthCheck?: Readonly<Record<string, unknown>>;
+  /** As the file has it (written-disconnect.ts). */
+  readonly disconnect?: Readonly<Record<string, unknown>>;
   /** As the file has it (protocol/container.ts). */
   readonly container?: Readonly<Record<string, unknown>>;
 }
@@ -56,7 +59,19 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     wrong.push({ field, fault: value });
     return otherwise;
   };
-  const { name, argv, environment, constraints = [], time, grace, requeue, labels, healthCheck, container } = written;
+  const {
+    name,
+    argv,
+    environment,
+    constraints = [],
+    time,
+    grace,
+    requeue,
+    labels,
+    healthCheck,
+    container,
+    disconnect,
+  } = written;
   const restart = taken('restart', restartOf(written.restart), 'never');
   if (constraints.length > 0) {
     // A regular expression engine hangs on it, which most commands do without.
@@ -82,6 +97,9 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     ...(healthCheck === undefined
       ? {}
       : { healthCheck: taken<object | undefined>('healthCheck', healthCheckOf(healthCheck), undefined) }),
+    ...(disconnect === undefined
+      ? {}
+      : { disconnect: taken<object | undefined>('disconnect', disconnectOf(disconnect), undefined) }),
     ...(grace === undefined ? {} : { killGraceMs: taken('grace', parseDuration(grace), 1) }),
   };
   const [first] = wrong;

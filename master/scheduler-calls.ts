@@ -210,11 +210,24 @@ function kill(desk: SchedulerDesk, framework: string, call: CallOf<'KILL'>): voi
   const known = call.tasks.filter(isKnown);
   const told = desk.frameworks.get(framework)?.terms.capabilities.includes('TASK_KILLING_STATE') === true;
   const tell = told ? { tell: true } : {};
-  if (known.length > 0)
-    leader.propose({ kind: 'KILL', framework, tasks: known.map(({ task, graceMs }) => ({ task, graceMs, ...tell })) });
+  const [all, single] = [known.filter(({ attempt }) => attempt === undefined), known.flatMap(ofAttempt)];
+  if (all.length > 0)
+    leader.propose({ kind: 'KILL', framework, tasks: all.map(({ task, graceMs }) => ({ task, graceMs, ...tell })) });
+  if (single.length > 0)
+    leader.propose({ kind: 'KILL_ATTEMPTS', framework, tasks: single.map((one) => ({ ...one, ...tell })) });
   const endedOf = newestEnded(leader.registry, framework);
   for (const asked of call.tasks)
     if (!isKnown(asked)) desk.frameworks.update(framework, answer(desk, framework, { task: asked.task }, endedOf));
+}
+
+type Killed = CallOf<'KILL'>['tasks'][number];
+
+function ofAttempt({
+  task,
+  attempt,
+  graceMs,
+}: Killed): { task: string; attempt: number; graceMs: number | undefined }[] {
+  return attempt === undefined ? [] : [{ task, attempt, graceMs }];
 }
 
 function reconcile(desk: SchedulerDesk, framework: string, call: CallOf<'RECONCILE'>): void {

@@ -116,7 +116,11 @@ const RequestResources = v.object({
 const Kill = v.object({
   ...V.entries,
   type: v.literal('KILL'),
-  tasks: v.pipe(v.array(v.object({ task: Id, graceMs: v.optional(Count) })), v.maxLength(LIMITS.tasksPerMessage)),
+  /** `attempt`: that one alone; absent, every live one of the task. */
+  tasks: v.pipe(
+    v.array(v.object({ task: Id, attempt: v.optional(Count), graceMs: v.optional(Count) })),
+    v.maxLength(LIMITS.tasksPerMessage),
+  ),
 });
 const Acknowledge = v.object({
   ...V.entries,

@@ -208,15 +208,21 @@ export type ExecutorInfo = v.InferOutput<typeof ExecutorInfo>;
 /** What a framework hands to its executor with a task, or says to it: text of its own, never looked at. */
 export const Data = v.pipe(v.string(), v.maxLength(LIMITS.dataLength));
 
-/** What becomes of a task while its agent is out of reach, in Nomad's words (docs/protocol.md, Contact). */
+/** Nomad's but for `best_score`: batch does not rate places, so none of two is the better. */
+export const RECONCILE_POLICIES = ['keep_original', 'keep_replacement', 'longest_running'] as const;
+
+/** What becomes of a task while its agent is out of reach, in Nomad's words (docs/disconnected.md). */
 export const Disconnect = v.object({
   /** From unreachable to TASK_LOST; default one hour. */
   lostAfterMs: v.optional(Milliseconds),
   /** The agent itself stops the task after this long without a master; default never. */
   stopOnClientAfterMs: v.optional(Milliseconds),
-  /** Start another attempt elsewhere at once; the first terminal status committed wins. Default false. */
+  /** Start another attempt elsewhere at once. Default false. */
   replace: v.optional(v.boolean()),
+  /** Which of the two goes on when the first comes back; default: both do, and the first terminal status committed wins. */
+  reconcile: v.optional(v.picklist(RECONCILE_POLICIES)),
 });
+export type Disconnect = v.InferOutput<typeof Disconnect>;
 
 /** Thousandths, as in resources, or as much as the machine has (Mesos: Infinity, which JSON cannot say). */
 const Limit = v.union([

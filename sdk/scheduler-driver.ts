@@ -163,8 +163,11 @@ export class SchedulerDriver {
     return this.killTasks([{ task, ...(graceMs === undefined ? {} : { graceMs }) }]);
   }
 
-  /** At most once each: a kill that may have been lost shows in the reconciliation, and is asked for again. */
-  killTasks(tasks: readonly { task: string; graceMs?: number }[]): DriverStatus {
+  /**
+   * At most once each: a kill that may have been lost shows in the reconciliation, and is asked for again. `attempt`:
+   * that one alone, where an older one runs beside it.
+   */
+  killTasks(tasks: readonly { task: string; attempt?: number; graceMs?: number }[]): DriverStatus {
     if (tasks.length === 0) return this.status;
     for (const part of cut(tasks, LIMITS.partBytes, LIMITS.tasksPerMessage)) this.#call({ type: 'KILL', tasks: part });
     return this.status;

@@ -271,9 +271,10 @@ export class TestMaster {
         this.endExecutor(framework, call.executor, call.agent, 0);
         break;
       case 'KILL':
-        for (const { task } of call.tasks)
+        for (const { task, attempt } of call.tasks)
           for (const known of this.#tasks.live(framework))
-            if (known.info.task === task) (this.#options.onKill ?? killed)(known);
+            if (known.info.task === task && (attempt ?? known.info.attempt) === known.info.attempt)
+              (this.#options.onKill ?? killed)(known);
         break;
       case 'ACKNOWLEDGE':
         for (const { uuid } of call.updates) this.#tasks.acknowledge(uuid);

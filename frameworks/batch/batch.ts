@@ -83,7 +83,7 @@ export class Batch implements Scheduler, BatchJobs {
   #early: StatusEvent[] = [];
   #asked: ClientRequest[] = [];
   #held: Offer[] = [];
-  readonly #kills = new Set<string>();
+  readonly #kills = new Map<string, { task: string; attempt?: number }>();
   readonly #awake = new Set<string>();
   readonly #toWrite = new Set<JobRecord>();
   readonly #delays = new Set<Timer>();
@@ -229,7 +229,7 @@ export class Batch implements Scheduler, BatchJobs {
       driver.acknowledgeStatusUpdate(status);
     };
     // A run that goes on is told again after a failover; only what ends one has an effect to be kept.
-    const durable = isTerminal(status.state) || effects?.some(({ kind }) => kind === 'waits') === true;
+    const durable = isTerminal(status.state) || effects?.some(isLasting) === true;
     if (durable) record.whenStored(acknowledge);
     if (effects === undefined) this.#toWrite.add(record);
     else if (durable) this.changed(driver, record, index, effects);
@@ -246,9 +246,10 @@ export class Batch implements Scheduler, BatchJobs {
   #effect(driver: SchedulerDriver, record: JobRecord, effect: Effect): void {
     const { job } = record;
     if (effect.kind === 'kill') {
-      this.#kill(driver, taskName(job.spec.job, effect.index));
+      this.#kill(driver, taskName(job.spec.job, effect.index), effect.attempt);
       return;
     }
+    if (effect.kind === 'keeps') return;
     const ready = (): void => {
       if (record.live === undefined) return;
       record.live.pending.add(effect.index);
@@ -265,8 +266,8 @@ export class Batch implements Scheduler, BatchJobs {
     this.#delays.add(timer);
   }
 
-  #kill(driver: SchedulerDriver, task: string): void {
-    this.#kills.add(task);
+  #kill(driver: SchedulerDriver, task: string, attempt?: number): void {
+    this.#kills.set(`${task} ${attempt ?? ''}`, { task, ...(attempt === undefined ? {} : { attempt }) });
     this.#turnSoon(driver);
   }
 
@@ -334,7 +335,7 @@ export class Batch implements Scheduler, BatchJobs {
   #turnSoon(driver: SchedulerDriver): void {
     this.#turn ??= this.clock.after(0, () => {
       this.#turn = undefined;
-      driver.killTasks([...this.#kills].map((task) => ({ task })));
+      driver.killTasks([...this.#kills.values()]);
       this.#kills.clear();
       for (const owner of this.#awake) this.#roles.wants(driver, owner, shapeOf(this.#pending.of(owner)));
       this.#awake.clear();
@@ -424,8 +425,8 @@ export class Batch implements Scheduler, BatchJobs {
       const tasks: Believed[] = [];
       for (const { job, live } of this.records.values()) {
         if (live === undefined) continue;
-        for (const [index, { phase, attempt }] of job.tasks) {
-          if (phase === 'placed') tasks.push({ task: taskName(job.spec.job, index), attempt });
+        for (const [index, { phase, attempt, kept }] of job.tasks) {
+          if (phase === 'placed') tasks.push({ task: taskName(job.spec.job, index), attempt: kept ?? attempt });
         }
       }
       return tasks;
@@ -460,6 +461,11 @@ export class Batch implements Scheduler, BatchJobs {
     this.#toWrite.clear();
     this.#unreadable.clear();
   }
+}
+
+/** Which attempt goes on must be known to whoever comes after, as must be that one waits. */
+function isLasting(effect: Effect): boolean {
+  return effect.kind !== 'kill';
 }
 
 type Grouped = Map<string, { parts: Map<string, { part: StoredPart; value: string }>; versions: Map<string, number> }>;

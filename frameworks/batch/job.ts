@@ -2,6 +2,7 @@ import { assert } from '../../protocol/faults.ts';
 import type { JobSpec } from '../../protocol/job.ts';
 import type { StatusEvent } from '../../protocol/scheduler.ts';
 import { isTerminal, NOT_THE_TASKS_FAULT, type Reason, type TaskState } from '../../protocol/task.ts';
+import { keepsOf } from './comeback.ts';
 import { IndexRanges } from './index-ranges.ts';
 
 /** New attempts that are not the task's own failures, before the task is given up (docs/protocol.md, Retries). */
@@ -17,6 +18,12 @@ export interface Task {
   phase: Phase;
   /** The newest; while waiting, the one the next placement gets. Never goes back. */
   attempt: number;
+  /** An older attempt that goes on in its place; undefined: the newest does. */
+  kept: number | undefined;
+  /** Of the attempt that was out of reach when the newest was minted; memory only. */
+  away: { restart: number; started: number | undefined } | undefined;
+  /** An older attempt that is in reach again, to end once the newest runs; memory only. */
+  back: number | undefined;
   /** Own failures so far. */
   retries: number;
   /** Attempts lost through no fault of the task. */
@@ -62,8 +69,10 @@ export interface Job {
 export type Effect =
   /** The task waits for a place, from now on or after `delayMs`. */
   | { readonly kind: 'waits'; readonly index: number; readonly delayMs: number }
-  /** The attempt runs although nobody wants it. */
-  | { readonly kind: 'kill'; readonly index: number };
+  /** It runs although nobody wants it: that attempt, or without a number all there are. */
+  | { readonly kind: 'kill'; readonly index: number; readonly attempt?: number }
+  /** Another attempt than the newest goes on: to be stored, and nothing to be done. */
+  | { readonly kind: 'keeps'; readonly index: number };
 
 export function createJob(spec: JobSpec, owner: string, created: number): Job {
   return {
@@ -84,6 +93,9 @@ export function newTask(attempt = 0): Task {
   return {
     phase: 'waiting',
     attempt,
+    kept: undefined,
+    away: undefined,
+    back: undefined,
     retries: 0,
     requeues: 0,
     refusals: 0,
@@ -145,12 +157,14 @@ export function applyStatus(job: Job, index: number, status: StatusEvent, now: n
     // Also an older attempt, whose agent was unreachable while a newer one took its place.
     return isLive(status) ? [{ kind: 'kill', index }] : undefined;
   }
-  // An older attempt that was given up (unreachable, with `replace`) may still be the first to finish.
-  if (known !== undefined && status.attempt < known.attempt && status.state !== 'TASK_FINISHED') return undefined;
+  const current = known?.kept ?? known?.attempt;
   // The master never heard of an attempt that nobody believes in: nothing to take over.
-  if (status.state === 'TASK_UNKNOWN' && (phase !== 'placed' || status.attempt !== known?.attempt)) return undefined;
+  if (status.state === 'TASK_UNKNOWN' && (phase !== 'placed' || status.attempt !== current)) return undefined;
+  const other = known !== undefined && status.attempt !== current && status.attempt <= known.attempt;
+  // Another attempt than the one that is believed in may still be the first to finish.
+  if (other && status.state !== 'TASK_FINISHED') return ofOther(job, index, known, status, now);
   const task = known ?? taskAt(job, index);
-  const superseded = phase === 'placed' && status.attempt < task.attempt;
+  const superseded = phase === 'placed' && other;
   if (phase === 'waiting' || status.attempt > task.attempt) adopt(job, task, status);
   else if (!superseded && isLive(status) && isRepeated(task, status)) return unwanted(job, index, task);
   describe(task, status, now);
@@ -161,13 +175,44 @@ export function applyStatus(job: Job, index: number, status: StatusEvent, now: n
   return others && isOver(task) ? [...effects, { kind: 'kill', index }] : effects;
 }
 
+/** News of an attempt beside the one that goes on: it was given up, or is back after all. */
+function ofOther(job: Job, index: number, task: Task, status: StatusEvent, now: number): readonly Effect[] | undefined {
+  const { state, attempt, restart } = status;
+  if (!isLive(status) || state === 'TASK_KILLING' || job.cancelled || task.killed) return undefined;
+  if (task.kept !== undefined) return [{ kind: 'kill', index, attempt }];
+  if (state === 'TASK_UNREACHABLE') return undefined;
+  const running = task.state === 'TASK_RUNNING' ? 'running' : 'starting';
+  const restarted = task.away !== undefined && restart > task.away.restart;
+  switch (keepsOf(job.spec, task.phase === 'waiting' ? 'waiting' : running, restarted)) {
+    case 'both':
+      task.back = attempt;
+      return undefined;
+    case 'replacement':
+      return [{ kind: 'kill', index, attempt }];
+    case 'original':
+      return keep(job, index, task, status, now);
+  }
+}
+
+/** The older attempt goes on, and the newest ends where it has a place; its number is never minted again. */
+function keep(job: Job, index: number, task: Task, status: StatusEvent, now: number): readonly Effect[] {
+  const hadPlace = task.phase === 'placed';
+  task.kept = status.attempt;
+  task.started = task.away?.started;
+  task.back = undefined;
+  if (!hadPlace) move(job, task, 'placed');
+  describe(task, status, now);
+  const keeps = { kind: 'keeps', index } as const;
+  return hadPlace ? [keeps, { kind: 'kill', index, attempt: task.attempt }] : [keeps];
+}
+
 function isOver({ phase }: Task): boolean {
   return phase === 'finished' || phase === 'failed';
 }
 
-/** Nothing that anybody is shown differs. */
+/** Nothing that anybody is shown differs. Of a task that was read back it is not known where it runs. */
 function isRepeated(task: Task, { state, restart, healthy }: StatusEvent): boolean {
-  return state === task.state && restart === task.restart && healthy === task.healthy;
+  return state === task.state && restart === task.restart && healthy === task.healthy && task.agent !== undefined;
 }
 
 function isLive(status: StatusEvent): boolean {
@@ -177,6 +222,7 @@ function isLive(status: StatusEvent): boolean {
 /** An attempt that this process did not launch, or no longer believed in. */
 function adopt(job: Job, task: Task, status: StatusEvent): void {
   task.attempt = Math.max(task.attempt, status.attempt);
+  task.kept = undefined;
   if (task.phase === 'waiting') move(job, task, 'placed');
 }
 
@@ -195,7 +241,18 @@ function describe(task: Task, status: StatusEvent, now: number): void {
 
 function running(job: Job, index: number, task: Task, status: StatusEvent): readonly Effect[] {
   if (status.state === 'TASK_UNREACHABLE' && job.spec.disconnect?.replace === true && !job.cancelled && !task.killed) {
-    return again(job, index, task, 0);
+    const { restart, started } = task;
+    const effects = again(job, index, task, 0);
+    task.away = { restart, started };
+    return effects;
+  }
+  const { back } = task;
+  if (
+    back !== undefined &&
+    keepsOf(job.spec, status.state === 'TASK_RUNNING' ? 'running' : 'starting', false) === 'replacement'
+  ) {
+    task.back = undefined;
+    return [{ kind: 'kill', index, attempt: back }];
   }
   return unwanted(job, index, task) ?? [];
 }
@@ -251,6 +308,7 @@ export function pauseOf({ retries }: Task): number {
 
 function again(job: Job, index: number, task: Task, delayMs: number): readonly Effect[] {
   task.attempt++;
+  task.kept = undefined;
   task.restart = 0;
   move(job, task, 'waiting');
   return [{ kind: 'waits', index, delayMs }];

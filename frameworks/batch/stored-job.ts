@@ -33,7 +33,7 @@ const LETTERS = { waiting: 'w', placed: 'p', finished: 's', failed: 'f' } as con
   keyof typeof PHASES
 >;
 const STATES = new Map<string, TaskState>(TASK_STATES.map((state) => [state.slice('TASK_'.length), state]));
-/** `[index, phase, attempt, retries, requeues, killed, state, exit code, reason]`. */
+/** `[index, phase, attempt, retries, requeues, killed, state, exit code, reason, the older attempt that goes on]`. */
 const StoredTask = v.tuple([
   Count,
   v.picklist(['w', 'p', 's', 'f']),
@@ -44,6 +44,7 @@ const StoredTask = v.tuple([
   v.picklist([...STATES.keys()]),
   v.nullable(Count),
   v.nullable(v.picklist(REASONS)),
+  v.optional(Count),
 ]);
 const StoredBlock = v.object({
   format: v.literal(1),
@@ -137,7 +138,8 @@ function encodeTask(index: number, task: Task): v.InferInput<typeof StoredTask> 
     task.state.slice('TASK_'.length),
     task.exitCode ?? null,
     task.reason ?? null,
-  ];
+    ...(task.kept === undefined ? [] : [task.kept]),
+  ] as v.InferInput<typeof StoredTask>;
 }
 
 /** The job that the texts describe, or a fault CORRUPT that names the part. `parts` holds `spec` and whatever else there is. */
@@ -181,9 +183,10 @@ function takeBlock(job: Job, block: v.InferOutput<typeof StoredBlock>): void {
       if (job.done.add(index)) count1(job, 'finished');
     }
   }
-  for (const [index, letter, attempt, retries, requeues, killed, state, exitCode, reason] of block.tasks) {
+  for (const [index, letter, attempt, retries, requeues, killed, state, exitCode, reason, kept] of block.tasks) {
     if (index >= count || job.tasks.has(index) || job.done.has(index)) continue;
     const task = newTask(attempt);
+    task.kept = kept;
     task.phase = PHASES[letter];
     Object.assign(task, { retries, requeues, killed: killed === 1, state: STATES.get(state) ?? 'TASK_STAGING' });
     Object.assign(task, { exitCode: exitCode ?? undefined, reason: reason ?? undefined });

@@ -31,7 +31,7 @@ export function viewTask(job: Job, index: number, framework: string): TaskView {
     job: job.spec.job,
     index,
     // While it waits for its next attempt it is shown as its last one ended.
-    attempt: task === undefined ? 0 : isAgain(task) ? task.attempt - 1 : task.attempt,
+    attempt: task === undefined ? 0 : isAgain(task) ? task.attempt - 1 : (task.kept ?? task.attempt),
     restart: task?.restart ?? 0,
     state:
       task?.state ?? (phase === 'finished' ? 'TASK_FINISHED' : phase === 'failed' ? 'TASK_KILLED' : 'TASK_STAGING'),

@@ -336,12 +336,17 @@ function cutTo(text: string, bytes: number): string {
 }
 
 /** Remembered until the task has ended: an agent that comes back is told. A later kill can only shorten the grace. */
-export function applyKill(registry: Registry, command: Extract<Command, { kind: 'KILL' }>): RegistryEvent[] {
+export function applyKill(
+  registry: Registry,
+  command: Extract<Command, { kind: 'KILL' | 'KILL_ATTEMPTS' }>,
+): RegistryEvent[] {
   const events: RegistryEvent[] = [];
-  for (const { task, graceMs, tell } of command.tasks) {
+  for (const { task, graceMs, tell, ...one } of command.tasks) {
+    const attempt = 'attempt' in one ? one.attempt : undefined;
     for (const key of attemptsOf(registry, command.framework, task)) {
       const record = registry.tasks.get(key);
       if (record === undefined || isTerminal(record.state)) continue;
+      if (attempt !== undefined && record.info.attempt !== attempt) continue;
       const before = record.kill;
       const ofTask = record.info.killGraceMs;
       const longer = before !== undefined && (before.graceMs ?? ofTask) <= (graceMs ?? ofTask);

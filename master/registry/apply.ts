@@ -76,6 +76,7 @@ export function apply(registry: Registry, position: Position, command: Command):
     case 'ACKNOWLEDGE':
       return applyAcknowledge(registry, command);
     case 'KILL':
+    case 'KILL_ATTEMPTS':
       return applyKill(registry, command);
     case 'STORE':
       return applyStore(registry, command);

@@ -80,6 +80,12 @@ export type Command =
     }
   | { kind: 'ACKNOWLEDGE'; framework: string; updates: readonly { task: string; uuid: string }[]; nowMs: number }
   | { kind: 'KILL'; framework: string; tasks: readonly { task: string; graceMs: number | undefined; tell?: boolean }[] }
+  /** Of a task with several live attempts, these alone. */
+  | {
+      kind: 'KILL_ATTEMPTS';
+      framework: string;
+      tasks: readonly { task: string; attempt: number; graceMs: number | undefined; tell?: boolean }[];
+    }
   | { kind: 'STORE'; framework: string; key: string; value: string | null; version: number; request: string }
   | {
       kind: 'CREATE_TOKEN';
@@ -127,7 +133,7 @@ export interface RegisterAgent {
 export const COMMAND_FORMAT = 1;
 
 /** What this version can apply; a command of a new kind raises it. */
-export const VOCABULARY = 2;
+export const VOCABULARY = 3;
 
 /** Since which vocabulary there is a command: it is proposed only when every master has that one (vocabularies.ts). */
 export const SINCE: Readonly<Record<Command['kind'], number>> = {
@@ -159,6 +165,7 @@ export const SINCE: Readonly<Record<Command['kind'], number>> = {
   CREATE_TOKEN: 1,
   REVOKE_TOKEN: 1,
   JOIN_AGENT: 2,
+  KILL_ATTEMPTS: 3,
 };
 
 /** Room for the fields of a {@link Part} around its bytes. */

@@ -70,6 +70,11 @@ for (const [what, text, says] of [
   ['a path that is not', 'healthCheck: { http: { port: 1, path: health } }', 'a path begins with /'],
   ['a time that is not', 'healthCheck: { tcp: 1, delay: soon }', 'delay: '],
   ['no map', 'healthCheck: 8080', 'healthCheck is a map'],
+  ['no map of disconnect', 'disconnect: 1h', 'disconnect is a map'],
+  ['a field that disconnect has not', 'disconnect: { lostAfter: 1h }', 'there is no field "lostAfter"'],
+  ['a time of disconnect that is not', 'disconnect: { lost_after: soon }', 'lost_after: '],
+  ['a policy of Nomad alone', 'disconnect: { replace: true, reconcile: best_score }', 'there is no "best_score"'],
+  ['a choice without a replacement', 'disconnect: { reconcile: keep_original }', 'chooses between'],
   [
     'too many labels',
     `labels: { ${Array.from({ length: 65 }, (_, at) => `l${at}: x`).join(', ')} }`,

@@ -202,6 +202,7 @@ test('a block of the longest words fits the store', (t) => {
     Object.assign(task, {
       phase: 'failed',
       attempt: 1_000_000,
+      kept: 999_999,
       retries: 1_000,
       requeues: 3,
       killed: true,

@@ -131,3 +131,32 @@ test('the leader is killed in the middle of a job: nothing is lost, nothing runs
   t.is(new Set(started.map((folder) => folder.replace(/\/\d+$/, ''))).size, 300);
   t.deepEqual(cluster.errors, []);
 });
+
+for (const [reconcile, keeps] of [
+  ['keep_original', 'a1'],
+  ['keep_replacement', 'a2'],
+  ['longest_running', 'a1'],
+] as const) {
+  test(`${reconcile}: once a task that was replaced is in reach again, that one alone runs, whoever leads`, async (t) => {
+    const cluster = new Cluster();
+    await cluster.start();
+    const first = await agent(cluster, 'a1', 'cpus:1;mem:1024');
+    const argv = ['true', JSON.stringify({ stays: true })];
+    await cluster.submit('ann', { job: 'j', argv, restart: 'always', disconnect: { replace: true, reconcile } }, 0);
+    await cluster.world.until(() => first.machine.processes('batch/j.0.0/0') === 1);
+    const second = await agent(cluster, 'a2', 'cpus:1;mem:1024');
+    first.unplug();
+    await cluster.world.until(() => second.machine.processes('batch/j.0.1/0') === 1, 600_000);
+    t.is(first.machine.processes('batch/j.0.0/0'), 1, 'out of reach, and goes on');
+    cluster.world.network.heal();
+    await cluster.world.clock.advance(60_000);
+    const runs = (): number[] => [first.machine.processes('batch/j.0.0/0'), second.machine.processes('batch/j.0.1/0')];
+    t.deepEqual(runs(), keeps === 'a1' ? [1, 0] : [0, 1]);
+    t.like(await cluster.running('j'), [{ agent: keeps, attempt: keeps === 'a1' ? 0 : 1 }]);
+    await cluster.restart();
+    await cluster.world.clock.advance(60_000);
+    t.deepEqual(runs(), keeps === 'a1' ? [1, 0] : [0, 1], 'and under the next leader');
+    t.like(await cluster.running('j'), [{ agent: keeps, attempt: keeps === 'a1' ? 0 : 1 }]);
+    t.deepEqual(cluster.errors, []);
+  });
+}

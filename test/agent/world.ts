@@ -13,6 +13,7 @@ import { SimulatedMachine, type SimulatedProgram } from '../sim/launcher.ts';
 import { SimulatedLineSocket } from '../sim/line-socket.ts';
 import { SimulatedNetwork } from '../sim/network.ts';
 import { SimulatedProbes } from '../sim/prober.ts';
+import { ProcessClock } from '../sim/process-clock.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { SimulatedDisk } from '../sim/storage.ts';
 import { SimulatedVolumes } from '../sim/volume-folders.ts';
@@ -51,6 +52,8 @@ export class AgentWorld {
   /** How to look at the machine again. */
   hardware: Omit<AgentMachine, 'found'> = {};
   boot = 'boot-1';
+  /** What the agent's wall clock is ahead of the world's. */
+  wallAheadMs = 0;
   identity = { machine: 'machine-1', serial: 'serial-1' };
   agent: Agent | undefined;
   #bus: SimulatedBus | undefined;
@@ -111,7 +114,7 @@ export class AgentWorld {
       },
       pathOf: (folder) => `/data/tasks/${folder}`,
       volumes: new SimulatedVolumes(),
-      clock: this.clock,
+      clock: new ProcessClock(this.clock, 1, () => this.wallAheadMs),
       random: this.random,
       log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
       onFailed: (fault) => this.faults.push(fault),

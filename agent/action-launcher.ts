@@ -22,6 +22,8 @@ export interface ActionRun {
 export interface ActionLauncherOptions {
   /** The folder of all task folders. */
   readonly storage: Storage;
+  /** Every task folder there is. */
+  readonly folders: () => Promise<string[]>;
   /** Removes task folders and all in them. */
   readonly remove: (folders: readonly string[]) => Promise<void>;
   /** Begins an action; `progress` is for people. */
@@ -153,6 +155,10 @@ export class ActionLauncher implements Launcher {
     if ((await this.#claimed(folder)) !== undefined) return false;
     await this.#write(`${folder}/claimed`, 'agent');
     return true;
+  }
+
+  folders(): Promise<string[]> {
+    return this.#options.folders();
   }
 
   async remove(...folders: readonly string[]): Promise<void> {

@@ -19,12 +19,13 @@ import { isTerminal, type TaskKey, type TaskStatus } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
 import { hasEnded, type Run, runName } from './checkpoint/state.ts';
 import { chooseDevices, type GivenDevice, type HeldDevice, wantedDevices } from './devices/choose-devices.ts';
-import { DurableState, isFull } from './durable-state.ts';
+import { type DurableState, isFull } from './durable-state.ts';
 import { containerBar } from './executors/container-task.ts';
 import { Executors } from './executors/executors.ts';
 import { groupMates } from './group-mates.ts';
 import { type Lonely, LonelyStops } from './lonely-stops.ts';
 import { MachineWatch, type WatchedMachine } from './machine-watch.ts';
+import { openState } from './open-state.ts';
 import { OutputStreams } from './output-streams.ts';
 import { PresenceNotes } from './presence.ts';
 import { Runs } from './runs.ts';
@@ -95,9 +96,11 @@ export interface Agent {
  * it has accepted goes on without a master, and after a reboot too, where the restart policy says so.
  */
 export async function startAgent(options: AgentOptions): Promise<Agent | Fault> {
-  const durable = await DurableState.open({
+  const durable = await openState({
     storage: options.storage,
     clock: options.clock,
+    launcher: options.launcher,
+    log: options.log,
     onFailed: (error) =>
       options.onFailed(new Fault('DISK', `the data folder of agent ${options.name} failed: ${String(error)}`)),
   });

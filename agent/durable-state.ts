@@ -5,7 +5,7 @@ import { assert, Fault } from '../protocol/faults.ts';
 import { type CheckpointRecord, encodeRecord } from './checkpoint/records.ts';
 import { type AgentState, applyRecord, recover, stateSlices } from './checkpoint/state.ts';
 
-const FOLDER = 'checkpoint';
+export const CHECKPOINT_FOLDER = 'checkpoint';
 const SEGMENT_BYTES = 262_144;
 /** Of records since the last snapshot. */
 const COMPACT_BYTES = 2 * 1_048_576;
@@ -33,6 +33,8 @@ interface Gathered {
  */
 export class DurableState {
   readonly state: AgentState;
+  /** It had no record when it was opened. */
+  readonly isBlank: boolean;
   readonly #storage: Storage;
   readonly #onFailed: (error: unknown) => void;
   #journal: Journal | undefined;
@@ -47,24 +49,36 @@ export class DurableState {
   #gathered: Gathered | undefined;
   readonly #clock: Clock;
 
-  private constructor({ storage, clock, onFailed }: DurableStateOptions, journal: Journal, state: AgentState) {
+  private constructor(
+    { storage, clock, onFailed }: DurableStateOptions,
+    journal: Journal,
+    state: AgentState,
+    isBlank: boolean,
+  ) {
     this.#storage = storage;
     this.#clock = clock;
     this.#journal = journal;
     this.state = state;
+    this.isBlank = isBlank;
     this.#onFailed = onFailed;
   }
 
   static async open(options: DurableStateOptions): Promise<DurableState | Fault> {
-    const opened = await openJournal(options.storage, FOLDER, { segmentBytes: SEGMENT_BYTES });
-    if ('refused' in opened) return damaged(`${opened.path} at byte ${opened.position}: ${opened.message}`);
+    const opened = await openJournal(options.storage, CHECKPOINT_FOLDER, { segmentBytes: SEGMENT_BYTES });
+    if ('refused' in opened && opened.refused === 'newer-format')
+      return new Fault('UNSUPPORTED', opened.message, 'Start the later version again that wrote it.');
+    if ('refused' in opened) return new Fault('CORRUPT', opened.message);
     const { snapshot = [], records } = opened.recovered;
     try {
       const state = recover([...snapshot, ...records.map(({ bytes }) => bytes)]);
-      return new DurableState(options, opened.journal, state);
+      return new DurableState(options, opened.journal, state, snapshot.length + records.length === 0);
     } catch (error) {
       await opened.journal.close();
-      return damaged(`${FOLDER}: ${error instanceof Error ? error.message : String(error)}`);
+      return new Fault(
+        'UNSUPPORTED',
+        `${CHECKPOINT_FOLDER}: ${error instanceof Error ? error.message : String(error)}`,
+        'Start the later version again that wrote it.',
+      );
     }
   }
 
@@ -163,7 +177,7 @@ export class DurableState {
     await this.#ended?.close();
     this.#ended = undefined;
     try {
-      const opened = await openJournal(this.#storage, FOLDER, { segmentBytes: SEGMENT_BYTES });
+      const opened = await openJournal(this.#storage, CHECKPOINT_FOLDER, { segmentBytes: SEGMENT_BYTES });
       if ('refused' in opened) throw new StorageError('EIO', opened.path);
       this.#ended = opened.journal;
       await opened.journal.compact([...stateSlices(this.state)], opened.journal.next);
@@ -197,12 +211,4 @@ export class DurableState {
 /** True for the one failure of a disk that passes by itself. */
 export function isFull(error: unknown): boolean {
   return error instanceof StorageError && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
-}
-
-function damaged(message: string): Fault {
-  return new Fault(
-    'CORRUPT',
-    message,
-    'Keep the folder for a look, and start the agent with a new --data to join as a new agent.',
-  );
 }

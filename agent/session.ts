@@ -1,4 +1,3 @@
-import * as v from 'valibot';
 import { BrokerPatience } from '../io/broker-patience.ts';
 import type { MovableBus } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
@@ -9,12 +8,12 @@ import { AGENT_DOWN, AGENT_UP, type Fence, type Identity, type KnownTask, taskDi
 import { otherClusterFault, restoredTwiceFault } from '../protocol/cluster-faults.ts';
 import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
-import { Id } from '../protocol/ids.ts';
 import { chooseLeader, type LeaderChoice, type Leadership } from '../protocol/leader-choice.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { hasEnded } from './checkpoint/state.ts';
+import { readCluster, writeCluster } from './cluster-file.ts';
 import type { DurableState } from './durable-state.ts';
 import type { PresenceNotes } from './presence.ts';
 import type { Reported } from './reporting/significance.ts';
@@ -27,8 +26,6 @@ const LAST_RETRY_MS = 30_000;
 /** After a refusal that a person must mend. */
 const REFUSED_RETRY_MS = 60_000;
 /** Which cluster the agent belongs to: a person removes it to move the agent (docs/faults.md, OTHER_CLUSTER). */
-const CLUSTER_FILE = 'cluster.json';
-const ClusterFile = v.object({ uuid: Id, generation: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) });
 /** Commands that wait while a registration is written down. */
 const HELD_COMMANDS = 1_000;
 /** No document keeps an agent away for longer. */
@@ -144,20 +141,16 @@ export class Session {
   }
 
   async #readCluster(): Promise<Fault | undefined> {
-    const { storage, durable } = this.#world;
-    const bytes = await storage.read(CLUSTER_FILE);
-    if (bytes !== undefined) {
-      const decoded = decode(bytes);
-      const cluster = decoded instanceof Fault ? decoded : check(ClusterFile, decoded.value);
-      if (cluster instanceof Fault) return new Fault('CORRUPT', `${CLUSTER_FILE}: ${cluster.message}`);
-      this.#cluster = cluster;
-    } else if (durable.state.epoch > 0) {
-      // Another cluster counts its terms from the beginning.
+    const { storage, durable, log } = this.#world;
+    const cluster = await readCluster(storage, log);
+    if (cluster instanceof Fault) return cluster;
+    if (cluster !== undefined) this.#cluster = { uuid: cluster.uuid, generation: cluster.generation };
+    // Another cluster counts its terms from the beginning.
+    if (cluster === undefined && durable.state.epoch > 0)
       await durable.commit([
         { kind: 'FENCE', generation: 0, term: 0 },
         { kind: 'REGISTERED', epoch: 0, boot: '' },
       ]);
-    }
     return undefined;
   }
 
@@ -434,7 +427,7 @@ export class Session {
     const { durable, storage, boot, log } = this.#world;
     try {
       if (this.#cluster?.uuid !== uuid || this.#cluster.generation !== generation) {
-        await storage.replace(CLUSTER_FILE, new TextEncoder().encode(`${JSON.stringify({ uuid, generation })}\n`));
+        await writeCluster(storage, { uuid, generation, agent: this.#world.agent });
         this.#cluster = { uuid, generation };
       }
       await durable.promise([{ kind: 'REGISTERED', epoch, boot }]);

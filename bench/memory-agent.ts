@@ -131,6 +131,7 @@ function memoryLauncher(startedOne: () => void): Launcher {
       return Promise.resolve(pid === undefined ? { state: 'missing' } : { state: 'running', pid, supervised: true });
     },
     claim: () => Promise.resolve(false),
+    folders: () => Promise.resolve([...running.keys()]),
     remove: done,
     close: done,
     stop: done,

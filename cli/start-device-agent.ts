@@ -17,6 +17,7 @@ import { systemRandom } from '../io/node/random.ts';
 import { removeFolders } from '../io/node/remove-folders.ts';
 import { sandboxFiles } from '../io/node/sandbox-files.ts';
 import { fileStorage } from '../io/node/storage.ts';
+import { taskFolders } from '../io/node/task-folders.ts';
 import { volumeFolders } from '../io/node/volume-folders.ts';
 import type { Prober } from '../io/prober.ts';
 import { mergeAttributes } from '../protocol/attributes.ts';
@@ -79,6 +80,7 @@ export async function startDeviceAgent(options: DeviceAgentOptions): Promise<Dev
   });
   const launcher = new ActionLauncher({
     storage: fileStorage(tasks),
+    folders: () => taskFolders(tasks),
     remove: (folders) => removeFolders(folders.map((one) => join(tasks, one))),
     run: (argv, progress) => link.run(id, argv, progress),
     pid: process.pid,

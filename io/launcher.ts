@@ -61,6 +61,8 @@ export interface Launcher {
   adopt(folder: string): Promise<TaskState>;
   /** Claims the folder in the launcher's stead: true means that it never started and never will, false that it was claimed before. */
   claim(folder: string): Promise<boolean>;
+  /** Every task folder there is, whoever made it and when. */
+  folders(): Promise<string[]>;
   /** Removes folders and all in them; no error where one is missing. Only for tasks that have ended or were withdrawn. */
   remove(...folders: readonly string[]): Promise<void>;
   /** Detaches: launcher process and tasks go on. */

@@ -1,11 +1,11 @@
 import { type Journal, openJournal } from '../io/journal.ts';
+import { damagedBeside, setAside } from '../io/set-aside.ts';
 import { Fault } from '../protocol/faults.ts';
 import type { Membership } from '../protocol/raft.ts';
 import { JournaledLog } from './log.ts';
 import { encodeBeginning, type HardState } from './raft/records.ts';
 import { type Remembered, recover } from './raft/recover.ts';
 import type { LogOptions, OpenedLog } from './replicated-log.ts';
-import { damagedLogs, setAside } from './set-aside.ts';
 
 const SEGMENT_BYTES = 4 * 1_048_576;
 const ALONE_HINT =
@@ -26,7 +26,7 @@ export async function openLog(options: LogOptions): Promise<OpenedLog | Fault> {
   if (founders === undefined || founders.voters.length < 2) return new Fault('CORRUPT', found.message, ALONE_HINT);
   const name = await setAside(storage, folder);
   if (name === undefined) {
-    const kept = (await damagedLogs(storage, folder)).join(', ');
+    const kept = (await damagedBeside(storage, folder)).join(', ');
     return new Fault('CORRUPT', `${found.message}, as were ${kept} before`, DYING_HINT);
   }
   options.log.error('the log is damaged: it is set aside, and this master rejoins the others with an empty one', {
@@ -48,7 +48,7 @@ async function find(options: LogOptions): Promise<OpenedLog | Fault> {
   const { journal, recovered } = opened;
   const [meta, ...slices] = recovered.snapshot ?? [];
   const blank = meta === undefined && recovered.records.length === 0;
-  const rejoins = blank && (await damagedLogs(storage, folder)).length > 0;
+  const rejoins = blank && (await damagedBeside(storage, folder)).length > 0;
   const remembered = rejoins ? await rejoin(journal, options.founders) : recover(meta, recovered.records);
   if (remembered instanceof Fault) {
     await journal.close();

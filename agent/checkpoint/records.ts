@@ -85,9 +85,15 @@ export function encodeRecord(record: CheckpointRecord): Uint8Array {
 
 /** Records are our own and checksummed: what cannot be read is of a newer version. */
 export function decodeRecord(bytes: Uint8Array): CheckpointRecord {
+  const record = readRecord(bytes);
+  assert(record !== undefined, `a checkpoint record is of format ${CHECKPOINT_FORMAT}, which this version writes`);
+  return record;
+}
+
+/** Undefined where it is none of ours, or of another version. */
+export function readRecord(bytes: Uint8Array): CheckpointRecord | undefined {
   const decoded = decode(bytes);
-  assert(!(decoded instanceof Fault), 'a checkpoint record can be decoded');
+  if (decoded instanceof Fault) return undefined;
   const { f, ...record } = decoded.value as { f: number } & CheckpointRecord;
-  assert(f === CHECKPOINT_FORMAT, `checkpoint format ${f} is known (this version writes ${CHECKPOINT_FORMAT})`);
-  return record as CheckpointRecord;
+  return f === CHECKPOINT_FORMAT ? (record as CheckpointRecord) : undefined;
 }

@@ -192,6 +192,10 @@ class ContainerLauncher implements Launcher {
     return true;
   }
 
+  folders(): Promise<string[]> {
+    return this.#options.processes.folders();
+  }
+
   async remove(...folders: readonly string[]): Promise<void> {
     for (const folder of folders) {
       const inside = await this.#taskOf(folder);

@@ -39,6 +39,7 @@ import { LAUNCHER_SCRIPT, launcherVersion } from './launcher-script.ts';
 import { belongsTo, findProcess, isMarked, listProcesses, type Process, workingFolder } from './processes.ts';
 import { removeFolders } from './remove-folders.ts';
 import { isWhole, limitsIn, runScript } from './run-script.ts';
+import { taskFolders } from './task-folders.ts';
 import { checkUserChange, type SystemUser } from './users.ts';
 
 export interface NodeLauncherOptions {
@@ -319,6 +320,10 @@ class NodeLauncher implements Launcher {
     this.#sent.delete(folder);
     this.#cgroups?.remove(folder);
     return true;
+  }
+
+  folders(): Promise<string[]> {
+    return taskFolders(this.#root);
   }
 
   async remove(...folders: readonly string[]): Promise<void> {

@@ -5,6 +5,7 @@ import test from 'ava';
 import { ActionLauncher } from '../../agent/action-launcher.ts';
 import { removeFolders } from '../../io/node/remove-folders.ts';
 import { fileStorage } from '../../io/node/storage.ts';
+import { taskFolders } from '../../io/node/task-folders.ts';
 import { type Errand, type LauncherWorld, launcherConformance } from '../conformance/launcher.ts';
 
 const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -28,6 +29,7 @@ async function actionWorld(): Promise<ActionWorld> {
     attach: () => {
       launcher = new ActionLauncher({
         storage: fileStorage(root),
+        folders: () => taskFolders(root),
         remove: (folders) => removeFolders(folders.map((folder) => join(root, folder))),
         run: ([text = '{}'], progress) => {
           const errand = JSON.parse(text) as Errand;

@@ -366,6 +366,19 @@ export function launcherConformance(
     await launcher.remove('one');
   });
 
+  scene('every folder there is can be told, whoever made it', async (t, world, first) => {
+    const end = exits(first, 2);
+    t.deepEqual(await first.folders(), []);
+    for (const folder of ['batch/j.0.0/0', 'batch/j.0.0/1'])
+      await first.launch({ folder, argv: world.argv({}), environment: {} });
+    await world.wait(end);
+    await world.killAgent();
+    const second = await world.attach();
+    t.deepEqual((await second.folders()).sort(), ['batch/j.0.0/0', 'batch/j.0.0/1']);
+    await second.remove('batch/j.0.0/0');
+    t.deepEqual(await second.folders(), ['batch/j.0.0/1']);
+  });
+
   sceneOfProcesses('after stop, tasks go on and the next agent hears of them', async (t, world, first) => {
     await started(world, first, { folder: 'one', argv: world.argv({ stays: true }), environment: {} });
     await world.processes('one', 1);

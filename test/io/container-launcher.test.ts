@@ -294,6 +294,7 @@ function none(): Launcher {
     sweep: refuse,
     adopt: refuse,
     claim: refuse,
+    folders: () => Promise.resolve([]),
     remove: () => Promise.resolve(),
     close: () => Promise.resolve(),
     stop: () => Promise.resolve(),

@@ -103,6 +103,10 @@ export class LauncherGuest implements Launcher {
     return this.#ask({ verb: 'claim', folder });
   }
 
+  folders(): Promise<string[]> {
+    return this.#ask({ verb: 'folders' });
+  }
+
   remove(folder: string): Promise<void> {
     return this.#ask({ verb: 'remove', folder });
   }

@@ -17,7 +17,7 @@ export type Call =
   | { readonly verb: 'resend' | 'adopt' | 'claim' | 'remove' | 'usage'; readonly folder: string }
   | { readonly verb: 'sweep'; readonly folder: string; readonly mark: string | undefined }
   | { readonly verb: 'signal'; readonly folder: string; readonly signal: TaskSignal }
-  | { readonly verb: 'close' | 'stop' };
+  | { readonly verb: 'folders' | 'close' | 'stop' };
 
 export type Told =
   | { readonly told: 'attached'; readonly isolation: Isolation }
@@ -58,6 +58,7 @@ try {
         return launcher.signal(call.folder, call.signal);
       case 'sweep':
         return launcher.sweep(call.folder, call.mark);
+      case 'folders':
       case 'close':
       case 'stop':
         return launcher[call.verb]();

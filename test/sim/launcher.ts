@@ -417,6 +417,10 @@ class SimulatedLauncher implements Launcher {
     });
   }
 
+  folders(): Promise<string[]> {
+    return this.#do(() => [...this.#machine.folders]);
+  }
+
   remove(...folders: readonly string[]): Promise<void> {
     return this.#do(() => {
       for (const folder of folders) {

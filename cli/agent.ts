@@ -20,6 +20,7 @@ interface AgentOptions {
   readonly metered?: boolean;
   readonly taskUser?: string;
   readonly cgroups: boolean;
+  readonly namespaces?: string;
   readonly containers?: string;
   readonly allowMounts?: readonly string[];
   readonly tlsCert?: string;
@@ -70,6 +71,7 @@ export const agent: Verb = {
         '--task-user <name>',
         'whom tasks run as, where the agent is root (default mesq-task, where there is one)',
       )
+      .option('--namespaces <list>', 'what each task has for itself, of mount, ipc, uts and net (default nothing)')
       .option('--no-cgroups', 'hold tasks to no limits by control groups, though the machine has them')
       .option('--containers <socket>', 'of Docker or Podman, or none (default: where they are usually)')
       .option('--allow-mounts <path...>', 'folders of this machine that containers may be given (default none)')
@@ -90,7 +92,7 @@ export const agent: Verb = {
     const masters = written.master?.flatMap((text) => text.split(',')).filter((url) => url !== '') ?? urls;
     const { data, name, resources, attributes, devices, slots, health, powerMode } = written;
     const { sysroot, metered, tlsCert, tlsKey } = written;
-    const { taskUser, cgroups } = written;
+    const { taskUser, cgroups, namespaces } = written;
     const { containers, allowMounts } = written;
     const stopped = stopSignal(context.terminal);
     const { firmware, device, deviceToken, tokens } = written;
@@ -122,6 +124,7 @@ export const agent: Verb = {
       prefix,
       logLevel,
       cgroups,
+      ...(namespaces === undefined ? {} : { namespaces }),
       ...(taskUser === undefined ? {} : { taskUser }),
       timeoutMs,
       version: context.terminal.version,

@@ -30,7 +30,7 @@ import { nameOf } from './common-options.ts';
 import { contactNotes } from './start-contact-notes.ts';
 import { allowedMounts, type ContainerOptions, engineAttribute, findEngine } from './start-containers.ts';
 import { takeDataFolder } from './start-data-folder.ts';
-import { isolationAttributes, letThrough, taskUserOf } from './start-isolation.ts';
+import { isolationAttributes, letThrough, namespacesOf, taskUserOf } from './start-isolation.ts';
 import { speakerOf } from './start-join.ts';
 import { type MachineOptions, type MachineWishes, machineWishes, readyMachine } from './start-machine.ts';
 import type { Terminal } from './terminal.ts';
@@ -53,6 +53,8 @@ export interface StartAgentOptions extends MachineOptions, ContainerOptions {
   readonly taskUser?: string;
   /** False: no control groups, though the machine may have them. */
   readonly cgroups?: boolean;
+  /** `mount,ipc,uts,net`: what tasks have for themselves. Default nothing. */
+  readonly namespaces?: string;
   readonly logLevel?: LogLevel;
   readonly version: string;
   /** Longest wait for a master's answer where it joins. */
@@ -120,6 +122,8 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
   const log = createLog({ level: options.logLevel ?? 'info' });
   const user = taskUserOf(options.taskUser, log);
   if (user instanceof Fault) return user;
+  const namespaces = namespacesOf(options.namespaces);
+  if (namespaces instanceof Fault) return namespaces;
   const engine = await findEngine(options);
   if (engine instanceof Fault) return engine;
   const mounts = allowedMounts(options);
@@ -135,6 +139,7 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
     log,
     ...(options.cgroups === false ? {} : { cgroups: asked }),
     ...(user === undefined ? {} : { user }),
+    namespaces,
   });
   const launcher =
     engine === undefined

@@ -2,6 +2,7 @@ import { chmod, chown } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Isolation } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
+import { NAMESPACES, type Namespace } from '../io/node/namespaces.ts';
 import { findUser, type SystemUser } from '../io/node/users.ts';
 import type { Attributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
@@ -35,6 +36,19 @@ export function taskUserOf(wanted: string | undefined, log: Log): SystemUser | u
   return new Fault('UNSUPPORTED', `--task-user ${wanted}: only root can start tasks as another user`);
 }
 
+/** Of `mount,ipc`: what tasks have for themselves, in an order of its own, for the attribute. */
+export function namespacesOf(written: string | undefined): readonly Namespace[] | Fault {
+  const asked = (written ?? '').split(',').filter((each) => each !== '');
+  const unknown = asked.find((each) => !(NAMESPACES as readonly string[]).includes(each));
+  if (unknown !== undefined)
+    return new Fault(
+      'BAD_USAGE',
+      `--namespaces: there is no ${JSON.stringify(unknown)}`,
+      `Take some of ${NAMESPACES.join(',')}.`,
+    );
+  return NAMESPACES.filter((each) => asked.includes(each));
+}
+
 /** Lets the user through to its sandboxes and to the socket of executors, and nowhere else. */
 export async function letThrough(user: SystemUser, data: string): Promise<void> {
   await chmod(data, PASSABLE);
@@ -43,8 +57,9 @@ export async function letThrough(user: SystemUser, data: string): Promise<void> 
 }
 
 /** What jobs can ask for in a constraint: `isolation==cgroups-v2`, `memory-limits==task`. */
-export function isolationAttributes({ cgroups, memory }: Isolation): Attributes {
+export function isolationAttributes({ cgroups, memory, namespaces = [] }: Isolation): Attributes {
   return [
+    ...(namespaces.length === 0 ? [] : [{ name: 'namespaces', text: namespaces.join('+') }]),
     { name: 'isolation', text: cgroups === 'none' ? 'none' : `cgroups-${cgroups}` },
     { name: 'memory-limits', text: memory },
   ];

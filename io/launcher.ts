@@ -119,6 +119,8 @@ export interface Isolation {
   readonly processes: 'task' | 'user' | 'none';
   /** Whom tasks run as; undefined: as the agent's own user. */
   readonly user: string | undefined;
+  /** What every task has for itself: of `mount` (its /tmp, and a /dev with its devices alone), `ipc`, `uts`, `net`. Absent: nothing. */
+  readonly namespaces?: readonly string[];
   /** For people: what is missing, and why. */
   readonly notes: readonly string[];
 }

@@ -10,10 +10,11 @@ interface Found {
   readonly user: SystemUser | undefined;
   /** The user can go to its sandbox by its absolute path. */
   readonly reachable: boolean;
+  readonly namespaces: readonly string[];
 }
 
 /** What tasks can be held to, and in words what they cannot. */
-export function isolationOf({ cgroups, reason, user, reachable }: Found): Isolation {
+export function isolationOf({ cgroups, reason, user, reachable, namespaces }: Found): Isolation {
   const notes: string[] = [];
   const has = (controller: 'cpu' | 'memory' | 'pids'): boolean => cgroups?.limits(controller) ?? false;
   if (reason !== undefined)
@@ -39,6 +40,7 @@ export function isolationOf({ cgroups, reason, user, reachable }: Found): Isolat
     memory: has('memory') ? 'task' : 'process',
     processes: has('pids') ? 'task' : user === undefined ? 'none' : 'user',
     user: user?.name,
+    namespaces,
     notes,
   };
 }

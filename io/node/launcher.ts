@@ -36,6 +36,7 @@ import { CGROUP_NAME_LENGTH, Cgroups } from './cgroups.ts';
 import { makeFifos, openFifo, watchWriters } from './fifo.ts';
 import { isolationOf } from './isolation.ts';
 import { LAUNCHER_SCRIPT, launcherVersion } from './launcher-script.ts';
+import { checkNamespaces, type Namespace } from './namespaces.ts';
 import { belongsTo, findProcess, isMarked, listProcesses, type Process, workingFolder } from './processes.ts';
 import { removeFolders } from './remove-folders.ts';
 import { isWhole, limitsIn, runScript } from './run-script.ts';
@@ -53,6 +54,8 @@ export interface NodeLauncherOptions {
   readonly cgroups?: string;
   /** Whom tasks run as, their sandbox and outputs included; takes root. Default this process's own user. */
   readonly user?: SystemUser;
+  /** What every task has for itself; takes root. Default nothing. */
+  readonly namespaces?: readonly Namespace[];
   readonly log?: Log;
 }
 
@@ -100,13 +103,16 @@ export async function attachLauncher(options: NodeLauncherOptions): Promise<Laun
 }
 
 class NodeLauncher implements Launcher {
-  isolation: Isolation = isolationOf({ cgroups: undefined, reason: undefined, user: undefined, reachable: true });
+  isolation: Isolation = isolationOf({
+    ...{ cgroups: undefined, reason: undefined, user: undefined, reachable: true, namespaces: [] },
+  });
   /** Without symbolic links, as /proc tells paths. */
   #root: string;
   readonly #folder: string;
   readonly #environment: Readonly<Record<string, string>>;
   readonly #log: Log | undefined;
   readonly #user: SystemUser | undefined;
+  readonly #namespaces: readonly Namespace[];
   readonly #cgroupName: string | undefined;
   #trees: CgroupTrees | undefined;
   #cgroups: Cgroups | undefined;
@@ -137,6 +143,7 @@ class NodeLauncher implements Launcher {
     this.#environment = options.environment ?? inherited(process.env);
     this.#log = options.log;
     this.#user = options.user;
+    this.#namespaces = options.namespaces ?? [];
     this.#cgroupName = options.cgroups;
   }
 
@@ -176,6 +183,7 @@ class NodeLauncher implements Launcher {
       { ...task, environment: { ...own, ...task.environment } },
       {
         user,
+        namespaces: this.#namespaces,
         allocatedBytes: this.isolation.memory === 'process' ? task.limits?.memoryBytes : undefined,
         userProcesses: this.isolation.processes === 'user' ? task.limits?.processes : undefined,
       },
@@ -365,6 +373,7 @@ class NodeLauncher implements Launcher {
   /** Takes control groups, and the user, or notes why not. */
   async #isolate(): Promise<void> {
     const user = this.#user;
+    await checkNamespaces(this.#namespaces, await this.#trialFolder());
     const { reachable } = user === undefined ? { reachable: true } : await this.#openUp(user);
     const found = await this.#takeCgroups();
     if (found !== undefined && 'trees' in found) {
@@ -375,7 +384,14 @@ class NodeLauncher implements Launcher {
         if (!existsSync(join(this.#root, folder)) && this.#cgroups.isEmpty(folder)) this.#cgroups.remove(folder);
     }
     const reason = found !== undefined && 'reason' in found ? found.reason : undefined;
-    this.isolation = isolationOf({ cgroups: this.#cgroups, reason, user, reachable });
+    this.isolation = isolationOf({ cgroups: this.#cgroups, reason, user, reachable, namespaces: this.#namespaces });
+  }
+
+  /** Where a sandbox might be, for a trial. */
+  async #trialFolder(): Promise<string> {
+    const folder = join(this.#folder, 'trial/work');
+    await mkdir(folder, { recursive: true, mode: PRIVATE });
+    return folder;
   }
 
   /** The user's way to the sandboxes, and whether it can go it. */

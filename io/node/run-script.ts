@@ -1,8 +1,11 @@
 import { LauncherError, type StartLimits, type TaskStart } from '../launcher.ts';
+import { inNamespaces, type Namespace } from './namespaces.ts';
 import { type SystemUser, userChange } from './users.ts';
 
 /** How a start is confined by the `run` file itself. */
 export interface RunConfinement {
+  /** It has its own of these. */
+  readonly namespaces?: readonly Namespace[] | undefined;
   /** The task's process changes to it, and keeps none of root's rights; undefined: it stays what it is. */
   readonly user?: SystemUser | undefined;
   /** Without a control group for memory: each process may allocate so much (RLIMIT_DATA). */
@@ -43,7 +46,8 @@ export function runScript(task: TaskStart, confinement: RunConfinement = {}): st
     if (SHELL_NAME.test(name) && !BASH_OWN.test(name)) exports.push(`export ${name}=${quote(value)}`);
     else passed.push(quote(`${name}=${value}`));
   }
-  const program = [...userChange(confinement.user), ...(task.wrapper ?? []), ...argv];
+  const own = inNamespaces(confinement.namespaces ?? [], task.devices ?? []);
+  const program = [...own, ...userChange(confinement.user), ...(task.wrapper ?? []), ...argv];
   const command = program.map(quote);
   if (passed.length > 0) {
     // env(1) would take a program whose name holds a "=" for one more assignment.

@@ -4,12 +4,14 @@
  */
 import type { Isolation, TaskExit, TaskSignal, TaskStart } from '../../io/launcher.ts';
 import { attachLauncher } from '../../io/node/launcher.ts';
+import type { Namespace } from '../../io/node/namespaces.ts';
 import { findUser } from '../../io/node/users.ts';
 
 /** What `attachLauncher` takes of it, and a user by name. */
 export interface HostOptions {
   readonly cgroups?: string;
   readonly user?: string;
+  readonly namespaces?: readonly Namespace[];
 }
 
 export type Call =
@@ -39,13 +41,14 @@ const asHostError = (error: unknown): HostError => ({
 });
 
 try {
-  const { cgroups, user: name } = JSON.parse(process.argv[4] ?? '{}') as HostOptions;
+  const { cgroups, user: name, namespaces = [] } = JSON.parse(process.argv[4] ?? '{}') as HostOptions;
   const user = name === undefined ? undefined : findUser(name);
   const launcher = await attachLauncher({
     root: process.argv[2] ?? '',
     folder: process.argv[3] ?? '',
     ...(cgroups === undefined ? {} : { cgroups }),
     ...(user === undefined ? {} : { user }),
+    namespaces,
   });
   launcher.onStarted((started) => tell({ told: 'started', ...started }));
   launcher.onExit((exit) => tell({ told: 'exit', exit }));

@@ -23,6 +23,7 @@ import { type DurableState, isFull } from './durable-state.ts';
 import { containerBar } from './executors/container-task.ts';
 import { Executors } from './executors/executors.ts';
 import { groupMates } from './group-mates.ts';
+import { ImageKeeper, type ImageWorld, imagesNeeded } from './image-keeper.ts';
 import { type Lonely, LonelyStops } from './lonely-stops.ts';
 import { MachineWatch, type WatchedMachine } from './machine-watch.ts';
 import { openState } from './open-state.ts';
@@ -62,6 +63,8 @@ export interface AgentOptions {
   readonly volumes: VolumeFolders;
   /** Paths of the machine that containers may be given; undefined where nothing runs containers. */
   readonly containerMounts?: readonly string[];
+  /** Where fetched images are, and how much room they have; undefined where nothing runs containers. */
+  readonly images?: ImageWorld;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -174,6 +177,9 @@ class RunningAgent implements Agent {
     this.#watch = new MachineWatch({ ...options.machine, clock, log, used: () => this.#used() }, (now) =>
       this.#session.report(now),
     );
+    const { images, launcher, storage } = options;
+    if (images !== undefined)
+      new ImageKeeper({ ...images, launcher, storage, log, needed: () => imagesNeeded(durable.state) });
     this.#runs = new Runs(
       { ...world, prober: options.prober },
       { reported, startEnded: (run) => this.#startEnded(run) },

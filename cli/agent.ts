@@ -23,6 +23,7 @@ interface AgentOptions {
   readonly namespaces?: string;
   readonly containers?: string;
   readonly allowMounts?: readonly string[];
+  readonly imageCache?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly log: string;
@@ -74,6 +75,10 @@ export const agent: Verb = {
       .option('--namespaces <list>', 'what each task has for itself, of mount, ipc, uts and net (default nothing)')
       .option('--no-cgroups', 'hold tasks to no limits by control groups, though the machine has them')
       .option('--containers <socket>', 'of Docker or Podman, or none (default: where they are usually)')
+      .option(
+        '--image-cache <size>',
+        'room of images that it has fetched; beyond it, those no task needs go (default 4G)',
+      )
       .option('--allow-mounts <path...>', 'folders of this machine that containers may be given (default none)')
       .option('--tls-cert <file>', 'PEM: a certificate of its name, instead of a token')
       .option('--tls-key <file>', 'PEM, of that certificate')
@@ -93,7 +98,7 @@ export const agent: Verb = {
     const { data, name, resources, attributes, devices, slots, health, powerMode } = written;
     const { sysroot, metered, tlsCert, tlsKey } = written;
     const { taskUser, cgroups, namespaces } = written;
-    const { containers, allowMounts } = written;
+    const { containers, allowMounts, imageCache } = written;
     const stopped = stopSignal(context.terminal);
     const { firmware, device, deviceToken, tokens } = written;
     if (firmware !== undefined || device !== undefined) {
@@ -140,6 +145,7 @@ export const agent: Verb = {
       ...(metered === undefined ? {} : { metered }),
       ...(containers === undefined ? {} : { containers }),
       ...(allowMounts === undefined ? {} : { allowMounts }),
+      ...(imageCache === undefined ? {} : { imageCache }),
       ...(token === undefined ? {} : { token }),
       ...(ca === undefined ? {} : { ca }),
       ...(tlsCert === undefined ? {} : { tlsCert }),

@@ -28,7 +28,13 @@ import { isJoinToken } from '../protocol/operator.ts';
 import type { Resources } from '../protocol/resources.ts';
 import { nameOf } from './common-options.ts';
 import { contactNotes } from './start-contact-notes.ts';
-import { allowedMounts, type ContainerOptions, engineAttribute, findEngine } from './start-containers.ts';
+import {
+  allowedMounts,
+  type ContainerOptions,
+  engineAttribute,
+  findEngine,
+  imageCacheBytes,
+} from './start-containers.ts';
 import { takeDataFolder } from './start-data-folder.ts';
 import { isolationAttributes, letThrough, namespacesOf, taskUserOf } from './start-isolation.ts';
 import { speakerOf } from './start-join.ts';
@@ -128,6 +134,8 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
   if (engine instanceof Fault) return engine;
   const mounts = allowedMounts(options);
   if (mounts instanceof Fault) return mounts;
+  const imageBytes = imageCacheBytes(options);
+  if (imageBytes instanceof Fault) return imageBytes;
   if (engine !== undefined) log.info('containers', { by: engine.engine, version: engine.version, at: engine.socket });
   const root = join(data, 'tasks');
   await mkdir(root, { recursive: true, mode: 0o700 });
@@ -227,7 +235,9 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
     prober: systemProber(LIMITS.checkCommands, user),
     output,
     sandboxes: sandboxFiles(root),
-    ...(engine === undefined ? {} : { containerMounts: mounts }),
+    ...(engine === undefined
+      ? {}
+      : { containerMounts: mounts, images: { engine: engine.containers, mostBytes: imageBytes } }),
     pathOf: (folder) => join(data, 'tasks', folder),
     volumes: volumeFolders(join(data, 'volumes'), user),
     clock: systemClock,

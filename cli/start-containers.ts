@@ -5,6 +5,7 @@ import { dockerSocket } from '../io/node/docker-socket.ts';
 import type { Attribute } from '../protocol/attributes.ts';
 import { CONTAINERS_ATTRIBUTE } from '../protocol/container.ts';
 import { Fault } from '../protocol/faults.ts';
+import { sizeToMb } from '../protocol/size.ts';
 
 /** Where an engine is, and what its containers may see of the machine. */
 export interface ContainerOptions {
@@ -12,6 +13,8 @@ export interface ContainerOptions {
   readonly containers?: string;
   /** Absolute paths: what containers may be given, with all below it. Default none. */
   readonly allowMounts?: readonly string[];
+  /** `4G`: what images that the agent fetched may take together. Default 4 GB. */
+  readonly imageCache?: string;
 }
 
 export interface FoundEngine extends EngineVersion {
@@ -38,6 +41,14 @@ export async function findEngine({ containers: wanted }: ContainerOptions): Prom
     }
   }
   return undefined;
+}
+
+/** Bytes. Faults: BAD_USAGE. */
+export function imageCacheBytes({ imageCache = '4G' }: ContainerOptions): number | Fault {
+  const thousandths = sizeToMb(imageCache);
+  if (thousandths instanceof Fault)
+    return new Fault('BAD_USAGE', `--image-cache: ${thousandths.message}`, thousandths.hint);
+  return (thousandths / 1_000) * 1_048_576;
 }
 
 /** What agents say of it. */

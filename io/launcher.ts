@@ -40,6 +40,8 @@ export interface Launcher {
   onProgress?(listener: (folder: string, text: string) => void): void;
   /** Calls `listener` with words about a start that takes its time: an image on its way. Absent where none does. */
   onFetching?(listener: (progress: TaskProgress) => void): void;
+  /** Calls `listener` when an image has come that was not on this machine. Absent where none does. */
+  onPulled?(listener: (image: string) => void): void;
   /** Calls `listener` after a dead launcher process was replaced; unclaimed folders have been sent again by then. */
   onRestarted(listener: () => void): void;
   /**

@@ -74,6 +74,7 @@ class ContainerLauncher implements Launcher {
   readonly #watched = new Map<string, Watched>();
   readonly #startedListeners: ((started: TaskStarted) => void)[] = [];
   readonly #exitListeners: ((exit: TaskExit) => void)[] = [];
+  readonly #pulledListeners: ((image: string) => void)[] = [];
   readonly #progressListeners: ((progress: TaskProgress) => void)[] = [];
   readonly #timers = new Set<() => void>();
   #closed = false;
@@ -130,6 +131,10 @@ class ContainerLauncher implements Launcher {
 
   onFetching(listener: (progress: TaskProgress) => void): void {
     this.#progressListeners.push(listener);
+  }
+
+  onPulled(listener: (image: string) => void): void {
+    this.#pulledListeners.push(listener);
   }
 
   onRestarted(listener: () => void): void {
@@ -271,7 +276,9 @@ class ContainerLauncher implements Launcher {
       const say = (message: string): void => {
         for (const listener of this.#progressListeners) listener({ folder, message });
       };
-      await fetchImage({ engine, log, say, stop, pause: (ms) => this.#pause(ms) }, task.image, task.pull);
+      const world = { engine, log, say, stop, pause: (ms: number) => this.#pause(ms) };
+      const isNew = await fetchImage(world, task.image, task.pull);
+      if (isNew) for (const listener of this.#pulledListeners) listener(task.image);
       const { pull: _, ...start } = task;
       await engine.create({
         ...start,

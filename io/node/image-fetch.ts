@@ -18,15 +18,16 @@ const MB = 1_048_576;
 
 /**
  * Has an image here. A pull that breaks off is tried again, for as long as nobody stops it: the engine keeps the parts
- * that came whole. Rejects with `NOT_FOUND` where no try will help, and with `STOPPED`.
+ * that came whole. True where it was not here before. Rejects with `NOT_FOUND` where no try will help, and with `STOPPED`.
  */
 export async function fetchImage(
   world: FetchWorld,
   image: string,
   policy: 'never' | 'missing' | 'always',
-): Promise<void> {
+): Promise<boolean> {
   const { engine, say, stop, log } = world;
-  if (policy !== 'always' && (await engine.image(image)) !== undefined) return;
+  const before = await engine.image(image);
+  if (policy !== 'always' && before !== undefined) return false;
   if (policy === 'never')
     throw new EngineError('NOT_FOUND', `image ${image} is not on this machine, and is not to be pulled`);
   for (let pauseMs = RETRY_MS; !stop.stopped; pauseMs = Math.min(RETRY_MAX_MS, pauseMs * 2)) {
@@ -40,7 +41,7 @@ export async function fetchImage(
         progress = news;
       };
       await engine.pull(image, onProgress, stop);
-      return;
+      return before === undefined;
     } catch (error) {
       if (!(error instanceof EngineError) || error.code === 'STOPPED') throw error;
       if (error.code === 'NOT_FOUND' || error.code === 'REFUSED') throw neverPulled(image, error);

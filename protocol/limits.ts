@@ -96,6 +96,9 @@ export const LIMITS = {
   pathLength: 1_024,
   /** Characters of the path of a file in a sandbox. */
   sandboxPathLength: 512,
+  /** What a task fetches before it starts: how many things, and characters of where one is. */
+  artifactsPerTask: 32,
+  artifactUriLength: 2_048,
   /** Of a container: the name of its image, its ports, its volumes. */
   imageLength: 512,
   containerPorts: 64,

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { Arguments } from './arguments.ts';
+import { Artifacts } from './artifact.ts';
 import { ContainerInfo } from './container.ts';
 import { Discovery, Labels } from './discovery.ts';
 import { Id } from './ids.ts';
@@ -244,6 +245,8 @@ export const TaskInfo = v.object({
   /** Empty only where an executor runs it, or for the image's own command. */
   argv: v.optional(TaskArguments, []),
   environment: v.optional(Environment),
+  /** In its sandbox before it starts. */
+  artifacts: v.optional(Artifacts),
   resources: ResourcesSchema,
   restart: v.optional(v.picklist(RESTART_POLICIES), 'never'),
   /** Between SIGTERM and SIGKILL. */

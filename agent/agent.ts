@@ -29,6 +29,7 @@ import { MachineWatch, type WatchedMachine } from './machine-watch.ts';
 import { openState } from './open-state.ts';
 import { OutputStreams } from './output-streams.ts';
 import { PresenceNotes } from './presence.ts';
+import { type ArtifactOptions, artifactBar, RunArtifacts } from './run-artifacts.ts';
 import { Runs } from './runs.ts';
 import { type Command, Session } from './session.ts';
 import { sharedOutputs } from './shared-outputs.ts';
@@ -65,6 +66,8 @@ export interface AgentOptions {
   readonly containerMounts?: readonly string[];
   /** Where fetched images are, and how much room they have; undefined where nothing runs containers. */
   readonly images?: ImageWorld;
+  /** Undefined where tasks have no sandbox to put anything into. */
+  readonly artifacts?: ArtifactOptions;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -133,6 +136,7 @@ class RunningAgent implements Agent {
   readonly #runs: Runs;
   readonly #executors: Executors;
   readonly #volumes: Volumes;
+  readonly #artifacts: RunArtifacts;
   readonly #outbox = new Outbox();
   readonly #lonely: LonelyStops;
   readonly #streams: OutputStreams;
@@ -159,6 +163,11 @@ class RunningAgent implements Agent {
     this.#lonely = new LonelyStops(clock, () => this.#stoppedAlone());
     const output = sharedOutputs(options.output);
     const presence = new PresenceNotes(prefix, name, randomWord(random, 16));
+    this.#artifacts = new RunArtifacts({
+      ...{ options: options.artifacts, clock, log, boot: options.boot, metered: options.metered },
+      alone: () => !this.#session.established,
+      runs: () => durable.state.runs.values(),
+    });
     const world = {
       clock,
       random,
@@ -171,6 +180,7 @@ class RunningAgent implements Agent {
       pathOf: options.pathOf,
       volumesRoot: options.volumes.root,
       devices: () => this.#watch.devices,
+      artifacts: this.#artifacts,
     };
     this.#volumes = new Volumes(options.volumes, (volume) => this.#uses(volume));
     const reported = (run: string, status: TaskStatus): void => this.#report(run, status);
@@ -262,6 +272,7 @@ class RunningAgent implements Agent {
     this.#lonely.together();
     this.#answering?.cancel();
     this.#watch.stop();
+    this.#artifacts.stop();
     this.#runs.stop();
     await this.#executors.stop();
     this.#streams.stop();
@@ -378,7 +389,9 @@ class RunningAgent implements Agent {
   #giveDevices(fresh: ReadonlyMap<string, Launch>): Map<string, { launch: Launch; fault: Fault }> {
     const lacking = new Map<string, { launch: Launch; fault: Fault }>();
     for (const [run, launch] of fresh) {
-      const barred = containerBar(launch.info.container, this.#options.containerMounts, this.#options.name);
+      const { name, containerMounts, artifacts } = this.#options;
+      const barred =
+        containerBar(launch.info.container, containerMounts, name) ?? artifactBar(launch.info, artifacts, name);
       if (barred !== undefined) {
         lacking.set(run, { launch, fault: barred });
         continue;

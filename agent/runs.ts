@@ -17,6 +17,7 @@ import { containerTask } from './executors/container-task.ts';
 import { confinementOf } from './isolation/confinement.ts';
 import { KeptFolders } from './kept-folders.ts';
 import { OutputCuts } from './output-cuts.ts';
+import type { RunArtifacts } from './run-artifacts.ts';
 import { StatusReports } from './status-reports.ts';
 import { TaskChecks } from './task-checks.ts';
 import { type Actual, type Because, type News, plan, type RunFacts, type Step, type Stop } from './tasks/plan.ts';
@@ -50,6 +51,7 @@ export interface RunsWorld {
   readonly volumesRoot: string;
   /** GPUs and accelerators of the machine. */
   readonly devices: () => readonly OwnDevice[];
+  readonly artifacts: RunArtifacts;
 }
 
 export interface RunsListener {
@@ -243,6 +245,7 @@ export class Runs {
     const live = this.#live.get(run.run);
     if (live === undefined) return;
     const folder = this.folderOf(run);
+    if (run.info.artifacts !== undefined && !(await this.#bring(run, live, folder))) return;
     live.launching = true;
     try {
       const { limits } = confinementOf(run.info, launcher.isolation);
@@ -267,8 +270,17 @@ export class Runs {
     }
     live.launching = false;
     live.launchedMs = this.#now();
+    this.#world.artifacts.started(run);
     // Its process may have been seen, or a kill asked for, while the folder was made.
     this.#advance(run.run);
+  }
+
+  /** False where it is not to start: what it needs cannot be had, or it was ended meanwhile. */
+  async #bring(run: Run, live: Live, folder: string): Promise<boolean> {
+    if (live.kill !== undefined || this.#world.artifacts.isBusy(folder)) return false;
+    const found = await this.#world.artifacts.bring(run, folder, (words) => this.#fetching(folder, words));
+    if (found !== undefined && found !== 'withdrawn') this.#noticed(folder, { kind: 'unstarted', ...found });
+    return found === undefined && !this.#stopped && live.kill === undefined && live.actual.kind === 'launched';
   }
 
   #containerOf(run: Run): Pick<TaskStart, 'container'> {
@@ -287,7 +299,8 @@ export class Runs {
     if (this.#stopped || run === undefined || live === undefined || String(run.restart) !== folder.slice(at + 1))
       return;
     if (live.actual.kind !== 'launched' || live.kill !== undefined) return;
-    live.launchedMs = this.#now();
+    // The launcher has not got it while files are fetched for it.
+    if (!this.#world.artifacts.isBusy(folder)) live.launchedMs = this.#now();
     void this.#report(run, live, { kind: 'report', state: 'TASK_STARTING', message });
   }
 
@@ -379,7 +392,7 @@ export class Runs {
     const run = this.#world.durable.state.runs.get(name);
     const { kind } = live.actual;
     if (this.#stopped || run === undefined || this.#live.get(name) !== live) return;
-    if (live.asking !== undefined || live.launching) return;
+    if (live.asking !== undefined || live.launching || this.#world.artifacts.isBusy(this.folderOf(run))) return;
     if (kind === 'running' || (kind === 'launched' && live.kill === undefined)) void this.#lookAfter(run, live);
   }
 
@@ -545,6 +558,7 @@ export class Runs {
   /** Takes back a start that the launcher process has not begun; false where it has. */
   async #withdraw(run: Run, live: Live): Promise<boolean> {
     if (live.actual.kind !== 'launched' || !(await this.#world.launcher.claim(this.folderOf(run)))) return false;
+    this.#world.artifacts.withdraw(this.folderOf(run));
     live.actual = withdrawn();
     live.again = true;
     return true;
@@ -563,7 +577,9 @@ export class Runs {
     }
     live.actual = { kind: 'launched' };
     this.#cuts.wake();
-    await this.#launch({ ...run, restart });
+    const launched = this.#launch({ ...run, restart });
+    // What it needs may take hours to come, and it may be killed meanwhile.
+    if (run.info.artifacts === undefined) await launched;
     // The output of the start before this one stays for readers; a service that fails for months must not fill the disk.
     if (restart >= 2) await launcher.remove(`${run.run}/${restart - 2}`);
   }
@@ -585,6 +601,7 @@ export class Runs {
       live.timer?.cancel();
       this.#live.delete(run.run);
       this.#checks.end(this.folderOf(run));
+      this.#world.artifacts.ended(run);
     }
     void this.#reports.report(run, said, this.#patience(ended));
     if (ended) {

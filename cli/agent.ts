@@ -24,6 +24,7 @@ interface AgentOptions {
   readonly containers?: string;
   readonly allowMounts?: readonly string[];
   readonly imageCache?: string;
+  readonly artifactCache?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly log: string;
@@ -80,6 +81,7 @@ export const agent: Verb = {
         'room of images that it has fetched; beyond it, those no task needs go (default 4G)',
       )
       .option('--allow-mounts <path...>', 'folders of this machine that containers may be given (default none)')
+      .option('--artifact-cache <size>', 'kept of what tasks fetched (default a tenth of the disk, at most 2G)')
       .option('--tls-cert <file>', 'PEM: a certificate of its name, instead of a token')
       .option('--tls-key <file>', 'PEM, of that certificate')
       .option('--firmware <name>', 'tasmota or esphome: stands for devices that run it (docs/devices-as-agents.md)')
@@ -98,7 +100,7 @@ export const agent: Verb = {
     const { data, name, resources, attributes, devices, slots, health, powerMode } = written;
     const { sysroot, metered, tlsCert, tlsKey } = written;
     const { taskUser, cgroups, namespaces } = written;
-    const { containers, allowMounts, imageCache } = written;
+    const { containers, allowMounts, imageCache, artifactCache } = written;
     const stopped = stopSignal(context.terminal);
     const { firmware, device, deviceToken, tokens } = written;
     if (firmware !== undefined || device !== undefined) {
@@ -146,6 +148,7 @@ export const agent: Verb = {
       ...(containers === undefined ? {} : { containers }),
       ...(allowMounts === undefined ? {} : { allowMounts }),
       ...(imageCache === undefined ? {} : { imageCache }),
+      ...(artifactCache === undefined ? {} : { artifactCache }),
       ...(token === undefined ? {} : { token }),
       ...(ca === undefined ? {} : { ca }),
       ...(tlsCert === undefined ? {} : { tlsCert }),

@@ -28,6 +28,7 @@ const FIELDS = {
   healthCheck: 'check',
   disconnect: 'check',
   container: 'check',
+  artifacts: 'items',
 } as const;
 
 /** What a map of each kind looks like. */
@@ -112,7 +113,7 @@ function unknownField(node: Node, name: string): Problem {
 function readValue(
   name: FieldName,
   node: Node,
-): string | boolean | string[] | Record<string, string> | Record<string, unknown> | Problem {
+): string | boolean | unknown[] | Record<string, string> | Record<string, unknown> | Problem {
   switch (FIELDS[name]) {
     case 'text':
       return scalarText(name, node);
@@ -124,6 +125,10 @@ function readValue(
       return readList(name, node);
     case 'map':
       return readMap(name, node);
+    case 'items':
+      return isSeq(node)
+        ? (node.toJSON() as unknown[])
+        : new Problem(node, `${name} is a list`, 'Write it like artifacts: [{uri: https://host/model.bin}].');
     case 'check':
       return isMap(node)
         ? (node.toJSON() as Record<string, unknown>)

@@ -29,6 +29,7 @@ export interface JobOptions {
   readonly image?: string;
   readonly pull?: string;
   readonly network?: string;
+  readonly artifact?: readonly string[];
 }
 
 export function addJobOptions(command: Command): void {
@@ -49,6 +50,11 @@ export function addJobOptions(command: Command): void {
     .option('--image <reference>', 'run it in a container of this image; without a command, the one of the image')
     .option('--pull <when>', 'never, missing or always: with --image (default missing)')
     .option('--network <kind>', 'bridge, host or none: with --image (default bridge)')
+    .option(
+      '--artifact <uri>',
+      'URI[,path=NAME][,extract][,executable][,sha256=HEX]: fetched first; may be repeated',
+      gather,
+    )
     .option('--restart <when>', 'never, on-failure or always (default never)')
     .option('--retries <n>', 'new attempts after a failure (default 0)')
     .option('--no-requeue', 'no new attempt either where one was lost to a reboot, a lost agent or a lost launch')
@@ -76,7 +82,7 @@ export async function specOfOptions(
     return new Fault('BAD_USAGE', 'there is no command to run', 'Write it behind --, as in mesq run -- echo hello.');
   const environment = environmentOf(options.env ?? []);
   if (environment instanceof Fault) return environment;
-  const { env: _, constraint, image: _image, pull: _pull, network: _network, ...others } = options;
+  const { env: _, constraint, image: _image, pull: _pull, network: _network, artifact, ...others } = options;
   const { lostAfter, stopOnClientAfter, replace, reconcile, ...rest } = others;
   const container = { image, ...(pull === undefined ? {} : { pull }), ...(network === undefined ? {} : { network }) };
   const made = await jobSpecOf(job, {
@@ -86,6 +92,7 @@ export async function specOfOptions(
     ...disconnectFields({ lost_after: lostAfter, stop_on_client_after: stopOnClientAfter, replace, reconcile }),
     environment,
     ...(constraint === undefined ? {} : { constraints: constraint }),
+    ...(artifact === undefined ? {} : { artifacts: artifact }),
   });
   if (!('fault' in made)) return made;
   const { field, fault } = made;
@@ -102,6 +109,7 @@ const OPTIONS: Readonly<Partial<Record<keyof WrittenJob, string>>> = {
   argv: 'the command',
   environment: '--env',
   container: '--image',
+  artifacts: '--artifact',
 };
 
 function kebab(field: string): string {

@@ -1,6 +1,7 @@
 import { Fault } from '../protocol/faults.ts';
 import type { JobSpec, JobView } from '../protocol/job.ts';
 import { formatResources } from '../protocol/resources.ts';
+import { shownUri } from '../protocol/shown-uri.ts';
 import { askBatch } from './ask.ts';
 import { jsonOfJob } from './jobs.ts';
 import { isoTime, printJson } from './output.ts';
@@ -42,6 +43,7 @@ function describe(view: JobView, spec: JobSpec): string[] {
     `tasks     ${total}: ${pending} pending, ${running} running, ${finished} finished, ${failed} failed`,
     `command   ${spec.argv.map(quoted).join(' ')}`,
     ...(spec.container === undefined ? [] : [`image     ${spec.container.image}`]),
+    ...(spec.artifacts ?? []).map(({ uri }) => `artifact  ${shownUri(uri)}`),
     `needs     ${formatResources(spec.resources)}${ports}, each`,
     ...(spec.constraints.length === 0 ? [] : [`where     ${spec.constraints.join(', ')}`]),
     `created   ${isoTime(view.created)}`,

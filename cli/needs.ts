@@ -6,6 +6,7 @@ import { parseScalar } from '../protocol/resource-scalar.ts';
 import { parseResources, type Resource, type Resources } from '../protocol/resources.ts';
 import { sizeToMb } from '../protocol/size.ts';
 import { RESTART_POLICIES, type RestartPolicy } from '../protocol/task.ts';
+import { artifactsOf } from './written-artifact.ts';
 import { healthCheckOf } from './written-check.ts';
 import { disconnectOf } from './written-disconnect.ts';
 
@@ -43,6 +44,8 @@ export interface WrittenJob {
   readonly disconnect?: Readonly<Record<string, unknown>>;
   /** As the file has it (protocol/container.ts). */
   readonly container?: Readonly<Record<string, unknown>>;
+  /** Each a text or a map (written-artifact.ts). */
+  readonly artifacts?: readonly unknown[];
 }
 
 /** Which field of a {@link WrittenJob} is wrong. */
@@ -71,6 +74,7 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     healthCheck,
     container,
     disconnect,
+    artifacts,
   } = written;
   const restart = taken('restart', restartOf(written.restart), 'never');
   if (constraints.length > 0) {
@@ -83,6 +87,7 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     ...(name === undefined ? {} : { name }),
     argv,
     ...(container === undefined ? {} : { container }),
+    ...(artifacts === undefined ? {} : { artifacts: taken('artifacts', artifactsOf(artifacts), []) }),
     environment: environment ?? {},
     count: taken('count', whole('count', written.count ?? '1'), 1),
     resources: [...resourcesOf(written, taken), ...taken('accelerators', acceleratorsOf(written.accelerators), [])],

@@ -15,6 +15,7 @@ export const run: Verb = {
     'mesq run --count 20 -- sh -c \'echo "part $MESQ_TASK_INDEX"\'',
     'mesq run --constraint board==jetson-orin-nano --gpus 1 -- ./infer',
     'mesq run --image docker.io/library/busybox:1.37 -- echo hello   # in a container',
+    'mesq run --artifact https://host/model.tar.gz,path=model,extract -- ./infer model',
     'mesq run --detach -- ./long-job       # prints its id, and returns',
   ],
   configure: (command) => {
@@ -62,8 +63,8 @@ function jobPart(written: JobOptions): JobOptions {
     pull,
     network,
   } = written;
-  const { limitCpus, limitMem } = written;
+  const { limitCpus, limitMem, artifact } = written;
   const needs = { name, count, cpus, mem, limitCpus, limitMem, disk, gpus, accelerators, ports, env, constraint };
-  const part = { ...needs, restart, retries, time, grace, requeue, image, pull, network };
+  const part = { ...needs, restart, retries, time, grace, requeue, image, pull, network, artifact };
   return Object.fromEntries(Object.entries(part).filter(([, value]) => value !== undefined));
 }

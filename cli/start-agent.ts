@@ -27,6 +27,7 @@ import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { isJoinToken } from '../protocol/operator.ts';
 import type { Resources } from '../protocol/resources.ts';
 import { nameOf } from './common-options.ts';
+import { type ArtifactWishes, artifactsOf } from './start-artifacts.ts';
 import { contactNotes } from './start-contact-notes.ts';
 import {
   allowedMounts,
@@ -41,7 +42,7 @@ import { speakerOf } from './start-join.ts';
 import { type MachineOptions, type MachineWishes, machineWishes, readyMachine } from './start-machine.ts';
 import type { Terminal } from './terminal.ts';
 
-export interface StartAgentOptions extends MachineOptions, ContainerOptions {
+export interface StartAgentOptions extends MachineOptions, ContainerOptions, ArtifactWishes {
   /** URLs of masters. */
   readonly masters: readonly string[];
   readonly data: string;
@@ -136,6 +137,8 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
   if (mounts instanceof Fault) return mounts;
   const imageBytes = imageCacheBytes(options);
   if (imageBytes instanceof Fault) return imageBytes;
+  const artifacts = artifactsOf(options, data, user);
+  if (artifacts instanceof Fault) return artifacts;
   if (engine !== undefined) log.info('containers', { by: engine.engine, version: engine.version, at: engine.socket });
   const root = join(data, 'tasks');
   await mkdir(root, { recursive: true, mode: 0o700 });
@@ -238,6 +241,7 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
     ...(engine === undefined
       ? {}
       : { containerMounts: mounts, images: { engine: engine.containers, mostBytes: imageBytes } }),
+    artifacts,
     pathOf: (folder) => join(data, 'tasks', folder),
     volumes: volumeFolders(join(data, 'volumes'), user),
     clock: systemClock,

@@ -20,7 +20,7 @@ const ArtifactUri = v.pipe(
 /** One thing that is in the task's sandbox before it starts (Mesos: CommandInfo.URI). */
 export const Artifact = v.object({
   uri: ArtifactUri,
-  /** The file's name below the sandbox; default the last part of the URI's path. Of an archive: the folder it is unpacked in. */
+  /** The file's name below the sandbox; default the last part of the URI's path. Of an archive: the folder it is unpacked in, default the sandbox itself. */
   path: v.optional(SandboxPath),
   /** Unpacked instead of kept: a tar, also compressed with gzip. Default false. */
   extract: v.optional(v.boolean(), false),

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { Artifacts } from './artifact.ts';
 import { CONTAINERS_ATTRIBUTE, ContainerInfo } from './container.ts';
 import { Labels } from './discovery.ts';
 import { Id } from './ids.ts';
@@ -27,6 +28,8 @@ export const JobSpec = v.object({
   argv: TaskArguments,
   /** What each task runs in (docs/containers.md). */
   container: v.optional(ContainerInfo),
+  /** In each task's sandbox before it starts (docs/artifacts.md). */
+  artifacts: v.optional(Artifacts),
   environment: v.optional(Environment, {}),
   count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LIMITS.jobCount)), 1),
   /** Of each task: scalars only. */

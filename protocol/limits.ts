@@ -99,6 +99,15 @@ export const LIMITS = {
   /** What a task fetches before it starts: how many things, and characters of where one is. */
   artifactsPerTask: 32,
   artifactUriLength: 2_048,
+  /** Artifacts that one agent fetches at once; more wait for their turn. */
+  artifactFetches: 2,
+  /** Bytes that an agent keeps of what it has fetched, where nobody says, and the disk is large enough. */
+  artifactCacheBytes: 2_147_483_648,
+  /** Of one archive: its files, folders and links, and bytes of them unpacked (and never more than the disk has free). */
+  unpackedEntries: 100_000,
+  unpackedBytes: 17_179_869_184,
+  /** Bytes of the disk that fetching leaves free. */
+  diskReserveBytes: 67_108_864,
   /** Of a container: the name of its image, its ports, its volumes. */
   imageLength: 512,
   containerPorts: 64,
@@ -176,6 +185,16 @@ export const TIMES = {
   launchMs: 600_000,
   /** From accepted by the agent to running; then the start is taken back (Mesos: executor_registration_timeout, 1 min). */
   startMs: 300_000,
+  /** An artifact's first new try, doubling… */
+  artifactRetryMs: 1_000,
+  /** …up to this… */
+  artifactRetryMaxMs: 60_000,
+  /** …and for how long an agent goes on without a byte of it, in contact with a master, and without. */
+  artifactPatienceMs: 300_000,
+  artifactPatienceAloneMs: 86_400_000,
+  /** Between two words about one fetch, each of which crosses the link and is kept. */
+  artifactWordMs: 60_000,
+  artifactWordMeteredMs: 600_000,
   /** From the first SIGKILL to the word that the task does not end. */
   unkillableMs: 60_000,
   /** Of checks and health checks: first, between, longest, and how long failures do not count (Mesos's). */

@@ -144,6 +144,10 @@ export const REASONS = [
   'EXECUTOR_REREGISTRATION_TIMEOUT',
   'EXECUTOR_TERMINATED',
   'TASK_GROUP_FAILED',
+  /** What it needs cannot be had: not there, other content than it should have, an archive that cannot be unpacked. */
+  'ARTIFACT_FETCH_FAILED',
+  /** What it needs could not be reached from this agent, for as long as it tried. */
+  'ARTIFACT_UNREACHABLE',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];
@@ -166,6 +170,7 @@ export const NOT_THE_TASKS_FAULT: ReadonlySet<Reason> = new Set([
   'AGENT_DISK_FULL',
   'LAUNCHER_LOST',
   'LOST_AFTER',
+  'ARTIFACT_UNREACHABLE',
 ]);
 
 export const RESTART_POLICIES = ['never', 'on-failure', 'always'] as const;

@@ -128,7 +128,12 @@ export function plan(facts: RunFacts, nowMs: number): Plan {
         steps: [
           wasKilled
             ? { kind: 'report', state: 'TASK_KILLED', reason: 'KILLED_DURING_LAUNCH', message }
-            : { kind: 'report', state: 'TASK_DROPPED', reason, message },
+            : {
+                kind: 'report',
+                state: reason === 'ARTIFACT_FETCH_FAILED' ? 'TASK_FAILED' : 'TASK_DROPPED',
+                reason,
+                message,
+              },
         ],
         wakeMs: undefined,
       };

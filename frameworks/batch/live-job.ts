@@ -1,3 +1,4 @@
+import { artifactContradiction } from '../../protocol/artifact-place.ts';
 import { type Candidate, type Constraint, parseConstraint } from '../../protocol/constraints.ts';
 import { encode } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
@@ -25,6 +26,8 @@ export function createLiveJob(job: Job, agents: ReadonlyMap<string, Candidate>):
   const constraints: Constraint[] = [];
   if (job.spec.argv.length === 0 && job.spec.container === undefined)
     return new Fault('BAD_JOB', 'argv: a job without a container needs a command');
+  const wrong = artifactContradiction(job.spec.artifacts ?? []);
+  if (wrong !== undefined) return new Fault('BAD_JOB', wrong);
   for (const text of constraintsOf(job.spec)) {
     const constraint = parseConstraint(text);
     if (constraint instanceof Fault) return constraint;
@@ -59,6 +62,7 @@ export function launchOf(
     attempt,
     argv: spec.argv,
     ...(spec.container === undefined ? {} : { container: spec.container }),
+    ...(spec.artifacts === undefined ? {} : { artifacts: spec.artifacts }),
     environment: {
       ...spec.environment,
       MESQ_JOB: spec.job,

@@ -4,6 +4,7 @@ import { Fault } from '../../protocol/faults.ts';
 import { BATCH_OPERATIONS, type JobSpec } from '../../protocol/job.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import type { Principal } from '../../protocol/operator.ts';
+import { shownUri } from '../../protocol/shown-uri.ts';
 import type { ClientRequest } from '../../sdk/index.ts';
 import type { Job } from './job.ts';
 import { viewJob, viewTask } from './views.ts';
@@ -50,7 +51,9 @@ export function specFor(principal: Principal, job: Job): JobSpec {
   const { spec } = job;
   if (mayChange(principal, job)) return spec;
   const environment = Object.fromEntries(Object.keys(spec.environment).map((name) => [name, HIDDEN]));
-  return { ...spec, environment };
+  // Nor the signatures and passwords in addresses.
+  const artifacts = spec.artifacts?.map((artifact) => ({ ...artifact, uri: shownUri(artifact.uri) }));
+  return { ...spec, environment, ...(artifacts === undefined ? {} : { artifacts }) };
 }
 
 /** The parts of the answer to `jobs`, newest first. */

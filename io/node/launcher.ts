@@ -3,15 +3,13 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   existsSync,
-  fchown,
-  mkdir as mkdirWithCallback,
   openSync,
   open as openWithCallback,
   readFileSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { chmod, chown, mkdir, readdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { setPriority } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -40,6 +38,7 @@ import { checkNamespaces, type Namespace } from './namespaces.ts';
 import { belongsTo, findProcess, isMarked, listProcesses, type Process, workingFolder } from './processes.ts';
 import { removeFolders } from './remove-folders.ts';
 import { isWhole, limitsIn, runScript } from './run-script.ts';
+import { makeTaskFolder, PASSABLE } from './task-folder.ts';
 import { taskFolders } from './task-folders.ts';
 import { checkUserChange, type SystemUser } from './users.ts';
 
@@ -67,9 +66,7 @@ interface Identity {
 }
 
 /** On the path of every start: what may wait for the disk's journal goes to the thread pool, and nothing else does. */
-const makeFolder = promisify(mkdirWithCallback);
 const openFile = promisify(openWithCallback);
-const changeOwner = promisify(fchown);
 
 /** In `claimed`, where an agent was first. */
 const WITHDRAWN = 'agent\n';
@@ -80,9 +77,6 @@ const RETRY_MS = 100;
 const RETRY_MAX_MS = 10_000;
 /** Where no control group shares the CPU out, tasks stand behind the agent and the system. */
 const NICE = 5;
-/** A task folder that others pass through to the sandbox, and cannot look into. */
-const PASSABLE = 0o711;
-const PRIVATE = 0o700;
 
 /**
  * Attaches to the launcher process of `options.folder`, starting it where none runs, or where the one that runs is of
@@ -390,7 +384,7 @@ class NodeLauncher implements Launcher {
   /** Where a sandbox might be, for a trial. */
   async #trialFolder(): Promise<string> {
     const folder = join(this.#folder, 'trial/work');
-    await mkdir(folder, { recursive: true, mode: PRIVATE });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
     return folder;
   }
 
@@ -596,35 +590,6 @@ function inherited(environment: NodeJS.ProcessEnv): Record<string, string> {
     if (value !== undefined) kept[name] = value;
   }
   return kept;
-}
-
-/** Most often all but the last two levels are there: each level is a trip to the thread pool, and Node's `recursive` begins at the wrong end. */
-async function makeTaskFolder(folder: string, user: SystemUser | undefined): Promise<void> {
-  const mode = user === undefined ? PRIVATE : PASSABLE;
-  for (const level of [dirname(folder), folder]) await makeLevel(level, mode);
-  const work = join(folder, 'work');
-  await makeLevel(work, PRIVATE);
-  if (user === undefined) return;
-  await chown(work, user.uid, user.gid);
-  // Made for the task to own: a program that opens /dev/stdout opens the file anew.
-  for (const stream of ['stdout', 'stderr']) {
-    const descriptor = await openFile(join(folder, stream), 'a', 0o600);
-    try {
-      await changeOwner(descriptor, user.uid, user.gid);
-    } finally {
-      closeSync(descriptor);
-    }
-  }
-}
-
-async function makeLevel(level: string, mode: number): Promise<void> {
-  try {
-    await makeFolder(level, { mode });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') await makeFolder(level, { recursive: true, mode });
-    else if (code !== 'EEXIST') throw error;
-  }
 }
 
 async function writeRun(path: string, flags: 'w' | 'wx', script: string): Promise<void> {

@@ -2,11 +2,13 @@ import { type Agent, type AgentMachine, startAgent } from '../../agent/agent.ts'
 import type { OwnDevice } from '../../agent/devices/choose-devices.ts';
 import { countDevices } from '../../agent/devices/cut-devices.ts';
 import type { TaskStart } from '../../io/launcher.ts';
+import { systemDigest } from '../../io/node/digest.ts';
 import type { OutputFile } from '../../io/output-file.ts';
 import type { NoSandboxFile, SandboxFile } from '../../io/sandbox-files.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
 import { add } from '../../protocol/resource-arithmetic.ts';
 import { parseResources } from '../../protocol/resources.ts';
+import { ScriptedSource } from '../sim/artifact-source.ts';
 import { connectSimulatedBus, type SimulatedBus } from '../sim/bus.ts';
 import { VirtualClock } from '../sim/clock.ts';
 import { SimulatedMachine, type SimulatedProgram } from '../sim/launcher.ts';
@@ -15,6 +17,7 @@ import { SimulatedNetwork } from '../sim/network.ts';
 import { SimulatedProbes } from '../sim/prober.ts';
 import { ProcessClock } from '../sim/process-clock.ts';
 import { SeededRandom } from '../sim/random.ts';
+import { runningDigest, SimulatedSandboxes } from '../sim/sandbox-filler.ts';
 import { SimulatedDisk } from '../sim/storage.ts';
 import { SimulatedVolumes } from '../sim/volume-folders.ts';
 import { ScriptedMaster } from './scripted-master.ts';
@@ -31,6 +34,12 @@ export class AgentWorld {
   /** Where executors find the agent. */
   readonly socket = new SimulatedLineSocket(this.clock);
   readonly prober: SimulatedProbes;
+  /** What tasks fetch, where it is kept, and what they were given of it. */
+  readonly source = new ScriptedSource();
+  readonly fetched = new SimulatedDisk();
+  readonly filled = new SimulatedSandboxes();
+  cacheBytes = 1_000_000;
+  mayFetch = true;
   readonly master: ScriptedMaster;
   /** Task folders that were made, with what was to be started in them. */
   readonly made = new Map<string, TaskStart>();
@@ -112,6 +121,15 @@ export class AgentWorld {
       sandboxes: {
         open: (folder, path) => Promise.resolve(this.sandboxFile(`${folder}/${path}`)),
       },
+      artifacts: {
+        sources: [this.source],
+        storage: this.fetched.storage(),
+        filler: this.filled.filler(),
+        digest: systemDigest,
+        runningDigest,
+        cacheBytes: this.cacheBytes,
+        budget: { mayFetch: () => this.mayFetch, spent: () => undefined },
+      },
       pathOf: (folder) => `/data/tasks/${folder}`,
       volumes: new SimulatedVolumes(),
       clock: new ProcessClock(this.clock, 1, () => this.wallAheadMs),
@@ -145,12 +163,14 @@ export class AgentWorld {
   /** `kill -9` of the agent; tasks, disk and machine go on. */
   kill(): void {
     this.disk.kill();
+    this.fetched.kill();
     this.#die();
   }
 
   /** Power is gone: what the disk had not made durable may be lost, and no process is left. */
   cutPower(): void {
     this.disk.crash(this.random);
+    this.fetched.crash(this.random);
     this.#die();
     this.machine.reboot();
     this.boot = `boot-${++this.#boots}`;

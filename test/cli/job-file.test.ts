@@ -36,6 +36,38 @@ healthCheck:
   });
 });
 
+test('artifacts as a list of texts and maps; a comma in an address is the address’s own', async (t) => {
+  const sha256 = '0'.repeat(64);
+  const written = `
+artifacts:
+  - http://h/a,b/tool,executable
+  - { uri: "https://h/app.tgz", path: app, extract: true, sha256: "${sha256}" }
+  - "http://h/x,path=y,cache,sha256=${sha256}"
+`;
+  t.like(await read(written), {
+    artifacts: [
+      { uri: 'http://h/a,b/tool', executable: true, extract: false },
+      { uri: 'https://h/app.tgz', path: 'app', extract: true, sha256 },
+      { uri: 'http://h/x', path: 'y', cache: true, sha256 },
+    ],
+  });
+  const wrong: Record<string, RegExp> = {
+    '{uri: ftp://h/a}': /artifacts\.0: uri: an artifact is http/,
+    'http://h/': /give it a path/,
+    '{uri: "http://h/a", sha: x}': /no field sha/,
+    '"http://h/a,path=../x"': /leads out of the sandbox/,
+    '"http://h/a,sha256=12"': /64 hexadecimal digits/,
+    '17': /artifacts\.0/,
+  };
+  for (const [one, words] of Object.entries(wrong)) {
+    const fault = await read(`artifacts: [${one}]`);
+    t.true(
+      fault instanceof Fault && words.test(fault.message),
+      `${one}: ${fault instanceof Fault ? fault.message : ''}`,
+    );
+  }
+});
+
 test('accelerators stand beside what has a field of its own', async (t) => {
   const job = await read('gpus: 1\naccelerators: "hailo:1;coral:2"');
   if (job instanceof Fault) return t.fail(job.message);

@@ -1,0 +1,37 @@
+import { LIMITS } from '../../protocol/limits.ts';
+import { shownUri } from '../../protocol/shown-uri.ts';
+
+const MB = 1_048_576;
+
+/** How far one artifact is. */
+export interface Progress {
+  readonly uri: string;
+  readonly bytes: number;
+  /** Where the source says it. */
+  readonly size: number | undefined;
+  /** Why nothing comes just now. */
+  readonly trouble?: string | undefined;
+}
+
+/** `fetching http://host/file: 12 of 40 MB, 30 %`, of what takes its time; how many others wait, where some do. */
+export function progressWords(waited: readonly Progress[]): string | undefined {
+  const [first, ...others] = [...waited].sort(byTrouble);
+  if (first === undefined) return undefined;
+  const { uri, bytes, size, trouble } = first;
+  const amount =
+    size === undefined || size === 0
+      ? `${Math.floor(bytes / MB)} MB`
+      : `${Math.floor(bytes / MB)} of ${Math.ceil(size / MB)} MB, ${Math.floor((bytes * 100) / size)} %`;
+  const more = others.length === 0 ? '' : `, and ${others.length} more`;
+  const why = trouble === undefined ? '' : `; ${trouble}`;
+  return `fetching ${shownUri(uri)}: ${amount}${more}${why}`.slice(0, LIMITS.messageLength);
+}
+
+function byTrouble(one: Progress, other: Progress): number {
+  return Number(other.trouble !== undefined) - Number(one.trouble !== undefined);
+}
+
+/** What happened first: lists of many tasks have room for a few words. */
+export function failureWords(uri: string, why: string): string {
+  return `${why} (artifact ${shownUri(uri)})`.slice(0, LIMITS.messageLength);
+}

@@ -1,5 +1,6 @@
 import type { MovableBus, Will } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
+import type { Digest } from '../io/digest.ts';
 import type { Launcher } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
 import type { Log } from '../io/log.ts';
@@ -17,6 +18,7 @@ import { add } from '../protocol/resource-arithmetic.ts';
 import type { Resources } from '../protocol/resources.ts';
 import { isTerminal, type TaskKey, type TaskStatus } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
+import { BlobSource } from './blob-source.ts';
 import { hasEnded, type Run, runName } from './checkpoint/state.ts';
 import { chooseDevices, type GivenDevice, type HeldDevice, wantedDevices } from './devices/choose-devices.ts';
 import { type DurableState, isFull } from './durable-state.ts';
@@ -158,13 +160,15 @@ class RunningAgent implements Agent {
   constructor(options: AgentOptions, agent: string, durable: DurableState) {
     const { name, prefix, clock, random, log } = options;
     this.agent = agent;
-    this.#options = options;
+    const { artifacts } = options;
+    const sources = artifacts === undefined ? [] : [this.#uploads(options, artifacts.digest), ...artifacts.sources];
+    this.#options = artifacts === undefined ? options : { ...options, artifacts: { ...artifacts, sources } };
     this.#durable = durable;
     this.#lonely = new LonelyStops(clock, () => this.#stoppedAlone());
     const output = sharedOutputs(options.output);
     const presence = new PresenceNotes(prefix, name, randomWord(random, 16));
     this.#artifacts = new RunArtifacts({
-      ...{ options: options.artifacts, clock, log, boot: options.boot, metered: options.metered },
+      ...{ options: this.#options.artifacts, clock, log, boot: options.boot, metered: options.metered },
       alone: () => !this.#session.established,
       runs: () => durable.state.runs.values(),
     });
@@ -249,6 +253,17 @@ class RunningAgent implements Agent {
         refused: options.onFailed,
       },
     );
+  }
+
+  /** What was uploaded to the masters. */
+  #uploads({ clock, prefix, name }: AgentOptions, digest: Digest): BlobSource {
+    return new BlobSource({
+      ...{ clock, digest },
+      listen: (handler) =>
+        this.#bus.subscribe(topicOf(prefix, { kind: 'agentBlocks', name }), 1, ({ payload }) => handler(payload)),
+      ask: (blob, blocks) =>
+        void this.#session.send({ type: 'READ_BLOCKS', epoch: this.#durable.state.epoch, blob, blocks }),
+    });
   }
 
   async start(): Promise<Fault | undefined> {

@@ -3,6 +3,7 @@ import { Fault } from '../protocol/faults.ts';
 import type { JobSpec } from '../protocol/job.ts';
 import { closest } from './closest.ts';
 import { jobSpecOf, type WrittenJob } from './needs.ts';
+import { type WrittenUpload, writtenUpload } from './uploads.ts';
 
 /** Every field of a job file, and what it may hold (docs/jobs.md). */
 const FIELDS = {
@@ -29,6 +30,8 @@ const FIELDS = {
   disconnect: 'check',
   container: 'check',
   artifacts: 'items',
+  upload: 'text',
+  files: 'list',
 } as const;
 
 /** What a map of each kind looks like. */
@@ -78,6 +81,17 @@ export async function readJobFile(job: string, text: string, file: string): Prom
   return new Fault(code, `${at(place)}: ${named}`, hint);
 }
 
+/** What the job file, read already, wants to be uploaded; paths are relative to the file. */
+export function uploadsOfJobFile(text: string, file: string): WrittenUpload[] {
+  const { upload, files = [] } = (parseDocument(text).toJS() ?? {}) as { upload?: unknown; files?: readonly unknown[] };
+  const folder = file.slice(0, file.lastIndexOf('/') + 1);
+  const near = (kind: WrittenUpload['kind'], written: unknown): WrittenUpload => {
+    const one = writtenUpload(kind, String(written));
+    return one.path.startsWith('/') ? one : { ...one, path: `${folder}${one.path}` };
+  };
+  return [...(upload === undefined ? [] : [near('folder', upload)]), ...files.map((written) => near('file', written))];
+}
+
 /** A job's field as the file calls it. */
 function fileField(field: keyof WrittenJob): FieldName {
   return field === 'argv' ? 'command' : field === 'environment' ? 'env' : field;
@@ -98,7 +112,8 @@ function readFields(contents: Node | null, places: Map<FieldName, Node>): Writte
     if (read instanceof Problem) return read;
     job[name] = read;
   }
-  const { command, env, ...rest } = job;
+  // What is uploaded is read from the file by itself: its name is known only afterwards.
+  const { command, env, upload: _, files: _files, ...rest } = job;
   if (command === undefined && rest['container'] === undefined)
     return new Problem(contents, 'command is missing', 'Add it like command: [echo, hello].');
   return { ...rest, argv: command ?? [], ...(env === undefined ? {} : { environment: env }) } as WrittenJob;

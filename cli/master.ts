@@ -2,6 +2,7 @@ import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Member } from '../protocol/raft.ts';
+import { sizeToMb } from '../protocol/size.ts';
 import { type AllocationOptions, addAllocationOptions, allocationOf } from './allocation-options.ts';
 import { notice, printLine } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
@@ -21,6 +22,7 @@ interface MasterOptions extends AllocationOptions {
   readonly clientCa?: string;
   readonly peer?: readonly string[];
   readonly clusterKey?: string;
+  readonly blobs?: string;
   readonly log: string;
 }
 
@@ -45,6 +47,7 @@ export const master: Verb = {
       .option('--tls-key <file>', 'PEM, for mqtts://')
       .option('--tls-ca <file>', 'PEM, for mqtts:// of the other masters')
       .option('--client-ca <file>', 'PEM: its certificates tell which agent connects, by their common name')
+      .option('--blobs <size>', 'for uploads, MB or with K, M, G (default 1G, at most a tenth of the disk)')
       .option('--log <level>', LEVELS.join(', '), 'info');
     addAllocationOptions(command);
   },
@@ -72,6 +75,8 @@ export const master: Verb = {
     if (peers instanceof Fault) return peers;
     const allocation = allocationOf(written);
     if (allocation instanceof Fault) return allocation;
+    const blobMb = written.blobs === undefined ? undefined : sizeToMb(written.blobs);
+    if (blobMb instanceof Fault) return new Fault('BAD_USAGE', `--blobs: ${blobMb.message}`, blobMb.hint);
     const stopped = stopSignal(context.terminal);
     const { startMaster } = await import('./start-master.ts');
     const running = await startMaster({
@@ -83,6 +88,7 @@ export const master: Verb = {
       logLevel,
       allocation,
       peers,
+      ...(blobMb === undefined ? {} : { blobBytes: Math.floor((blobMb / 1_000) * 1_048_576) }),
       ...(advertise === undefined ? {} : { advertise }),
       ...(http === undefined ? {} : { http }),
       ...(tlsCert === undefined ? {} : { tlsCert }),

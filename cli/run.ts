@@ -4,7 +4,15 @@ import { runJob } from './follow.ts';
 import { addJobOptions, type JobOptions, specOfOptions } from './job-options.ts';
 import { printJson, printLine } from './output.ts';
 import { JOB_ID_LENGTH, submitJob } from './submit-job.ts';
+import { prepareUploads, withUploads, writtenUpload } from './uploads.ts';
 import type { Verb } from './verb.ts';
+
+interface RunOptions {
+  readonly detach?: boolean;
+  readonly json?: boolean;
+  readonly upload?: readonly string[];
+  readonly file?: readonly string[];
+}
 
 /** `mesq run -- CMD`: a job of one command, followed to its end; exits as it exits. */
 export const run: Verb = {
@@ -16,11 +24,19 @@ export const run: Verb = {
     'mesq run --constraint board==jetson-orin-nano --gpus 1 -- ./infer',
     'mesq run --image docker.io/library/busybox:1.37 -- echo hello   # in a container',
     'mesq run --artifact https://host/model.tar.gz,path=model,extract -- ./infer model',
+    'mesq run --upload . --file model.bin:data/model.bin -- python3 train.py',
     'mesq run --detach -- ./long-job       # prints its id, and returns',
   ],
   configure: (command) => {
     addJobOptions(command);
+    const gather = (value: string, before: string[] = []): string[] => [...before, value];
     command
+      .option('--upload <dir[:path]>', 'a folder of this machine, unpacked in the sandbox before the start', gather)
+      .option(
+        '--file <file[:path]>',
+        'a file of this machine, in the sandbox before the start; may be repeated',
+        gather,
+      )
       .option('-d, --detach', "print the job's id and leave it to the cluster")
       .argument('[command...]', 'behind --')
       .usage('[options] -- COMMAND [ARGUMENT…]')
@@ -28,13 +44,20 @@ export const run: Verb = {
   },
   run: async (context, command) => {
     const { terminal, options } = context;
-    const written = command.opts<JobOptions & { detach?: boolean; json?: boolean }>();
+    const written = command.opts<JobOptions & RunOptions>();
     const spec = await specOfOptions(terminal.randomWord(JOB_ID_LENGTH), jobPart(written), command.args);
     if (spec instanceof Fault) return spec;
+    const uploads = await prepareUploads(context, [
+      ...(written.upload ?? []).map((text) => writtenUpload('folder', text)),
+      ...(written.file ?? []).map((text) => writtenUpload('file', text)),
+    ]);
+    if (uploads instanceof Fault) return uploads;
     const connection = await context.connect();
     if (connection instanceof Fault) return connection;
-    if (written.detach !== true) return runJob(context, connection, spec);
-    const submitted = await submitJob(connection.client, spec, options.timeoutMs);
+    const whole = await withUploads(context, connection.client, spec, uploads);
+    if (whole instanceof Fault) return whole;
+    if (written.detach !== true) return runJob(context, connection, whole);
+    const submitted = await submitJob(connection.client, whole, options.timeoutMs);
     if (submitted instanceof Fault) return submitted;
     if (options.json) await printJson(context, { job: spec.job });
     else await printLine(context, spec.job);

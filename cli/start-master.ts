@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { peerRole } from '../broker/access/sessions.ts';
 import { startBroker } from '../broker/broker.ts';
@@ -48,6 +48,8 @@ export interface StartMasterOptions {
   readonly tlsCa?: string;
   /** PEM of the authorities whose certificates tell which agent connects: their common name is the agent's. Default: tokens only. */
   readonly clientCa?: string;
+  /** Bytes for uploads. Default LIMITS.blobBytes, or a tenth of the disk where that is less. */
+  readonly blobBytes?: number;
   readonly prefix?: string;
   readonly version: string;
   readonly logLevel?: LogLevel;
@@ -150,6 +152,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     version: options.version,
     bus: broker.local,
     storage: fileStorage(options.data),
+    blobBytes: options.blobBytes ?? (await defaultBlobBytes(options.data)),
     clock,
     random: systemRandom,
     digest: systemDigest,
@@ -207,6 +210,11 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
   };
 }
 
+async function defaultBlobBytes(data: string): Promise<number> {
+  const { blocks, bsize } = await statfs(data);
+  return Math.min(LIMITS.blobBytes, Math.floor((blocks * bsize) / 10));
+}
+
 /** The others may be reached only with a key: they are on this machine, or it was given one. */
 function clusterKeyOf({ peers = [], clusterKey }: StartMasterOptions): Promise<string | Fault> | Fault | undefined {
   if (clusterKey !== undefined) return readClusterKey(clusterKey);
@@ -220,7 +228,7 @@ function clusterKeyOf({ peers = [], clusterKey }: StartMasterOptions): Promise<s
   );
 }
 
-const TRAFFICS: readonly PeerTraffic[] = ['raft', 'snapshots', 'state'];
+const TRAFFICS: readonly PeerTraffic[] = ['raft', 'snapshots', 'state', 'blocks'];
 
 /** By its client id: see {@link peerConnector}. */
 function isOfPeer(name: string, clientId: string): boolean {

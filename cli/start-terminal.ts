@@ -27,6 +27,7 @@ export function startTerminal(version: string): Terminal {
     randomWord: (length) => randomWord(systemRandom, length),
     connect,
     readText,
+    readUpload: async (path, kind) => (await import('./start-upload.ts')).readUpload(path, kind),
     writeSecret,
     newFile,
     onSignal: (signal, listener) => {

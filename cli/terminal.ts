@@ -1,4 +1,4 @@
-import type { Bus, Client, Clock, Fault } from '../sdk/index.ts';
+import type { Bus, Client, Clock, Fault, UploadSource } from '../sdk/index.ts';
 
 /** Standard output or standard error. */
 export interface Sink {
@@ -40,6 +40,16 @@ export interface NewFile {
   discard(): Promise<void>;
 }
 
+/** A file or a folder, read and cut into blocks. */
+export interface ReadUpload extends UploadSource {
+  /** How many files it has. */
+  readonly files: number;
+  /** Its owner may execute it; false of a folder. */
+  readonly executable: boolean;
+  /** Folders of version control that were left out. */
+  readonly skipped: number;
+}
+
 export type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
 /** Everything a verb takes of the world around it: a real process gives it in start-terminal.ts, tests a scripted one. */
@@ -57,6 +67,8 @@ export interface Terminal {
   connect(options: ConnectOptions): Promise<Connection | Fault>;
   /** The text of a file, `-` being standard input; undefined where there is none. Faults: BAD_USAGE, TOO_LARGE. */
   readText(path: string): Promise<string | undefined | Fault>;
+  /** Reads a file, or a folder as a tar, to be uploaded. Faults: BAD_USAGE, TOO_LARGE, CONFLICT where it changes meanwhile. */
+  readUpload(path: string, kind: 'file' | 'folder'): Promise<ReadUpload | Fault>;
   /** Writes a file that only its owner may read, and the folders above it. */
   writeSecret(path: string, text: string): Promise<void>;
   /** Begins a file; with `force` in place of what is there. Faults: EXISTS, BAD_USAGE, DISK. */

@@ -9,6 +9,7 @@ import { LIMITS } from '../protocol/limits.ts';
 import { equals } from '../protocol/resource-arithmetic.ts';
 import { isTerminal, type TaskKey } from '../protocol/task.ts';
 import { type AgentSessions, goneFault } from './agent-sessions.ts';
+import type { BlobReading } from './blob-reading.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { ExecutorLink } from './executor-link.ts';
 import type { Leader } from './leader.ts';
@@ -23,6 +24,7 @@ export interface AgentDesk {
   readonly agents: AgentSessions;
   readonly dispatch: Dispatch;
   readonly executors: ExecutorLink;
+  readonly reading: BlobReading;
   /** Parts of lists that are still coming, by agent name. */
   readonly parts: Map<string, { key: string; tasks: KnownTask[] }>;
 }
@@ -101,6 +103,8 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
       });
     case 'RENEW':
       return;
+    case 'READ_BLOCKS':
+      return desk.reading.read(agent, message.blob, message.blocks);
     case 'MESSAGE':
       return desk.executors.spoke(agent, message.framework, message.executor, message.data);
     case 'EXECUTOR_ENDED':

@@ -115,10 +115,15 @@ export class AgentSessions {
     this.send(agent.name, { ...fence, ...command } as Down);
   }
 
+  /** How it writes, and is written to. */
+  encoding(name: string): Encoding {
+    return this.#encodings.get(name) ?? 'cbor';
+  }
+
   /** Sends to whoever has that name, registered or not. */
   send(name: string, message: Down): void {
     const { bus, prefix, log } = this.#leader.world;
-    const payload = write(AGENT_DOWN, message, this.#encodings.get(name) ?? 'cbor');
+    const payload = write(AGENT_DOWN, message, this.encoding(name));
     bus.publish(topicOf(prefix, { kind: 'down', name }), payload, { qos: 1 }).catch((error: unknown) => {
       log.debug('agent not reached', { agent: name, error: String(error) });
     });

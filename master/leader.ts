@@ -6,6 +6,7 @@ import type { Random } from '../io/random.ts';
 import type { Fault } from '../protocol/faults.ts';
 import type { Member } from '../protocol/raft.ts';
 import type { AllocatorOptions } from './allocator/allocator.ts';
+import type { Blobs } from './blobs.ts';
 import type { Counters } from './counters.ts';
 import type { MembershipChange } from './raft/membership.ts';
 import type { Command } from './registry/commands.ts';
@@ -33,6 +34,8 @@ export interface World {
   readonly times: Times;
   readonly allocation: AllocatorOptions;
   readonly quorum: Quorum;
+  /** What this master keeps of uploads. */
+  readonly blobs: Blobs;
 }
 
 /** The masters, as Raft has them. */

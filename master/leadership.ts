@@ -1,4 +1,5 @@
 import { AGENT_UP, BULK, type KnownTask, PRESENCE } from '../protocol/agent-link.ts';
+import { UPLOADS } from '../protocol/blob-link.ts';
 import { type Encoding, encodingOf, type MessageOf, type MessageTable, read } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { REQUESTS } from '../protocol/operator.ts';
@@ -7,6 +8,7 @@ import { CALLS, isBuiltIn } from '../protocol/scheduler.ts';
 import type { Address } from '../protocol/topics.ts';
 import { type AgentDesk, handleAgentMessage, handlePresence, refuseMessage } from './agent-messages.ts';
 import { AgentSessions } from './agent-sessions.ts';
+import { BlobReading } from './blob-reading.ts';
 import { ClientSessions } from './client-sessions.ts';
 import { Dispatch } from './dispatch.ts';
 import { Drains } from './drains.ts';
@@ -27,6 +29,7 @@ import type { Registry } from './registry/registry.ts';
 import { handleCall, type SchedulerDesk } from './scheduler-calls.ts';
 import { handleSpoiledAccept } from './spoiled-accept.ts';
 import { StateTree, shownUnder } from './state-tree.ts';
+import { Uploads } from './uploads.ts';
 
 /** What starts when a term is won, and stops when it is lost. Everything in here dies with the term. */
 export class Leadership {
@@ -44,6 +47,7 @@ export class Leadership {
   readonly #operatorDesk: OperatorDesk;
   readonly #reactions: Reactions;
   readonly #streams: OutputStreams;
+  readonly #uploads: Uploads;
 
   constructor(world: World, registry: Registry, term: number, propose: (command: Command) => void) {
     this.#world = world;
@@ -66,6 +70,7 @@ export class Leadership {
     });
     this.#dispatch = new Dispatch(leader, this.#agents);
     this.#streams = new OutputStreams(leader, this.#agents, clients);
+    this.#uploads = new Uploads(leader, clients);
     this.#lost = new LostTasks(leader);
     this.#drains = new Drains(leader, () => this.#frameworks.withCapability('TASK_KILLING_STATE'));
     this.#operations = new Operations(leader, this.#frameworks, this.#offering);
@@ -78,6 +83,7 @@ export class Leadership {
       agents: this.#agents,
       dispatch: this.#dispatch,
       executors,
+      reading: new BlobReading(leader, this.#agents),
       parts: new Map<string, { key: string; tasks: KnownTask[] }>(),
     };
     this.#schedulerDesk = {
@@ -95,6 +101,7 @@ export class Leadership {
       clients,
       offering: this.#offering,
       streams: this.#streams,
+      uploads: this.#uploads,
       feed,
       waiting: new Map(),
       early: [],
@@ -125,6 +132,7 @@ export class Leadership {
       this.#lost,
       this.#drains,
       this.#operations,
+      this.#uploads,
     ])
       part.stop();
   }
@@ -179,6 +187,8 @@ export class Leadership {
             else handleSpoiledAccept(this.#schedulerDesk, name, salvaged);
           },
         );
+      case 'upload':
+        return this.#take(kind, name, UPLOADS, payload, ({ data }) => this.#uploads.put(name, session, data));
       case 'request':
         return this.#take(
           kind,

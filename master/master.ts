@@ -12,6 +12,7 @@ import type { Member } from '../protocol/raft.ts';
 import { parseTopic, TOPICS, topicOf } from '../protocol/topics.ts';
 import type { AllocatorOptions } from './allocator/allocator.ts';
 import { LOG_FOLDER } from './backup.ts';
+import { Blobs } from './blobs.ts';
 import { Counters } from './counters.ts';
 import type { Times, World } from './leader.ts';
 import { announceLeader } from './leader-announcement.ts';
@@ -59,6 +60,8 @@ export interface MasterOptions {
   readonly allocation?: AllocatorOptions;
   /** Of the log on disk: bytes of a segment, and after how many a snapshot is taken. Default 4 and 8 MiB. */
   readonly logBytes?: { readonly segment: number; readonly snapshot: number };
+  /** Bytes that this master gives to uploads; default LIMITS.blobBytes. */
+  readonly blobBytes?: number;
   /** Called with each committed entry and the registry that it has made: an audit may compare masters. */
   readonly onApplied?: (entry: Entry, registry: Registry) => void;
   /** Called with each term won: the built-in frameworks start. Returns what stops them. */
@@ -95,6 +98,14 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   /** What was said at the start of a master's URLs is newer than what the log says. */
   const known = new Map([self, ...peers].map((member) => [member.id, member]));
   const located = (member: Member): Member => known.get(member.id) ?? member;
+  let registry: Registry = emptyRegistry();
+  const blobs = await Blobs.open({
+    ...{ id: options.id, prefix, bus, clock, log, counters },
+    ...{ storage: options.storage, digest: options.digest, capBytes: options.blobBytes },
+    registry: () => registry,
+    reached: () => link.reached(),
+    busOf: (master) => link.blocksOf(master),
+  });
   const world: World = {
     bus,
     clock,
@@ -117,8 +128,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       change: (change) => durable.change(change),
       transfer: (to) => durable.transfer(to),
     },
+    blobs,
   };
-  let registry: Registry = emptyRegistry();
   let leadership: Leadership | undefined;
   let stopFrameworks: (() => void) | undefined;
   let knows: () => void = () => undefined;
@@ -306,7 +317,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
       );
   }
 
-  for (const kind of ['up', 'presence', 'agentBulk', 'call', 'request'] as const) {
+  for (const kind of ['up', 'presence', 'agentBulk', 'call', 'request', 'upload'] as const) {
     await bus.subscribe(topicOf(prefix, { kind }), TOPICS[kind].qos, ({ topic, payload, retained }) => {
       const address = parseTopic(prefix, topic);
       if (address === undefined || retained) counters.count('message on an unknown topic');
@@ -340,6 +351,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     stop: async () => {
       follow();
       mirror.stop();
+      blobs.stop();
       await durable.close();
       await link.close();
     },

@@ -20,6 +20,7 @@ import { type RequestOutcome, taskKey } from './registry/registry.ts';
 import { snapshotSlices } from './registry/snapshot.ts';
 import { roleViews } from './role-views.ts';
 import { piecesOf } from './snapshot-pieces.ts';
+import type { Uploads } from './uploads.ts';
 import {
   agentView,
   finishedView,
@@ -35,6 +36,7 @@ type Request = MessageOf<typeof REQUESTS>;
 export interface OperatorDesk extends ViewSources, ChangeDesk {
   readonly offering: Offering;
   readonly streams: OutputStreams;
+  readonly uploads: Uploads;
   readonly feed: EventFeed;
   /** Requests whose commands are on their way: who is to be answered when they are applied. */
   readonly waiting: Map<string, { client: string; session: string; token?: string }>;
@@ -119,6 +121,8 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     const { framework, task, path, from, until } = body;
     return grantReader(desk, body, asker, { type: 'READ_FILE', framework, task, path, from, until });
   },
+  'blob-missing': (desk, body, asker) => void desk.uploads.missing(body, asker),
+  'blob-complete': (desk, body, asker) => void desk.uploads.complete(body, asker),
   gone: (desk, { agent }, asker) => {
     const request = wait(desk, asker);
     if (request !== undefined) desk.leader.propose({ kind: 'AGENT_GONE', agent, request, nowMs: desk.leader.wallMs() });

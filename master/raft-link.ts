@@ -7,8 +7,8 @@ import type { Counters } from './counters.ts';
 import type { RaftMessage } from './raft/state.ts';
 import { VOCABULARY } from './registry/commands.ts';
 
-/** What a connection to another master's broker is for: neither snapshots nor `state/` must delay heartbeats. */
-export type PeerTraffic = 'raft' | 'snapshots' | 'state';
+/** What a connection to another master's broker is for: neither snapshots nor `state/` nor uploads must delay heartbeats. */
+export type PeerTraffic = 'raft' | 'snapshots' | 'state' | 'blocks';
 
 export interface RaftLinkOptions {
   readonly id: string;
@@ -36,6 +36,7 @@ interface Peer {
   readonly raft: Bus;
   snapshots: Bus | undefined;
   state: Bus | undefined;
+  blocks: Bus | undefined;
 }
 
 /**
@@ -86,7 +87,7 @@ export class RaftLink {
       if (this.#peers.has(id)) continue;
       const raft = this.#connect(member, 'raft');
       if (raft === undefined) continue;
-      this.#peers.set(id, { member, raft, snapshots: undefined, state: undefined });
+      this.#peers.set(id, { member, raft, snapshots: undefined, state: undefined, blocks: undefined });
       raft.onConnected(() => {
         this.#options.onReached(id, true);
         this.send({ type: 'PROBE', from: this.#options.id, to: id, term: this.#options.term() });
@@ -98,6 +99,18 @@ export class RaftLink {
   /** The connection to that master's broker. */
   busOf(master: string | undefined): Bus | undefined {
     return master === undefined ? undefined : this.#peers.get(master)?.raft;
+  }
+
+  /** The masters whose brokers are reached. */
+  reached(): string[] {
+    return [...this.#peers].filter(([, { raft }]) => raft.connected).map(([id]) => id);
+  }
+
+  /** The way of uploaded files to that master; made when it is first asked for. */
+  blocksOf(master: string): Bus | undefined {
+    const peer = this.#peers.get(master);
+    if (peer !== undefined) peer.blocks ??= this.#connect(peer.member, 'blocks');
+    return peer?.blocks;
   }
 
   /** As it was told lately; empty where it was not. */
@@ -160,8 +173,8 @@ export class RaftLink {
     }
   }
 
-  async #leave({ raft, snapshots, state }: Peer): Promise<void> {
-    await Promise.all([raft.close(), snapshots?.close(), state?.close()]);
+  async #leave({ raft, snapshots, state, blocks }: Peer): Promise<void> {
+    await Promise.all([raft.close(), snapshots?.close(), state?.close(), blocks?.close()]);
   }
 }
 

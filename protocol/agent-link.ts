@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { Sha256 } from './artifact.ts';
 import { AttributesSchema } from './attributes.ts';
 import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
@@ -179,6 +180,15 @@ const IdleExecutors = v.object({
   executors: v.pipe(v.array(ExecutorKey), v.maxLength(LIMITS.executorsPerAgent)),
 });
 
+/** Asks for blocks of an upload that a task of this agent names; they come on `agents/<name>/blocks`, as many as asked for. */
+const ReadBlocks = v.object({
+  ...V.entries,
+  type: v.literal('READ_BLOCKS'),
+  epoch: Count,
+  blob: Sha256,
+  blocks: v.pipe(v.array(Sha256), v.minLength(1), v.maxLength(LIMITS.blockWindow)),
+});
+
 /** agent → master, on `agents/<name>/up`. */
 export const AGENT_UP = {
   REGISTER: Register,
@@ -192,6 +202,7 @@ export const AGENT_UP = {
   EXECUTOR_ENDED: ExecutorEnded,
   IDLE_EXECUTORS: IdleExecutors,
   VOLUMES_REMOVED: VolumesRemoved,
+  READ_BLOCKS: ReadBlocks,
 } as const;
 
 /** What every command to an agent carries; an agent refuses what is older than what it has persisted (docs/protocol.md, Fencing). */

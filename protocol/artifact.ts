@@ -2,7 +2,8 @@ import * as v from 'valibot';
 import { LIMITS } from './limits.ts';
 import { SandboxPath } from './sandbox-path.ts';
 
-const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a checksum is 64 hexadecimal digits of SHA-256'));
+/** As `sha256sum` prints it. */
+export const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a checksum is 64 hexadecimal digits of SHA-256'));
 
 /**
  * Where an artifact's bytes are: on a web server, or with the masters, who hold an uploaded file under the SHA-256 of

@@ -136,6 +136,18 @@ export const LIMITS = {
   durationMs: 315_360_000_000,
   /** Bytes of one bulk chunk. */
   chunkBytes: 32_768,
+  /** Bytes of one uploaded file or folder… */
+  uploadBytes: 536_870_912,
+  /** …and how much of the masters' room the uploads of one owner may take, in thousandths. */
+  uploadShareThousandths: 500,
+  /** Blocks that one list of an upload names, and lists that its root names. */
+  blocksPerList: 400,
+  /** Blocks that a client has on their way to a master… */
+  uploadWindow: 16,
+  /** …and an agent from one: a command is never behind more than these. */
+  blockWindow: 2,
+  /** Bytes that each master keeps of uploads, where its disk is ten times as large. */
+  blobBytes: 1_073_741_824,
   /** Bytes a reader of a stream may be granted at once. */
   creditBytes: 1_048_576,
   /** Bytes kept of one output stream of one task (two halves). */
@@ -197,6 +209,8 @@ export const TIMES = {
   artifactWordMeteredMs: 600_000,
   /** From the first SIGKILL to the word that the task does not end. */
   unkillableMs: 60_000,
+  /** An upload that no live task or job names is kept for so long after its last use. */
+  blobAgeMs: 7 * 24 * 3_600_000,
   /** Of checks and health checks: first, between, longest, and how long failures do not count (Mesos's). */
   checkDelayMs: 15_000,
   checkIntervalMs: 10_000,

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { Identity } from './agent-link.ts';
+import { Sha256 } from './artifact.ts';
 import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { TaskView } from './job.ts';
@@ -282,6 +283,27 @@ export const OPERATIONS = {
       reader: Id,
     }),
     part: v.object({ attempt: Count, agent: v.string() }),
+  },
+  /**
+   * Which blocks of an upload the leader lacks, as places in `blocks`: it takes them on the client's upload topic, at most
+   * `window` of them unanswered. Of too large an upload nothing is taken.
+   */
+  'blob-missing': {
+    role: 'user',
+    body: v.object({
+      /** SHA-256 of its root (docs/uploads.md). */
+      blob: Sha256,
+      /** Bytes of all of it. */
+      size: Count,
+      blocks: v.pipe(v.array(Sha256), v.minLength(1), v.maxLength(LIMITS.blocksPerList)),
+    }),
+    part: v.object({ missing: v.array(Count), window: Count }),
+  },
+  /** An upload counts once it is complete: most of the voting masters, here named, have all of it on disk. */
+  'blob-complete': {
+    role: 'user',
+    body: v.object({ blob: Sha256, size: Count }),
+    part: v.object({ state: v.picklist(['complete', 'spreading', 'incomplete']), masters: v.array(Id) }),
   },
   roles: { role: 'viewer', body: v.object({}), part: v.object({ roles: v.array(RoleView) }) },
   'weight-set': {

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { AGENT_DOWN, AGENT_UP, BULK, PRESENCE } from './agent-link.ts';
+import { AGENT_BLOCKS, CLIENT_BULK, MASTER_BLOCKS, UPLOADS } from './blob-link.ts';
 import type { MessageTable } from './envelope.ts';
 import { REPLIES, REQUESTS } from './operator.ts';
 import { CALLS, EVENTS } from './scheduler.ts';
@@ -44,6 +45,15 @@ export const TOPICS = {
     carries: 'raft',
     means: 'Raft messages between masters',
   },
+  blocks: {
+    pattern: 'masters/{session}/blocks/{name}',
+    qos: 1,
+    retain: false,
+    publish: ['peer'],
+    subscribe: ['master'],
+    carries: MASTER_BLOCKS,
+    means: 'uploaded files between masters',
+  },
   up: {
     pattern: 'agents/{name}/up',
     qos: 1,
@@ -70,6 +80,15 @@ export const TOPICS = {
     subscribe: ['master'],
     carries: BULK,
     means: 'output of tasks, on its way to a reader',
+  },
+  agentBlocks: {
+    pattern: 'agents/{name}/blocks',
+    qos: 1,
+    retain: false,
+    publish: ['master'],
+    subscribe: ['agent', 'local'],
+    carries: AGENT_BLOCKS,
+    means: 'uploaded files, at the agent of a task that needs them',
   },
   presence: {
     pattern: 'agents/{name}/presence',
@@ -131,8 +150,17 @@ export const TOPICS = {
     retain: false,
     publish: ['master'],
     subscribe: CLIENTS,
-    carries: BULK,
-    means: 'output of tasks, at its reader',
+    carries: CLIENT_BULK,
+    means: 'output of tasks, at its reader; what is stored of an upload',
+  },
+  upload: {
+    pattern: 'clients/{name}/{session}/upload',
+    qos: 1,
+    retain: false,
+    publish: ['user', 'operator', 'local'],
+    subscribe: ['master'],
+    carries: UPLOADS,
+    means: 'files on their way to the masters',
   },
   state: {
     pattern: 'state/#',

@@ -10,6 +10,7 @@ import { chooseLeader } from '../protocol/leader-choice.ts';
 import { TIMES } from '../protocol/limits.ts';
 import { OPERATIONS, REPLIES, REQUESTS } from '../protocol/operator.ts';
 import { type LeaderDocument, topicOf } from '../protocol/topics.ts';
+import { type UploadOptions, type UploadProgress, type UploadSource, uploadBlob } from './blob-upload.ts';
 import { ChunkRouter } from './chunk-router.ts';
 import type { DeepReadonly } from './deep-readonly.ts';
 import { readLeader } from './leader-document.ts';
@@ -105,6 +106,12 @@ export interface Client {
    * replaced meanwhile, TIMED_OUT where the agent knows no files.
    */
   readFile(options: ReadFileOptions): AsyncIterable<OutputPiece | Fault>;
+  /**
+   * Uploads a file or a folder to the masters, where tasks name it as an artifact (docs/uploads.md). What is there already
+   * is not sent; it goes on over reconnects and new leaders. Faults: TOO_LARGE, LIMIT, NOT_ALLOWED, DISK, CONFLICT where the
+   * source changed meanwhile, or why it got no further for a minute.
+   */
+  upload(source: UploadSource, options?: UploadOptions): Promise<UploadProgress | Fault>;
   /** The leader as the broker tells it: undefined until it has, null while nobody leads. */
   leader(): string | null | undefined;
   /** Ends every open request with a fault and stops listening. The bus stays. */
@@ -221,6 +228,20 @@ class BusClient implements Client {
         return () => this.#connectedListeners.delete(listener);
       },
     });
+  }
+
+  upload(source: UploadSource, options?: UploadOptions): Promise<UploadProgress | Fault> {
+    const { bus, clock, name, session } = this.#options;
+    const link = { bus, clock, prefix: this.#prefix, name, session };
+    return uploadBlob(
+      {
+        ...link,
+        missing: (body) => this.request('blob-missing', body),
+        complete: (body) => this.request('blob-complete', body),
+      },
+      source,
+      options,
+    );
   }
 
   leader(): string | null | undefined {

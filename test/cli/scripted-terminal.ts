@@ -66,6 +66,7 @@ export class ScriptedShell {
         const client = createClient({ bus, name, session, clock: world.clock, random: world.random });
         return { client, bus, close: () => bus.close() };
       },
+      readUpload: (path) => Promise.resolve(new Fault('BAD_USAGE', `there is no ${path}`)),
       readText: (path) => Promise.resolve(files.get(path)),
       writeSecret: (path, text) => Promise.resolve(void files.set(path, text)),
       newFile: (path) => Promise.resolve(new Fault('BAD_USAGE', `no file ${path} in this world`)),

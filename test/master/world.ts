@@ -50,6 +50,7 @@ export class MasterWorld {
   readonly fatal: Error[] = [];
   readonly #times: Partial<Times>;
   readonly #allocation: AllocatorOptions;
+  readonly #blobBytes: number | undefined;
   master: Master | undefined;
   #bus: SimulatedBus | undefined;
 
@@ -57,12 +58,19 @@ export class MasterWorld {
     seed = 1,
     times = {},
     allocation = {},
+    blobBytes,
     ...network
-  }: { seed?: number; times?: Partial<Times>; allocation?: AllocatorOptions } & Partial<NetworkOptions> = {}) {
+  }: {
+    seed?: number;
+    times?: Partial<Times>;
+    allocation?: AllocatorOptions;
+    blobBytes?: number;
+  } & Partial<NetworkOptions> = {}) {
     this.random = new MintingRandom(seed);
     this.network = new SimulatedNetwork({ clock: this.clock, random: this.random, ...network });
     this.#times = times;
     this.#allocation = allocation;
+    this.#blobBytes = blobBytes;
     this.network.onGone = (clientId) => {
       const role = /^(agent|framework):/.exec(clientId)?.[1];
       const [name = ''] = clientId.replace(/^\w+:/, '').split('~');
@@ -94,6 +102,7 @@ export class MasterWorld {
       log: SILENT,
       times: this.#times,
       allocation: this.#allocation,
+      ...(this.#blobBytes === undefined ? {} : { blobBytes: this.#blobBytes }),
       onFatal: (error) => this.fatal.push(error),
     }).then(
       (result) => {

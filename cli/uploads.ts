@@ -1,0 +1,122 @@
+import type { Artifact } from '../protocol/artifact.ts';
+import { blobUri } from '../protocol/blob.ts';
+import { check } from '../protocol/envelope.ts';
+import { Fault } from '../protocol/faults.ts';
+import { JobSpec } from '../protocol/job.ts';
+import type { Client, UploadProgress } from '../sdk/index.ts';
+import { notice } from './output.ts';
+import type { ReadUpload } from './terminal.ts';
+import type { Context } from './verb.ts';
+
+/** `--upload DIR[:PATH]` or `--file F[:PATH]`, as it was written. */
+export interface WrittenUpload {
+  readonly kind: 'file' | 'folder';
+  readonly path: string;
+  /** In the sandbox. Default: of a folder the sandbox itself, of a file its own name. */
+  readonly into: string | undefined;
+}
+
+/** One that was read, and has its name. */
+interface Prepared extends WrittenUpload {
+  readonly upload: ReadUpload;
+}
+
+/** What is behind the last colon is the place in the sandbox. */
+export function writtenUpload(kind: WrittenUpload['kind'], text: string): WrittenUpload {
+  const colon = text.lastIndexOf(':');
+  return colon < 1
+    ? { kind, path: text, into: undefined }
+    : { kind, path: text.slice(0, colon), into: text.slice(colon + 1) };
+}
+
+/** Reads all of them, before anybody is asked anything. Faults: BAD_USAGE, TOO_LARGE, CONFLICT. */
+export async function prepareUploads(
+  { terminal }: Context,
+  written: readonly WrittenUpload[],
+): Promise<readonly Prepared[] | Fault> {
+  const prepared: Prepared[] = [];
+  for (const one of written) {
+    const upload = await terminal.readUpload(one.path, one.kind);
+    if (upload instanceof Fault) return upload;
+    prepared.push({ ...one, upload });
+  }
+  return prepared;
+}
+
+/** Uploads them, one after another, and gives what tasks name them by. What was new of it is said on standard error. */
+async function sendUploads(
+  context: Context,
+  client: Client,
+  prepared: readonly Prepared[],
+): Promise<Artifact[] | Fault> {
+  const artifacts: Artifact[] = [];
+  for (const one of prepared) {
+    const { upload, path } = one;
+    const line = new Line(context, path);
+    const sent = await client.upload(upload, { onProgress: (progress) => line.draw(progress) });
+    await line.clear();
+    if (sent instanceof Fault) return new Fault(sent.code, `${path}: ${sent.message}`, sent.hint);
+    await notice(context, `uploaded ${path}: ${summaryOf(upload, sent)}`);
+    artifacts.push(artifactOf(one));
+  }
+  return artifacts;
+}
+
+/** The job with what was uploaded for it. */
+export async function withUploads(
+  context: Context,
+  client: Client,
+  spec: JobSpec,
+  prepared: readonly Prepared[],
+): Promise<JobSpec | Fault> {
+  if (prepared.length === 0) return spec;
+  const sent = await sendUploads(context, client, prepared);
+  if (sent instanceof Fault) return sent;
+  const whole = check(JobSpec, { ...spec, artifacts: [...(spec.artifacts ?? []), ...sent] });
+  return whole instanceof Fault ? new Fault('BAD_JOB', whole.message) : whole;
+}
+
+function artifactOf({ kind, path, into, upload }: Prepared): Artifact {
+  const uri = blobUri(upload.manifest.blob);
+  if (kind === 'folder')
+    return { uri, ...(into === undefined ? {} : { path: into }), extract: true, executable: false };
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  return { uri, path: into ?? name, extract: false, executable: upload.executable };
+}
+
+/** `5.1 MB in 110 files, 0.1 MB of it new; .git left out`. */
+function summaryOf({ files, skipped }: ReadUpload, { size, sent }: UploadProgress): string {
+  const what = files === 1 ? '1 file' : `${files} files`;
+  const news = sent === 0 ? 'all of it there already' : `${mb(Math.min(sent, size))} of it new`;
+  return `${mb(size)} in ${what}, ${news}${skipped > 0 ? '; .git left out' : ''}`;
+}
+
+function mb(bytes: number): string {
+  return bytes < 99_000 ? `${Math.ceil(bytes / 1_024)} kB` : `${(bytes / 1_048_576).toFixed(1)} MB`;
+}
+
+/** How far it is: a line that is drawn anew, where a person may be looking. */
+class Line {
+  readonly #context: Context;
+  readonly #path: string;
+  #drawn = '';
+
+  constructor(context: Context, path: string) {
+    this.#context = context;
+    this.#path = path;
+  }
+
+  draw({ size, done, sent }: UploadProgress): void {
+    const { terminal, options } = this.#context;
+    const { error } = terminal;
+    if (options.quiet || !error.isTerminal) return;
+    const line = `uploading ${this.#path}: ${mb(Math.min(size, Math.max(done, sent)))} of ${mb(size)}`;
+    if (line === this.#drawn) return;
+    this.#drawn = line;
+    void error.write(`\r\u001b[K${line.slice(0, (error.columns ?? 80) - 1)}`);
+  }
+
+  async clear(): Promise<void> {
+    if (this.#drawn !== '') await this.#context.terminal.error.write('\r\u001b[K');
+  }
+}

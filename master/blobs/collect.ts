@@ -1,0 +1,92 @@
+/** A blob that this master keeps, as the plan sees it. */
+export interface Collectable {
+  readonly blob: string;
+  readonly owner: string;
+  /** Bytes of its content. */
+  readonly size: number;
+  /** Wall-clock milliseconds. */
+  readonly usedMs: number;
+  /** A live task or job names it. */
+  readonly named: boolean;
+  /** Its root, lists and content: hashes. */
+  readonly blocks: readonly string[];
+}
+
+/** A block on this master's disk. */
+export interface PlannedBlock {
+  readonly size: number;
+  /** For how long this process has known it. */
+  readonly agedMs: number;
+}
+
+export interface Bounds {
+  readonly nowMs: number;
+  /** After its last use a blob that nobody names is forgotten. */
+  readonly ageMs: number;
+  /** So long after its last use it stays, whatever room there is: the job that needs it may be on its way. */
+  readonly freshMs: number;
+  /** For so long a block without a blob stays: its upload may go on. */
+  readonly looseMs: number;
+  /** Bytes of all blocks… */
+  readonly capBytes: number;
+  /** …and of the blobs of one owner. */
+  readonly ownerBytes: number;
+  /** What is to come: so much more must have room. */
+  readonly room: number;
+}
+
+/** What goes. */
+export interface Collection {
+  readonly forget: readonly string[];
+  readonly remove: readonly string[];
+}
+
+/**
+ * Which blobs are forgotten, and which blocks are removed with them: what nobody names and is old, or too much of its
+ * owner; then, as far as room is needed, blocks without a blob, and what was used longest ago. What a live task or job
+ * names, and what was used a moment ago, always stays.
+ */
+export function collect(
+  blobs: readonly Collectable[],
+  blocks: ReadonlyMap<string, PlannedBlock>,
+  bounds: Bounds,
+): Collection {
+  const { nowMs, ageMs, freshMs, looseMs, capBytes, ownerBytes, room } = bounds;
+  const users = new Map<string, number>();
+  for (const { blocks: own } of blobs) for (const hash of new Set(own)) users.set(hash, (users.get(hash) ?? 0) + 1);
+  const ownedBy = new Map<string, number>();
+  for (const { owner, size } of blobs) ownedBy.set(owner, (ownedBy.get(owner) ?? 0) + size);
+  let bytes = room;
+  for (const { size } of blocks.values()) bytes += size;
+  const forget: string[] = [];
+  const remove = new Set<string>();
+  const drop = (hash: string): void => {
+    if (remove.has(hash)) return;
+    remove.add(hash);
+    bytes -= blocks.get(hash)?.size ?? 0;
+  };
+  const loose = [...blocks]
+    .filter(([hash]) => !users.has(hash))
+    .sort(([, left], [, right]) => right.agedMs - left.agedMs);
+  for (const [hash, { agedMs }] of loose) if (agedMs > looseMs) drop(hash);
+
+  const candidates = blobs
+    .filter(({ named, usedMs }) => !named && nowMs - usedMs > freshMs)
+    .sort((left, right) => left.usedMs - right.usedMs);
+  const forgotten = new Set<string>();
+  const give = (candidate: Collectable): void => {
+    forgotten.add(candidate.blob);
+    forget.push(candidate.blob);
+    ownedBy.set(candidate.owner, (ownedBy.get(candidate.owner) ?? 0) - candidate.size);
+    for (const hash of new Set(candidate.blocks)) {
+      const left = (users.get(hash) ?? 1) - 1;
+      users.set(hash, left);
+      if (left === 0 && blocks.has(hash)) drop(hash);
+    }
+  };
+  for (const candidate of candidates)
+    if (nowMs - candidate.usedMs > ageMs || (ownedBy.get(candidate.owner) ?? 0) > ownerBytes) give(candidate);
+  for (const [hash, { agedMs }] of loose) if (bytes > capBytes && agedMs > freshMs) drop(hash);
+  for (const candidate of candidates) if (bytes > capBytes && !forgotten.has(candidate.blob)) give(candidate);
+  return { forget, remove: [...remove] };
+}

@@ -1,0 +1,255 @@
+import type { Bus } from '../io/bus.ts';
+import type { Clock, Timer } from '../io/clock.ts';
+import { type Block, type Manifest, readRoot } from '../protocol/blob.ts';
+import { CLIENT_BULK, UPLOADS } from '../protocol/blob-link.ts';
+import { read, write } from '../protocol/envelope.ts';
+import { Fault, type FaultCode } from '../protocol/faults.ts';
+import { LIMITS } from '../protocol/limits.ts';
+import { topicOf } from '../protocol/topics.ts';
+
+/** What is uploaded: what it consists of, and how to read that (again). */
+export interface UploadSource {
+  readonly manifest: Manifest;
+  /** Of the content, in order. */
+  readonly blocks: readonly Block[];
+  /** The bytes of a block of the content; a fault CONFLICT where they are no longer what was hashed. */
+  read(at: number): Promise<Uint8Array | Fault>;
+}
+
+export interface UploadProgress {
+  /** Bytes of the content. */
+  readonly size: number;
+  /** Bytes of it that the leader has: those that were there before, too. */
+  readonly done: number;
+  /** Bytes that were sent, root and lists with them. */
+  readonly sent: number;
+}
+
+export interface UploadOptions {
+  readonly onProgress?: (progress: UploadProgress) => void;
+  /** Longest wait without any progress, in ms; default 60,000. */
+  readonly patienceMs?: number;
+}
+
+/** What uploading takes of a client. */
+export interface UploadLink {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly prefix: string;
+  readonly name: string;
+  readonly session: string;
+  missing(body: {
+    blob: string;
+    size: number;
+    blocks: readonly string[];
+  }): Promise<{ missing: readonly number[]; window: number } | Fault>;
+  complete(body: {
+    blob: string;
+    size: number;
+  }): Promise<{ state: 'complete' | 'spreading' | 'incomplete'; masters: readonly string[] } | Fault>;
+}
+
+interface Piece {
+  readonly hash: string;
+  /** Of the content; 0 of root and lists. */
+  readonly size: number;
+  readonly bytes: () => Promise<Uint8Array | Fault>;
+}
+
+/** What was sent is not answered for so long: the connection, or the leader, was lost on the way. */
+const ANSWER_MS = 5_000;
+/** Between two questions whether it is complete, where the answer came at once. */
+const LOOK_AGAIN_MS = 500;
+const PATIENCE_MS = 60_000;
+/** Passes in a row that find nothing to send, while the leader says that it lacks something. */
+const IN_VAIN = 3;
+const PASSING: ReadonlySet<FaultCode> = new Set(['NO_LEADER', 'TIMED_OUT', 'UNREACHABLE']);
+
+/**
+ * Uploads until most masters have all of it. What they have already is not sent; after a lost connection or under a new
+ * leader only what is lacking is. Faults: TOO_LARGE, LIMIT, NOT_ALLOWED, DISK, those of the source, or why it got no further.
+ */
+export async function uploadBlob(
+  link: UploadLink,
+  source: UploadSource,
+  options: UploadOptions = {},
+): Promise<UploadProgress | Fault> {
+  const { prefix, name, session, bus } = link;
+  const upload = new Upload(link, source, options);
+  const topic = topicOf(prefix, { kind: 'clientBulk', name, session });
+  const unsubscribe = await bus.subscribe(topic, 1, ({ payload }) => upload.received(payload));
+  try {
+    return await upload.run();
+  } finally {
+    unsubscribe();
+  }
+}
+
+type Outcome = 'stored' | 'lost' | Fault;
+
+class Upload {
+  readonly #link: UploadLink;
+  readonly #source: UploadSource;
+  readonly #options: UploadOptions;
+  /** What was put and not answered, by hash. */
+  readonly #unanswered = new Map<string, (outcome: Outcome) => void>();
+  #sent = 0;
+  #done = 0;
+  /** Monotonic milliseconds of the last progress. */
+  #movedMs: number;
+
+  constructor(link: UploadLink, source: UploadSource, options: UploadOptions) {
+    this.#link = link;
+    this.#source = source;
+    this.#options = options;
+    this.#movedMs = link.clock.monotonic();
+  }
+
+  async run(): Promise<UploadProgress | Fault> {
+    const { blob, size } = this.#source.manifest;
+    for (let inVain = 0; ; ) {
+      const answer = await this.#patiently(() => this.#link.complete({ blob, size }));
+      if (answer instanceof Fault) return answer;
+      if (answer.state === 'complete') {
+        this.#done = size;
+        return this.#progress();
+      }
+      if (answer.state === 'spreading') {
+        if (this.#isStuck())
+          return new Fault(
+            'UNREACHABLE',
+            `only ${answer.masters.join(', ')} of the masters has the upload`,
+            'It counts once most masters have it: start those that cannot be reached, and run the command again.',
+          );
+        await this.#pause();
+        continue;
+      }
+      const before = this.#sent;
+      const fault = await this.#pass();
+      if (fault !== undefined) return fault;
+      inVain = this.#sent === before ? inVain + 1 : 0;
+      if (inVain >= IN_VAIN) return new Fault('CONFLICT', 'the leader lacks something that it does not say');
+    }
+  }
+
+  /** STORED: credit comes back. */
+  received(payload: Uint8Array): void {
+    const taken = payload.length === 0 ? undefined : read(CLIENT_BULK, payload);
+    if (taken === undefined || taken instanceof Fault || taken.message.type !== 'STORED') return;
+    const { block, fault } = taken.message;
+    this.#unanswered.get(block)?.(
+      fault === undefined
+        ? 'stored'
+        : fault.code === 'NOT_FOUND'
+          ? 'lost'
+          : new Fault(fault.code, fault.message, fault.hint),
+    );
+  }
+
+  /** Sends, from the root to the last block, what is lacking. */
+  async #pass(): Promise<Fault | undefined> {
+    this.#done = 0;
+    const pieces = this.#pieces();
+    for (let from = 0; from < pieces.length; from += LIMITS.blocksPerList) {
+      const batch = pieces.slice(from, from + LIMITS.blocksPerList);
+      for (let outcome: Outcome = 'lost'; outcome === 'lost'; ) {
+        outcome = await this.#send(batch);
+        if (outcome instanceof Fault) return outcome;
+      }
+      this.#done += batch.reduce((all, { size }) => all + size, 0);
+      this.#tell();
+    }
+    return undefined;
+  }
+
+  #pieces(): Piece[] {
+    const { manifest, blocks, read: readBlock } = this.#source;
+    const { blob, root, lists } = manifest;
+    const known = readRoot(root);
+    const named = known instanceof Fault ? [] : known.lists;
+    const said = (bytes: Uint8Array) => () => Promise.resolve(bytes);
+    return [
+      { hash: blob, size: 0, bytes: said(root) },
+      ...lists.map((bytes, at) => ({ hash: named[at]?.hash ?? '', size: 0, bytes: said(bytes) })),
+      ...blocks.map(({ hash, size }, at) => ({ hash, size, bytes: () => readBlock.call(this.#source, at) })),
+    ];
+  }
+
+  /** One batch: asks what of it is lacking, and sends that. */
+  async #send(batch: readonly Piece[]): Promise<Outcome> {
+    const { blob, size } = this.#source.manifest;
+    const blocks = batch.map(({ hash }) => hash);
+    const answer = await this.#patiently(() => this.#link.missing({ blob, size, blocks }));
+    if (answer instanceof Fault) return answer;
+    const lacking = new Map<string, Piece>();
+    for (const at of answer.missing) {
+      const piece = batch[at];
+      if (piece !== undefined) lacking.set(piece.hash, piece);
+    }
+    const outcomes = new Set<Outcome>();
+    const queue = [...lacking.values()];
+    const sendSome = async (): Promise<void> => {
+      for (let piece = queue.shift(); piece !== undefined && outcomes.size === 0; piece = queue.shift()) {
+        const outcome = await this.#put(piece);
+        if (outcome !== 'stored') outcomes.add(outcome);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.max(1, answer.window) }, sendSome));
+    for (const outcome of outcomes) if (outcome !== 'lost') return outcome;
+    if (outcomes.size === 0) return 'stored';
+    return this.#isStuck() ? new Fault('TIMED_OUT', 'the leader takes no blocks of the upload') : 'lost';
+  }
+
+  async #put({ hash, bytes: readBytes }: Piece): Promise<Outcome> {
+    const { bus, clock, prefix, name, session } = this.#link;
+    const bytes = await readBytes();
+    if (bytes instanceof Fault) return bytes;
+    let timer: Timer | undefined;
+    const answered = new Promise<Outcome>((resolve) => {
+      this.#unanswered.set(hash, resolve);
+      timer = clock.after(ANSWER_MS, () => resolve('lost'));
+      bus
+        .publish(
+          topicOf(prefix, { kind: 'upload', name, session }),
+          write(UPLOADS, { type: 'PUT', data: new Uint8Array(bytes) }),
+          {
+            qos: 1,
+          },
+        )
+        .catch(() => resolve('lost'));
+    });
+    const outcome = await answered;
+    timer?.cancel();
+    this.#unanswered.delete(hash);
+    if (outcome !== 'stored') return outcome;
+    this.#sent += bytes.length;
+    this.#movedMs = clock.monotonic();
+    this.#tell();
+    return outcome;
+  }
+
+  /** Asks again where the cluster was away. */
+  async #patiently<Answer>(ask: () => Promise<Answer | Fault>): Promise<Answer | Fault> {
+    for (;;) {
+      const answer = await ask();
+      if (!(answer instanceof Fault) || !PASSING.has(answer.code) || this.#isStuck()) return answer;
+      await this.#pause();
+    }
+  }
+
+  #isStuck(): boolean {
+    return this.#link.clock.monotonic() - this.#movedMs > (this.#options.patienceMs ?? PATIENCE_MS);
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#link.clock.after(LOOK_AGAIN_MS, resolve));
+  }
+
+  #progress(): UploadProgress {
+    return { size: this.#source.manifest.size, done: this.#done, sent: this.#sent };
+  }
+
+  #tell(): void {
+    this.#options.onProgress?.(this.#progress());
+  }
+}

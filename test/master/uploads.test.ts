@@ -1,0 +1,219 @@
+import test from 'ava';
+import { systemDigest } from '../../io/node/digest.ts';
+import { type Block, blobUri, manifestOf } from '../../protocol/blob.ts';
+import { AGENT_BLOCKS, CLIENT_BULK, UPLOADS } from '../../protocol/blob-link.ts';
+import { type MessageOf, read, write } from '../../protocol/envelope.ts';
+import { LIMITS } from '../../protocol/limits.ts';
+import { topicOf } from '../../protocol/topics.ts';
+import { type Client, createClient, Fault, type UploadProgress, type UploadSource } from '../../sdk/index.ts';
+import { greeting, MasterWorld, ScriptedAgent, ScriptedClient, ScriptedFramework, task } from './world.ts';
+
+const DAY_MS = 24 * 3_600_000;
+
+/** So many blocks of content; those of different salts have nothing in common. */
+function sourceOf(count: number, salt: number, changed: readonly number[] = []): UploadSource {
+  const content = Array.from({ length: count }, (_, at) =>
+    new Uint8Array(LIMITS.chunkBytes)
+      .fill(1)
+      .map((_one, i) => (i * 7 + at + salt * 31 + (changed.includes(at) ? 13 : 0)) & 255),
+  );
+  for (const [at, bytes] of content.entries())
+    bytes.set(Uint8Array.of(at, at >> 8, salt, changed.includes(at) ? 1 : 0));
+  const blocks = content.map((bytes): Block => ({ hash: systemDigest.sha256(bytes), size: bytes.length }));
+  const manifest = manifestOf(blocks, systemDigest.sha256);
+  if (manifest instanceof Fault) throw new Error(manifest.message);
+  return { manifest, blocks, read: (at) => Promise.resolve(content[at] ?? new Uint8Array()) };
+}
+
+function clientOf(world: MasterWorld, name: string): Client {
+  const { clock, random } = world;
+  return createClient({ bus: world.bus(`client:${name}`), name, session: 's', clock, random });
+}
+
+async function settled<Value>(world: MasterWorld, promise: Promise<Value>): Promise<Value> {
+  let ended = false;
+  promise.then(
+    () => {
+      ended = true;
+    },
+    () => {
+      ended = true;
+    },
+  );
+  await world.until(() => ended, 600_000);
+  return promise;
+}
+
+async function uploaded(world: MasterWorld, client: Client, source: UploadSource): Promise<UploadProgress> {
+  const answer = await settled(world, client.upload(source));
+  if (answer instanceof Fault) throw new Error(`${answer.code}: ${answer.message}`);
+  return answer;
+}
+
+function hashesOn(world: MasterWorld): Set<string> {
+  return new Set(world.disk.paths().flatMap((path) => /^blobs\/[0-9a-f]\/([0-9a-f]{64})-/.exec(path)?.[1] ?? []));
+}
+
+test('what was uploaded is on the disk before it counts, and is not sent twice', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const ann = clientOf(world, 'ann');
+  const source = sourceOf(50, 1);
+  const first = await uploaded(world, ann, source);
+  t.true(first.sent > 50 * LIMITS.chunkBytes && first.sent < 51 * LIMITS.chunkBytes);
+  world.cutPower();
+  const left = hashesOn(world);
+  t.true(
+    source.blocks.every(({ hash }) => left.has(hash)),
+    'all of it survives the power cut',
+  );
+  await world.start();
+  t.is((await uploaded(world, clientOf(world, 'bob'), source)).sent, 0);
+  const second = await uploaded(world, ann, sourceOf(50, 1, [7]));
+  t.true(second.sent >= LIMITS.chunkBytes && second.sent < 2 * LIMITS.chunkBytes, `${second.sent} bytes for one block`);
+});
+
+test('a master that is killed again and again is sent nothing twice that it had said was stored', async (t) => {
+  const world = new MasterWorld({ seed: 3 });
+  await world.start();
+  const source = sourceOf(200, 2);
+  const reads = new Map<number, number>();
+  const counting: UploadSource = {
+    ...source,
+    read: (at) => {
+      reads.set(at, (reads.get(at) ?? 0) + 1);
+      return source.read(at);
+    },
+  };
+  let sent = 0;
+  let answer: UploadProgress | Fault | undefined;
+  const ann = clientOf(world, 'ann');
+  const onProgress = (progress: UploadProgress): void => {
+    sent = progress.sent;
+  };
+  void ann.upload(counting, { onProgress }).then((end) => {
+    answer = end;
+  });
+  for (const share of [0.2, 0.5, 0.8]) {
+    await world.until(() => sent > share * source.manifest.size);
+    world.killMaster();
+    await world.start();
+  }
+  await world.until(() => answer !== undefined, 600_000);
+  if (answer === undefined || answer instanceof Fault) return t.fail(answer?.message);
+  const twice = [...reads.values()].filter((times) => times > 1).length;
+  t.true(twice <= 3 * LIMITS.uploadWindow, `${twice} of 200 blocks were sent again after three deaths`);
+  t.is((await uploaded(world, ann, source)).sent, 0);
+});
+
+test('who only watches may not upload, and nobody brings in what was not asked for', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const operator = new ScriptedClient(world, 'op');
+  await operator.ask('r1', 'token-create', { role: 'viewer', name: 'eve' });
+  const source = sourceOf(3, 3);
+  const refused = await settled(world, clientOf(world, 'eve').upload(source));
+  t.true(refused instanceof Fault && refused.code === 'NOT_ALLOWED');
+  const heard: MessageOf<typeof CLIENT_BULK>[] = [];
+  for (const name of ['eve', 'ann']) {
+    const bus = world.bus(`client:${name}2`);
+    await bus.subscribe(topicOf('mesq', { kind: 'clientBulk', name, session: 's' }), 1, ({ payload }) => {
+      const message = read(CLIENT_BULK, payload);
+      if (!(message instanceof Fault)) heard.push(message.message);
+    });
+    await world.until(() => bus.connected);
+    const put = write(UPLOADS, { type: 'PUT', data: Uint8Array.of(1, 2, 3) });
+    bus.publish(topicOf('mesq', { kind: 'upload', name, session: 's' }), put, { qos: 1 }).catch(() => undefined);
+    await world.clock.advance(1_000);
+  }
+  t.deepEqual(
+    heard.map((message) => message.type === 'STORED' && message.fault?.code),
+    ['NOT_ALLOWED', 'NOT_FOUND'],
+  );
+  t.is(hashesOn(world).size, 0);
+});
+
+test('too much is refused before anything of it is taken', async (t) => {
+  const world = new MasterWorld({ blobBytes: 40 * LIMITS.chunkBytes });
+  await world.start();
+  const ann = clientOf(world, 'ann');
+  const refusal = async (source: UploadSource): Promise<string> => {
+    const answer = await settled(world, ann.upload(source));
+    return answer instanceof Fault ? `${answer.code} ${answer.message}` : 'taken';
+  };
+  const small = sourceOf(1, 4);
+  const huge = { ...small, manifest: { ...small.manifest, size: LIMITS.uploadBytes + 1 } };
+  t.regex(await refusal(huge), /^TOO_LARGE .* an upload may have 512 MB/);
+  t.regex(await refusal(sourceOf(21, 5)), /^LIMIT live jobs of ann hold 0\.0 MB of uploads, and may hold 0\.6 MB/);
+  t.is(hashesOn(world).size, 0);
+  t.is(await refusal(sourceOf(19, 6)), 'taken');
+  const more = sourceOf(15, 7);
+  const lying = { ...more, manifest: { ...more.manifest, size: LIMITS.chunkBytes } };
+  const before = hashesOn(world).size;
+  t.regex(await refusal(lying), /^TOO_LARGE this upload was said to have 32768 bytes, and has more/);
+  t.true(hashesOn(world).size - before <= 5);
+});
+
+test('what is not used goes where room is needed, or after a week; what a framework has written down stays', async (t) => {
+  const world = new MasterWorld({ blobBytes: 30 * LIMITS.chunkBytes });
+  await world.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  const ann = clientOf(world, 'ann');
+  const [bob, cid] = [clientOf(world, 'bob'), clientOf(world, 'cid')];
+  const [needed, idle, next] = [sourceOf(10, 1), sourceOf(10, 2), sourceOf(14, 3)];
+  await uploaded(world, ann, needed);
+  const value = JSON.stringify({ artifacts: [{ uri: blobUri(needed.manifest.blob) }] });
+  await framework.call({ type: 'STORE', request: 's1', key: 'job', value, version: 0 });
+  await world.clock.advance(3_600_000);
+  await uploaded(world, bob, idle);
+  await world.clock.advance(3_600_000);
+  const has = ({ blocks }: UploadSource): boolean => blocks.every(({ hash }) => hashesOn(world).has(hash));
+  t.deepEqual([has(needed), has(idle)], [true, true]);
+  await uploaded(world, cid, next);
+  t.deepEqual([has(needed), has(idle), has(next)], [true, false, true]);
+  await world.clock.advance(8 * DAY_MS);
+  t.deepEqual([has(needed), has(next)], [true, false]);
+});
+
+test('an agent is given what its own live tasks name, verified, and nothing else', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const agents = { pi: new ScriptedAgent(world, 'pi'), spy: new ScriptedAgent(world, 'spy') };
+  await agents.pi.say(greeting('pi'));
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  const source = sourceOf(3, 1);
+  const other = sourceOf(3, 2);
+  const ann = clientOf(world, 'ann');
+  await uploaded(world, ann, source);
+  await uploaded(world, ann, other);
+  const { blob } = source.manifest;
+  const artifacts = [{ uri: blobUri(blob), path: 'f', extract: false, executable: false }];
+  await framework.launch([{ ...task('t', { stays: true }), artifacts }]);
+  await agents.spy.say(greeting('spy'));
+  let raw = 0;
+  const answers = async (name: 'pi' | 'spy', asked: string, blocks: string[]): Promise<string[]> => {
+    const bus = world.bus(`raw ${raw++}`);
+    const heard: MessageOf<typeof AGENT_BLOCKS>[] = [];
+    await bus.subscribe(topicOf('mesq', { kind: 'agentBlocks', name }), 1, ({ payload }) => {
+      const message = read(AGENT_BLOCKS, payload);
+      if (!(message instanceof Fault) && message.encoding === 'json') heard.push(message.message);
+    });
+    await world.until(() => bus.connected);
+    await agents[name].say({ type: 'READ_BLOCKS', epoch: agents[name].epoch, blob: asked, blocks }, 10_000);
+    bus.close().catch(() => undefined);
+    return heard.map(({ data, fault }) => fault?.code ?? systemDigest.sha256(data ?? new Uint8Array()));
+  };
+  const [first] = source.blocks;
+  const [foreign] = other.blocks;
+  if (first === undefined || foreign === undefined) return t.fail();
+  t.deepEqual(await answers('pi', blob, [blob, first.hash]), [blob, first.hash]);
+  t.deepEqual(await answers('pi', blob, [foreign.hash]), ['NOT_FOUND'], 'a block of another upload');
+  t.deepEqual(await answers('pi', other.manifest.blob, [foreign.hash]), ['NOT_ALLOWED']);
+  t.deepEqual(await answers('spy', blob, [blob]), ['NOT_ALLOWED']);
+  for (const path of world.disk.paths()) if (path.includes(first.hash)) world.disk.poke(path, Uint8Array.of(1));
+  t.deepEqual(await answers('pi', blob, [first.hash]), ['NOT_FOUND'], 'damaged, and no other master has it');
+  t.is((await uploaded(world, ann, source)).sent, LIMITS.chunkBytes, 'whoever has it mends it');
+  t.deepEqual(await answers('pi', blob, [first.hash]), [first.hash]);
+});

@@ -8,6 +8,7 @@ import type { OutputFile } from '../io/output-file.ts';
 import type { Prober } from '../io/prober.ts';
 import { type Random, randomWord } from '../io/random.ts';
 import type { SandboxFiles } from '../io/sandbox-files.ts';
+import type { SandboxShells } from '../io/sandbox-shells.ts';
 import type { Storage } from '../io/storage.ts';
 import type { VolumeFolders } from '../io/volume-folders.ts';
 import { type Identity, isOtherMachine } from '../protocol/agent-link.ts';
@@ -22,6 +23,8 @@ import { BlobSource } from './blob-source.ts';
 import { hasEnded, type Run, runName } from './checkpoint/state.ts';
 import { chooseDevices, type GivenDevice, type HeldDevice, wantedDevices } from './devices/choose-devices.ts';
 import { type DurableState, isFull } from './durable-state.ts';
+import { ExecSessions } from './exec-sessions.ts';
+import { besideRun } from './executors/beside-run.ts';
 import { containerBar } from './executors/container-task.ts';
 import { Executors } from './executors/executors.ts';
 import { groupMates } from './group-mates.ts';
@@ -62,6 +65,8 @@ export interface AgentOptions {
   readonly prober: Prober;
   readonly output: (folder: string, stream: 'stdout' | 'stderr') => OutputFile;
   readonly sandboxes: SandboxFiles;
+  /** Lets people in beside tasks; absent: nobody. */
+  readonly shells?: SandboxShells;
   readonly pathOf: (folder: string) => string;
   readonly volumes: VolumeFolders;
   /** Paths of the machine that containers may be given; undefined where nothing runs containers. */
@@ -142,6 +147,7 @@ class RunningAgent implements Agent {
   readonly #outbox = new Outbox();
   readonly #lonely: LonelyStops;
   readonly #streams: OutputStreams;
+  readonly #exec: ExecSessions;
   readonly #session: Session;
   readonly #bus: MovableBus;
   /** uuid → where its acknowledgement goes. */
@@ -223,6 +229,15 @@ class RunningAgent implements Agent {
       },
       send: (payload) => this.#bus.publish(topicOf(prefix, { kind: 'agentBulk', name }), payload, { qos: 1 }),
     });
+    this.#exec = new ExecSessions({
+      ...{ shells: options.shells, clock, log, agentName: name, incarnation: presence.incarnation },
+      find: (framework, task, attempt) => {
+        const run = durable.state.runs.get(runName(framework, task, attempt));
+        if (run === undefined) return undefined;
+        return besideRun(run, this.#executors.folderOf(run) ?? this.#runs.folderOf(run), { ...world, agent });
+      },
+      send: (payload) => this.#bus.publish(topicOf(prefix, { kind: 'agentBulk', name }), payload, { qos: 1 }),
+    });
     this.#session = new Session(
       {
         bus: this.#bus,
@@ -291,6 +306,7 @@ class RunningAgent implements Agent {
     this.#runs.stop();
     await this.#executors.stop();
     this.#streams.stop();
+    this.#exec.stop();
     await this.#session.stop();
     await this.#options.launcher.stop();
     await this.#durable.close();
@@ -301,6 +317,7 @@ class RunningAgent implements Agent {
     this.#outbox.reset();
     this.#flush();
     this.#executors.established();
+    this.#exec.established();
     this.#options.onContact?.(true);
   }
 
@@ -321,6 +338,8 @@ class RunningAgent implements Agent {
           .read(command)
           .catch((error: unknown) => this.#options.log.debug('output not read', { error: String(error) }));
         return;
+      case 'EXEC':
+        return this.#exec.word(command);
       case 'SHUTDOWN':
         return this.#shutDown(command.fault);
       case 'MESSAGE':
@@ -557,7 +576,10 @@ class RunningAgent implements Agent {
 
   #startEnded(name: string | undefined): void {
     const run = name === undefined ? undefined : this.#durable.state.runs.get(name);
-    if (run !== undefined) this.#streams.ended(run.framework, run.info.task, run.info.attempt);
+    if (run !== undefined) {
+      this.#streams.ended(run.framework, run.info.task, run.info.attempt);
+      this.#exec.taskEnded(run.framework, run.info.task, run.info.attempt);
+    }
     this.#endIfGone();
   }
 

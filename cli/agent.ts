@@ -21,6 +21,7 @@ interface AgentOptions {
   readonly taskUser?: string;
   readonly cgroups: boolean;
   readonly namespaces?: string;
+  readonly exec: boolean;
   readonly containers?: string;
   readonly allowMounts?: readonly string[];
   readonly imageCache?: string;
@@ -75,6 +76,7 @@ export const agent: Verb = {
       )
       .option('--namespaces <list>', 'what each task has for itself, of mount, ipc, uts and net (default nothing)')
       .option('--no-cgroups', 'hold tasks to no limits by control groups, though the machine has them')
+      .option('--no-exec', 'let nobody start programs beside tasks (mesq exec)')
       .option('--containers <socket>', 'of Docker or Podman, or none (default: where they are usually)')
       .option(
         '--image-cache <size>',
@@ -99,7 +101,7 @@ export const agent: Verb = {
     const masters = written.master?.flatMap((text) => text.split(',')).filter((url) => url !== '') ?? urls;
     const { data, name, resources, attributes, devices, slots, health, powerMode } = written;
     const { sysroot, metered, tlsCert, tlsKey } = written;
-    const { taskUser, cgroups, namespaces } = written;
+    const { taskUser, cgroups, namespaces, exec } = written;
     const { containers, allowMounts, imageCache, artifactCache } = written;
     const stopped = stopSignal(context.terminal);
     const { firmware, device, deviceToken, tokens } = written;
@@ -132,6 +134,7 @@ export const agent: Verb = {
       logLevel,
       cgroups,
       ...(namespaces === undefined ? {} : { namespaces }),
+      exec,
       ...(taskUser === undefined ? {} : { taskUser }),
       timeoutMs,
       version: context.terminal.version,

@@ -26,8 +26,17 @@ const EXPLAIN_AGAIN_MS = 5_000;
  * goes wrong, to standard error. Ctrl-C cancels it and waits for its end, a second one leaves it, and so do a lost
  * terminal and a closed standard output. It is listened for before the job is on its way: none is left behind unknown.
  */
-export async function runJob(context: Context, connection: Connection, spec: JobSpec): Promise<number | Fault> {
-  const following = new Following(context, connection, spec);
+export function runJob(context: Context, connection: Connection, spec: JobSpec): Promise<number | Fault> {
+  const submitted = submitJob(connection.client, spec, context.options.timeoutMs);
+  return follow(context, new Following(context, connection, spec, submitted, 'runner'));
+}
+
+/** The same for a job that somebody has submitted before. Whoever leaves leaves the job alone. */
+export function followJob(context: Context, connection: Connection, spec: JobSpec): Promise<number | Fault> {
+  return follow(context, new Following(context, connection, spec, Promise.resolve(spec), 'onlooker'));
+}
+
+async function follow(context: Context, following: Following): Promise<number | Fault> {
   const signals: readonly Signal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const quiet = signals.map((signal) => context.terminal.onSignal(signal, () => following.signal(signal)));
   try {
@@ -47,6 +56,8 @@ class Following {
   readonly #context: Context;
   readonly #connection: Connection;
   readonly #spec: JobSpec;
+  /** A runner that goes takes the job along, unless it says otherwise; an onlooker does not. */
+  readonly #who: 'runner' | 'onlooker';
   #owner: string | undefined;
   readonly #progress: Progress;
   readonly #output: Output;
@@ -63,7 +74,14 @@ class Following {
   /** Runs while there is no connection and nobody was told. */
   #lost: Timer | undefined;
 
-  constructor(context: Context, connection: Connection, spec: JobSpec) {
+  constructor(
+    context: Context,
+    connection: Connection,
+    spec: JobSpec,
+    submitted: Promise<{ job: string } | Fault>,
+    who: 'runner' | 'onlooker',
+  ) {
+    this.#who = who;
     this.#context = context;
     this.#connection = connection;
     this.#spec = spec;
@@ -89,7 +107,7 @@ class Following {
       this.#lost?.cancel();
       this.#lost = undefined;
     });
-    this.#submitted = submitJob(connection.client, spec, context.options.timeoutMs);
+    this.#submitted = submitted;
   }
 
   /** The exit code of whoever leaves before the end. */
@@ -123,7 +141,7 @@ class Following {
 
   signal(signal: Signal): void {
     if (signal === 'SIGHUP') this.#left.settle(EXIT.hungUp);
-    else if (this.#interrupted) this.#leave();
+    else if (this.#interrupted || this.#who === 'onlooker') this.#leave();
     else {
       this.#interrupted = true;
       this.#say(`cancelling job ${this.#spec.job}; once more leaves it to the cluster`);
@@ -161,7 +179,7 @@ class Following {
     if (this.#closed || [...this.#tasks.values()].some(({ state }) => state !== 'TASK_STAGING')) return;
     const text = answer instanceof Fault ? `waiting: ${answer.message}` : whyWaiting(answer);
     const never = answer instanceof Fault ? undefined : neverFits(answer);
-    if (never !== undefined) {
+    if (never !== undefined && this.#who === 'runner') {
       this.#never = never;
       this.#cancel();
       return;
@@ -185,6 +203,7 @@ class Following {
 
   /** As a shell's pipe would: nobody reads it any more, so it ends. */
   #unread(): void {
+    if (this.#who === 'onlooker') return this.#left.settle(EXIT.brokenPipe);
     this.#cancel();
     const leave = (): void => this.#left.settle(EXIT.brokenPipe);
     this.#cancelled?.then(leave, leave);

@@ -40,6 +40,7 @@ import { takeDataFolder } from './start-data-folder.ts';
 import { isolationAttributes, letThrough, namespacesOf, taskUserOf } from './start-isolation.ts';
 import { speakerOf } from './start-join.ts';
 import { type MachineOptions, type MachineWishes, machineWishes, readyMachine } from './start-machine.ts';
+import { execAttribute, sandboxShells } from './start-shells.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface StartAgentOptions extends MachineOptions, ContainerOptions, ArtifactWishes {
@@ -62,6 +63,8 @@ export interface StartAgentOptions extends MachineOptions, ContainerOptions, Art
   readonly cgroups?: boolean;
   /** `mount,ipc,uts,net`: what tasks have for themselves. Default nothing. */
   readonly namespaces?: string;
+  /** False: nobody starts anything beside tasks. */
+  readonly exec?: boolean;
   readonly logLevel?: LogLevel;
   readonly version: string;
   /** Longest wait for a master's answer where it joins. */
@@ -159,6 +162,7 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
   const known = [
     ...isolationAttributes(launcher.isolation),
     ...(engine === undefined ? [] : [engineAttribute(engine)]),
+    ...(options.exec === false ? [] : [execAttribute()]),
   ];
   const ready = await readyMachine(options, data, { ...wishes, attributes: mergeAttributes(known, wishes.attributes) });
   if (ready instanceof Fault) {
@@ -242,6 +246,7 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
       ? {}
       : { containerMounts: mounts, images: { engine: engine.containers, mostBytes: imageBytes } }),
     artifacts,
+    ...(options.exec === false ? {} : { shells: sandboxShells(data, launcher.isolation, user, engine?.socket) }),
     pathOf: (folder) => join(data, 'tasks', folder),
     volumes: volumeFolders(join(data, 'volumes'), user),
     clock: systemClock,

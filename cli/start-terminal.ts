@@ -9,20 +9,27 @@ import { systemRandom } from '../io/node/random.ts';
 import { randomWord } from '../io/random.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { createClient } from '../sdk/client.ts';
+import { standardInput } from './start-input.ts';
 import { newFile } from './start-new-file.ts';
-import type { Connection, ConnectOptions, Sink, Terminal } from './terminal.ts';
+import type { Connection, ConnectOptions, Input, Sink, Terminal } from './terminal.ts';
 
 /** Characters of a file that a verb reads: a job file has its arguments and environment, and no more. */
 const MOST_TEXT = 8 * 1_048_576;
 
 /** The terminal of a real process. */
 export function startTerminal(version: string): Terminal {
+  let input: Input | undefined;
   return {
     version,
     environment: process.env,
     user: userName(),
     out: sinkOf(process.stdout),
     error: sinkOf(process.stderr),
+    // Looked at only by whoever reads it: to touch standard input opens it.
+    get input() {
+      input ??= standardInput();
+      return input;
+    },
     clock: systemClock,
     randomWord: (length) => randomWord(systemRandom, length),
     connect,

@@ -10,6 +10,19 @@ export interface Sink {
   write(data: string | Uint8Array): Promise<boolean>;
 }
 
+/** Standard input. */
+export interface Input {
+  readonly isTerminal: boolean;
+  /** Of the terminal that standard output is; undefined where that is none. */
+  size(): { readonly rows: number; readonly columns: number } | undefined;
+  /** Every key reaches `read` as it is typed, Ctrl-C too, and is not shown; undone at the end of the process at the latest. */
+  raw(on: boolean): void;
+  /** Calls `listener` after the size has changed, until the returned function is called. */
+  onResize(listener: () => void): () => void;
+  /** Everything, to its end. */
+  read(): AsyncIterable<Uint8Array>;
+}
+
 export interface ConnectOptions {
   readonly urls: readonly string[];
   readonly prefix: string;
@@ -60,6 +73,7 @@ export interface Terminal {
   readonly user: string;
   readonly out: Sink;
   readonly error: Sink;
+  readonly input: Input;
   readonly clock: Clock;
   /** Letters and digits by chance: for ids. */
   randomWord(length: number): string;

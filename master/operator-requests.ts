@@ -10,6 +10,7 @@ import { formatResources } from '../protocol/resources.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
 import { type Asker, mayAsk } from './client-sessions.ts';
 import type { EventFeed } from './event-feed.ts';
+import { passWord } from './exec-words.ts';
 import { explainWaiting } from './explanations.ts';
 import { answerCommitted, type ChangeDesk, changeMasters, handOver } from './master-changes.ts';
 import type { Offering } from './offering.ts';
@@ -123,6 +124,7 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   },
   'blob-missing': (desk, body, asker) => void desk.uploads.missing(body, asker),
   'blob-complete': (desk, body, asker) => void desk.uploads.complete(body, asker),
+  exec: (desk, body, asker) => passWord(desk, body, asker),
   gone: (desk, { agent }, asker) => {
     const request = wait(desk, asker);
     if (request !== undefined) desk.leader.propose({ kind: 'AGENT_GONE', agent, request, nowMs: desk.leader.wallMs() });

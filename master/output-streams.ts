@@ -1,5 +1,5 @@
-import { type AGENT_DOWN, BULK, type Chunk } from '../protocol/agent-link.ts';
-import type { Outgoing } from '../protocol/envelope.ts';
+import { type AGENT_DOWN, BULK } from '../protocol/agent-link.ts';
+import type { MessageOf, Outgoing } from '../protocol/envelope.ts';
 import { write } from '../protocol/envelope.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { ClientSessions } from './client-sessions.ts';
@@ -7,10 +7,10 @@ import type { Leader } from './leader.ts';
 
 const READERS = 10_000;
 
-export type Grant = Extract<Outgoing<typeof AGENT_DOWN>, { type: 'READ' | 'READ_FILE' }>;
+export type Grant = Extract<Outgoing<typeof AGENT_DOWN>, { type: 'READ' | 'READ_FILE' | 'EXEC' }>;
 
 /**
- * Hands output and files of tasks on from agents to readers. An agent may only send to a reader that asked it; the credit is
+ * Hands output, files and terminals of tasks on from agents to readers. An agent may only send to a reader that asked it; the credit is
  * the reader's own, so nothing piles up here.
  */
 export class OutputStreams {
@@ -37,14 +37,19 @@ export class OutputStreams {
     this.#agents.send(agentName, grant);
   }
 
-  chunk(agentName: string, chunk: Chunk): void {
+  /** The agent that may send to the reader, by its name; undefined where none was asked in this term. */
+  agentOf({ client, session, request }: Pick<Grant, 'client' | 'session' | 'request'>): string | undefined {
+    return this.#readers.get(`${client}/${session}/${request}`);
+  }
+
+  chunk(agentName: string, chunk: MessageOf<typeof BULK>): void {
     const { client, session, request } = chunk;
     const reader = `${client}/${session}/${request}`;
     if (this.#readers.get(reader) !== agentName) {
       this.#leader.world.counters.count('chunk nobody asked for');
       return;
     }
-    if (chunk.end) this.#readers.delete(reader);
+    if (chunk.type === 'CHUNK' && chunk.end) this.#readers.delete(reader);
     this.#clients.bulk(client, session, write(BULK, chunk, this.#clients.encoding(client, session)));
   }
 }

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { Sha256 } from './artifact.ts';
 import { AttributesSchema } from './attributes.ts';
+import { Exec, ExecOutput } from './exec.ts';
 import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
@@ -323,6 +324,7 @@ export const AGENT_DOWN = {
   RECONCILE: Reconcile,
   READ: Read,
   READ_FILE: ReadFile,
+  EXEC: Exec,
   SHUTDOWN: Shutdown,
   MESSAGE: SchedulerMessage,
   SHUTDOWN_EXECUTORS: ShutdownExecutors,
@@ -356,7 +358,7 @@ export const Chunk = v.object({
   fault: v.optional(FaultSchema),
 });
 export type Chunk = v.InferOutput<typeof Chunk>;
-export const BULK = { CHUNK: Chunk } as const;
+export const BULK = { CHUNK: Chunk, EXEC_OUTPUT: ExecOutput } as const;
 
 /** The will, and its opposite: what `agents/<name>/presence` carries. A will of an older incarnation ends no newer session. */
 export const Presence = v.object({

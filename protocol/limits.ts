@@ -150,6 +150,14 @@ export const LIMITS = {
   blobBytes: 1_073_741_824,
   /** Bytes a reader of a stream may be granted at once. */
   creditBytes: 1_048_576,
+  /** Of `mesq exec`: sessions of one agent, each with so many bytes of one stream on the way and unread… */
+  execSessions: 8,
+  execWindowBytes: 262_144,
+  /** …and so many of its input: in one message, and not yet taken by the program. */
+  execInputBytes: 16_384,
+  execInputWindowBytes: 65_536,
+  /** Rows, and columns, of a terminal. */
+  terminalLines: 1_000,
   /** Bytes kept of one output stream of one task (two halves). */
   outputBytes: 10 * 1_048_576,
 } as const;
@@ -216,4 +224,10 @@ export const TIMES = {
   checkIntervalMs: 10_000,
   checkTimeoutMs: 20_000,
   checkGraceMs: 10_000,
+  /** A client of `mesq exec` says so often that it is there… */
+  execRenewMs: 20_000,
+  /** …and without a word for this long the agent hangs up… */
+  execLeaseMs: 120_000,
+  /** …and kills what is left this long after. */
+  execHangUpMs: 5_000,
 } as const;

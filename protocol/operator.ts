@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { Identity } from './agent-link.ts';
 import { Sha256 } from './artifact.ts';
+import { ExecWord } from './exec.ts';
 import { FaultSchema } from './fault-schema.ts';
 import { Id } from './ids.ts';
 import { TaskView } from './job.ts';
@@ -304,6 +305,15 @@ export const OPERATIONS = {
     role: 'user',
     body: v.object({ blob: Sha256, size: Count }),
     part: v.object({ state: v.picklist(['complete', 'spreading', 'incomplete']), masters: v.array(Id) }),
+  },
+  /**
+   * A word to a program beside a task (protocol/exec.ts), for the job's owner and for operators: its answers come as
+   * EXEC_OUTPUT on the client's bulk topic.
+   */
+  exec: {
+    role: 'user',
+    body: v.object({ framework: Id, task: Id, attempt: v.optional(Count), word: ExecWord }),
+    part: v.object({ attempt: Count, agent: v.string() }),
   },
   roles: { role: 'viewer', body: v.object({}), part: v.object({ roles: v.array(RoleView) }) },
   'weight-set': {

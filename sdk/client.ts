@@ -13,6 +13,7 @@ import { type LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { type UploadOptions, type UploadProgress, type UploadSource, uploadBlob } from './blob-upload.ts';
 import { ChunkRouter } from './chunk-router.ts';
 import type { DeepReadonly } from './deep-readonly.ts';
+import { type ExecOptions, type ExecSession, openExec } from './exec-session.ts';
 import { readLeader } from './leader-document.ts';
 import {
   ANSWER_MS,
@@ -112,6 +113,8 @@ export interface Client {
    * source changed meanwhile, or why it got no further for a minute.
    */
   upload(source: UploadSource, options?: UploadOptions): Promise<UploadProgress | Fault>;
+  /** Starts a program beside a task that runs, in its sandbox. */
+  exec(options: ExecOptions): ExecSession;
   /** The leader as the broker tells it: undefined until it has, null while nobody leads. */
   leader(): string | null | undefined;
   /** Ends every open request with a fault and stops listening. The bus stays. */
@@ -216,6 +219,24 @@ class BusClient implements Client {
     return this.#read({ attempt, answerMs }, (grant) => this.request('read-file', { framework, task, path, ...grant }));
   }
 
+  exec(options: ExecOptions): ExecSession {
+    const { clock, random } = this.#options;
+    const { framework, task } = options;
+    return openExec(options, {
+      clock,
+      session: randomWord(random, 16),
+      say: (attempt, word) =>
+        this.request('exec', { framework, task, word, ...(attempt === undefined ? {} : { attempt }) }),
+      listen: (session, handler) => this.#chunks.listenTo(session, handler),
+      onConnected: (listener) => this.#onConnected(listener),
+    });
+  }
+
+  #onConnected(listener: () => void): () => void {
+    this.#connectedListeners.add(listener);
+    return () => this.#connectedListeners.delete(listener);
+  }
+
   #read(reach: Reach, grant: OutputLink['grant']): AsyncIterable<OutputPiece | Fault> {
     const { clock, random } = this.#options;
     return readBytes(reach, {
@@ -223,10 +244,7 @@ class BusClient implements Client {
       reader: randomWord(random, 16),
       grant,
       listen: (reader, handler) => this.#chunks.listen(reader, handler),
-      onConnected: (listener) => {
-        this.#connectedListeners.add(listener);
-        return () => this.#connectedListeners.delete(listener);
-      },
+      onConnected: (listener) => this.#onConnected(listener),
     });
   }
 

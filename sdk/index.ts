@@ -19,6 +19,7 @@ export type { InverseOffer, StatusEvent } from '../protocol/scheduler.ts';
 export { type ExecutorInfo, isTerminal, type Reason, type TaskInfo, type TaskState } from '../protocol/task.ts';
 export type { UploadOptions, UploadProgress, UploadSource } from './blob-upload.ts';
 export { type Client, type ClientOptions, createClient } from './client.ts';
+export type { ExecOptions, ExecPiece, ExecSession } from './exec-session.ts';
 export type { Executor, ExecutorRegistration } from './executor.ts';
 export {
   createExecutorDriver,

@@ -83,7 +83,7 @@ class ContainerLauncher implements Launcher {
     this.#options = options;
     this.isolation = options.processes.isolation;
     this.#boot = boot;
-    this.#rootLabel = createHash('sha256').update(options.root).digest('hex').slice(0, 32);
+    this.#rootLabel = labelOf(options.root);
   }
 
   /** Removes containers of tasks that have ended, or are gone: an agent or an engine was killed before it could. */
@@ -400,7 +400,7 @@ class ContainerLauncher implements Launcher {
   }
 
   #nameOf(folder: string): string {
-    return `mesq-${createHash('sha256').update(`${this.#rootLabel} ${folder}`).digest('hex').slice(0, 32)}`;
+    return nameOf(this.#rootLabel, folder);
   }
 
   #path(folder: string): string {
@@ -419,6 +419,20 @@ class ContainerLauncher implements Launcher {
       this.#timers.add(wake);
     });
   }
+}
+
+/** The name of the container of the task in `folder`; undefined where that task is none. `root` as in the options. */
+export async function containerOf(root: string, folder: string): Promise<string | undefined> {
+  const text = await readText(join(root, folder, TASK_FILE));
+  return text === undefined ? undefined : nameOf(labelOf(await realpath(root)), folder);
+}
+
+function labelOf(root: string): string {
+  return createHash('sha256').update(root).digest('hex').slice(0, 32);
+}
+
+function nameOf(label: string, folder: string): string {
+  return `mesq-${createHash('sha256').update(`${label} ${folder}`).digest('hex').slice(0, 32)}`;
 }
 
 /** Starts it; where that can never succeed, why, and as which exit status a shell would say it. */

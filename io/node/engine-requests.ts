@@ -2,7 +2,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { EngineError, type Stop } from '../containers.ts';
 
 /** The oldest version of the API with all that is asked of it: Docker 20.10, Podman 4. */
-const API = '/v1.41';
+export const API = '/v1.41';
 const ANSWER_BYTES = 4 * 1_048_576;
 /** Making a container copies an image's files on some disks: a minute, on a slow card. */
 const ANSWER_MS = 120_000;

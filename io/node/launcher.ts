@@ -32,9 +32,10 @@ import { StorageError } from '../storage.ts';
 import { areThere, type CgroupTrees, releaseCgroups, takeCgroups } from './cgroup-trees.ts';
 import { CGROUP_NAME_LENGTH, Cgroups } from './cgroups.ts';
 import { makeFifos, openFifo, watchWriters } from './fifo.ts';
+import { inherited } from './inherited-environment.ts';
 import { isolationOf } from './isolation.ts';
 import { LAUNCHER_SCRIPT, launcherVersion } from './launcher-script.ts';
-import { checkNamespaces, type Namespace } from './namespaces.ts';
+import { checkNamespaces, inNamespaces, type Namespace } from './namespaces.ts';
 import { belongsTo, findProcess, isMarked, listProcesses, type Process, workingFolder } from './processes.ts';
 import { removeFolders } from './remove-folders.ts';
 import { isWhole, limitsIn, runScript } from './run-script.ts';
@@ -70,7 +71,6 @@ const openFile = promisify(openWithCallback);
 
 /** In `claimed`, where an agent was first. */
 const WITHDRAWN = 'agent\n';
-const INHERITED = ['PATH', 'HOME', 'LANG', 'TZ', 'USER', 'SHELL'];
 const FOLDER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(\/[A-Za-z0-9][A-Za-z0-9._-]{0,63}){0,7}$/;
 /** Between two tries to replace a launcher process that does not stay, or to claim a folder on a full disk. */
 const RETRY_MS = 100;
@@ -177,7 +177,7 @@ class NodeLauncher implements Launcher {
       { ...task, environment: { ...own, ...task.environment } },
       {
         user,
-        namespaces: this.#namespaces,
+        namespaces: inNamespaces(this.#namespaces, task.devices ?? []),
         allocatedBytes: this.isolation.memory === 'process' ? task.limits?.memoryBytes : undefined,
         userProcesses: this.isolation.processes === 'user' ? task.limits?.processes : undefined,
       },
@@ -367,7 +367,7 @@ class NodeLauncher implements Launcher {
   /** Takes control groups, and the user, or notes why not. */
   async #isolate(): Promise<void> {
     const user = this.#user;
-    await checkNamespaces(this.#namespaces, await this.#trialFolder());
+    if (this.#namespaces.length > 0) await checkNamespaces(this.#namespaces, await this.#trialFolder());
     const { reachable } = user === undefined ? { reachable: true } : await this.#openUp(user);
     const found = await this.#takeCgroups();
     if (found !== undefined && 'trees' in found) {
@@ -383,7 +383,7 @@ class NodeLauncher implements Launcher {
 
   /** Where a sandbox might be, for a trial. */
   async #trialFolder(): Promise<string> {
-    const folder = join(this.#folder, 'trial/work');
+    const folder = join(this.#folder, 'trial/sandbox');
     await mkdir(folder, { recursive: true, mode: 0o700 });
     return folder;
   }
@@ -581,15 +581,6 @@ class NodeLauncher implements Launcher {
   #open(): void {
     if (this.#closed) throw new LauncherError('CLOSED', 'this launcher is closed');
   }
-}
-
-function inherited(environment: NodeJS.ProcessEnv): Record<string, string> {
-  const kept: Record<string, string> = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
-  for (const name of INHERITED) {
-    const value = environment[name];
-    if (value !== undefined) kept[name] = value;
-  }
-  return kept;
 }
 
 async function writeRun(path: string, flags: 'w' | 'wx', script: string): Promise<void> {

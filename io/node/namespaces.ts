@@ -54,6 +54,12 @@ export function inNamespaces(kinds: readonly Namespace[], devices: readonly stri
   return [...unshare, '/bin/sh', '-c', PRIVATE_MOUNTS, 'sh', ...DEVICES, ...own, '--'];
 }
 
+/** The beginning of a command line that executes the rest in the namespaces of process `pid`, in `folder`: by nsenter(1). */
+export function joinNamespaces(kinds: readonly string[], pid: number, folder: string): string[] {
+  if (kinds.length === 0) return [];
+  return ['nsenter', `--target=${pid}`, ...kinds.map((kind) => `--${kind}`), `--wd=${folder}`, '--'];
+}
+
 /**
  * Makes them once, in `folder` (made where it is missing). Rejects with a LauncherError `UNAVAILABLE` where it cannot:
  * not root, no unshare(1) of util-linux, a kernel or a service manager that forbids it.

@@ -5,6 +5,9 @@ export interface Process {
   readonly pid: number;
   readonly parent: number;
   readonly group: number;
+  readonly session: number;
+  /** The process group that has its terminal; -1 without one. */
+  readonly foreground: number;
   readonly start: string;
   /** Ended, but not yet waited for. */
   readonly zombie: boolean;
@@ -23,6 +26,8 @@ export function findProcess(pid: number): Process | undefined {
     pid,
     parent: Number(fields[1]),
     group: Number(fields[2]),
+    session: Number(fields[3]),
+    foreground: Number(fields[5]),
     start: fields[19] ?? '',
     zombie: fields[0] === 'Z' || fields[0] === 'X',
   };

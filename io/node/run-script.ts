@@ -1,11 +1,10 @@
 import { LauncherError, type StartLimits, type TaskStart } from '../launcher.ts';
-import { inNamespaces, type Namespace } from './namespaces.ts';
 import { type SystemUser, userChange } from './users.ts';
 
 /** How a start is confined by the `run` file itself. */
 export interface RunConfinement {
-  /** It has its own of these. */
-  readonly namespaces?: readonly Namespace[] | undefined;
+  /** The beginning of its command line, which puts the rest into namespaces (namespaces.ts). Default none. */
+  readonly namespaces?: readonly string[] | undefined;
   /** The task's process changes to it, and keeps none of root's rights; undefined: it stays what it is. */
   readonly user?: SystemUser | undefined;
   /** Without a control group for memory: each process may allocate so much (RLIMIT_DATA). */
@@ -33,6 +32,29 @@ const LIMITS_MARK = '# limits ';
  * compound command, so that it is parsed to its end before a word of it takes effect.
  */
 export function runScript(task: TaskStart, confinement: RunConfinement = {}): string {
+  const { exports, limits, command } = startLines(task, confinement);
+  // The redirections come last: what bash says about a locale it does not have is not the task's output.
+  const script = [
+    '#!/bin/bash',
+    `${LIMITS_MARK}${JSON.stringify(task.limits ?? {})}`,
+    '{',
+    'cd work || exit 125',
+    ...exports,
+    ...limits,
+    `exec -- ${command} >>../stdout 2>>../stderr`,
+    '}',
+    '',
+  ].join('\n');
+  if (script.includes('\0'))
+    throw new LauncherError('NOT_SENDABLE', `${task.folder}: a NUL cannot be passed to a program`);
+  return script;
+}
+
+/** What bash is told of a start: its environment, its limits, and the program with its arguments, for `exec`. */
+export function startLines(
+  task: Pick<TaskStart, 'folder' | 'argv' | 'environment' | 'wrapper'>,
+  confinement: RunConfinement,
+): { readonly exports: readonly string[]; readonly limits: readonly string[]; readonly command: string } {
   const argv = 'shell' in task.argv ? ['/bin/sh', '-c', task.argv.shell] : task.argv;
   if (argv.length === 0) throw new LauncherError('NOT_SENDABLE', `${task.folder}: no program to start`);
   const exports: string[] = [];
@@ -46,29 +68,19 @@ export function runScript(task: TaskStart, confinement: RunConfinement = {}): st
     if (SHELL_NAME.test(name) && !BASH_OWN.test(name)) exports.push(`export ${name}=${quote(value)}`);
     else passed.push(quote(`${name}=${value}`));
   }
-  const own = inNamespaces(confinement.namespaces ?? [], task.devices ?? []);
-  const program = [...own, ...userChange(confinement.user), ...(task.wrapper ?? []), ...argv];
+  const program = [
+    ...(confinement.namespaces ?? []),
+    ...userChange(confinement.user),
+    ...(task.wrapper ?? []),
+    ...argv,
+  ];
   const command = program.map(quote);
   if (passed.length > 0) {
     // env(1) would take a program whose name holds a "=" for one more assignment.
     if (program[0]?.includes('=')) command.unshift('/bin/sh', '-c', `'exec "$@"'`, 'sh');
     command.unshift('/usr/bin/env', '--', ...passed);
   }
-  // The redirections come last: what bash says about a locale it does not have is not the task's output.
-  const script = [
-    '#!/bin/bash',
-    `${LIMITS_MARK}${JSON.stringify(task.limits ?? {})}`,
-    '{',
-    'cd work || exit 125',
-    ...exports,
-    ...ulimits(confinement),
-    `exec -- ${command.join(' ')} >>../stdout 2>>../stderr`,
-    '}',
-    '',
-  ].join('\n');
-  if (script.includes('\0'))
-    throw new LauncherError('NOT_SENDABLE', `${task.folder}: a NUL cannot be passed to a program`);
-  return script;
+  return { exports, limits: ulimits(confinement), command: command.join(' ') };
 }
 
 /** What `launch` was asked to hold the task to: for a start that is sent again after its control group went with the machine. */

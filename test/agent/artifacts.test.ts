@@ -196,10 +196,14 @@ test('no byte is fetched that the budget does not allow', async (t) => {
   t.is(world.source.bytesRead, BYTES.length);
 });
 
-test('executors’ tasks, and addresses that nobody here reads, are refused aloud', async (t) => {
+test('executors’ tasks are refused aloud', async (t) => {
   const world = await worldOf(12);
   const executor = { executor: 'e', argv: ['true'], shutdownGraceMs: 1_000 };
   world.master.place('e', { argv: [], executor, artifacts: [artifact(URI)] });
+  await world.until(() => world.master.placed.get('e.0')?.refused !== undefined);
+  t.is(world.master.placed.get('e.0')?.refused?.code, 'UNSUPPORTED');
+  t.is(world.source.readings.length, 0);
+});
   world.master.place('b', { argv: program(), artifacts: [artifact(`blob:${'a'.repeat(64)}`, { path: 'x' })] });
   await world.until(() => ['e', 'b'].every((task) => world.master.placed.get(`${task}.0`)?.refused !== undefined));
   for (const task of ['e', 'b']) t.is(world.master.placed.get(`${task}.0`)?.refused?.code, 'UNSUPPORTED');

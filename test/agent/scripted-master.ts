@@ -10,6 +10,7 @@ import {
   taskDigest,
 } from '../../protocol/agent-link.ts';
 import { type MessageOf, type Outgoing, read, write } from '../../protocol/envelope.ts';
+import type { ExecOutput } from '../../protocol/exec.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
 import { isTerminal, type TaskInfo, type TaskStatus } from '../../protocol/task.ts';
 import { topicOf } from '../../protocol/topics.ts';
@@ -37,6 +38,7 @@ export class ScriptedMaster {
   readonly heard: Up[] = [];
   readonly presence: { incarnation: string; session: number; online: boolean }[] = [];
   readonly chunks: Chunk[] = [];
+  readonly execOutputs: ExecOutput[] = [];
   readonly placed = new Map<string, Placed>();
   /** Registrations are answered with this. */
   refusal: Fault | undefined;
@@ -66,7 +68,8 @@ export class ScriptedMaster {
     take('agentBulk', (payload) => {
       const taken = read(BULK, payload);
       assert(!(taken instanceof Fault), 'a chunk can be read');
-      this.chunks.push(taken.message);
+      if (taken.message.type === 'CHUNK') this.chunks.push(taken.message);
+      else this.execOutputs.push(taken.message);
     });
     bus.onConnected(() => this.lead());
     this.#repeat();

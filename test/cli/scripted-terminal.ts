@@ -57,6 +57,13 @@ export class ScriptedShell {
       error: this.#sink((text) => {
         this.stderr += text;
       }),
+      input: {
+        isTerminal: false,
+        size: () => undefined,
+        raw: () => {},
+        onResize: () => () => {},
+        read: async function* () {},
+      },
       clock: world.clock,
       randomWord: (length) => String(++this.#words).padStart(length, 'j'),
       connect: async ({ name }) => {

@@ -67,6 +67,27 @@ if (missing !== undefined && process.env['CI'] !== 'true') {
     t.pass();
   });
 
+  test('mesq exec is in the container of the task, with pipes or a terminal, and exits as its program does', async (t) => {
+    const cluster = await Cluster.start(t, { a1: withEngine() });
+    const job = await cluster.submit(...image(), '--', '/bin/sh', '-c', 'echo $$ >/inside; exec sleep 1000');
+    await cluster.task(job, 'TASK_RUNNING');
+    const plain = 'cat /inside; echo $MESQ_TASK_ID; echo apart >&2; [ -t 0 ] && echo terminal; exit 4';
+    const piped = await eventually(async () => {
+      const ended = await cluster.mesq('exec', job, '--', '/bin/sh', '-c', plain);
+      return ended.stderr === 'apart\n' ? ended : undefined;
+    });
+    t.like(piped, { code: 4, stdout: `1\n${job}.0\n` });
+    const typed = await cluster.mesq('exec', '--tty', job, '--', '/bin/sh', '-c', '[ -t 0 ] && echo terminal; exit 5');
+    t.like(typed, { code: 5, stdout: 'terminal\r\n' });
+    t.is((await cluster.mesq('exec', job, '--', '/bin/nothing')).code, 127);
+    const held = cluster.spawn(['exec', job, '--', '/bin/sh', '-c', 'echo here; exec sleep 999']);
+    await held.said(/here/);
+    await held.end('SIGINT');
+    const processes = async (): Promise<string> => podman.podman('top', '--latest', 'args');
+    await eventually(async () => !(await processes()).includes('sleep 999') || undefined);
+    t.regex(await processes(), /sleep 1000/);
+  });
+
   test('a folder of the machine only where its operator allows it', async (t) => {
     const folder = await mkdtemp(join(tmpdir(), 'mesq-allowed-'));
     t.teardown(() => rm(folder, { recursive: true, force: true }));

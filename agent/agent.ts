@@ -1,5 +1,6 @@
 import type { MovableBus, Will } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
+import type { Compression } from '../io/compression.ts';
 import type { Digest } from '../io/digest.ts';
 import type { Launcher } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
@@ -19,10 +20,12 @@ import { add } from '../protocol/resource-arithmetic.ts';
 import type { Resources } from '../protocol/resources.ts';
 import { isTerminal, type TaskKey, type TaskStatus } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
+import { Accounting, type Bookkeeping } from './accounting.ts';
 import { BlobSource } from './blob-source.ts';
 import { hasEnded, type Run, runName } from './checkpoint/state.ts';
+import { countedBus, countedStorage, countStarts } from './counted-world.ts';
 import { chooseDevices, type GivenDevice, type HeldDevice, wantedDevices } from './devices/choose-devices.ts';
-import { type DurableState, isFull } from './durable-state.ts';
+import { CHECKPOINT_FOLDER, type DurableState, isFull } from './durable-state.ts';
 import { ExecSessions } from './exec-sessions.ts';
 import { besideRun } from './executors/beside-run.ts';
 import { containerBar } from './executors/container-task.ts';
@@ -80,6 +83,12 @@ export interface AgentOptions {
   readonly log: Log;
   /** The agent cannot go on, and the process is to stop: the disk failed, a person must act, or it was declared gone. */
   readonly onFailed: (fault: Fault) => void;
+  /** Makes logs and files smaller on their way; absent: they go as they are. */
+  readonly deflate?: Compression['deflate'];
+  /** Bytes a day for logs, files and whatever else is bulky; absent: no budget. */
+  readonly bulkBudget?: number;
+  /** Absent: what only a process can tell is not counted. */
+  readonly bookkeeping?: Bookkeeping;
   /** A session with the leader began, or ended. */
   readonly onContact?: (contact: boolean) => void;
 }
@@ -109,8 +118,11 @@ export interface Agent {
  * it has accepted goes on without a master, and after a reboot too, where the restart policy says so.
  */
 export async function startAgent(options: AgentOptions): Promise<Agent | Fault> {
+  const { bulkBudget, bookkeeping } = options;
+  const accounting = new Accounting({ ...options, bulkBudget, bookkeeping });
+  const storage = countedStorage(options.storage, accounting.accounts, CHECKPOINT_FOLDER);
   const durable = await openState({
-    storage: options.storage,
+    storage,
     clock: options.clock,
     launcher: options.launcher,
     log: options.log,
@@ -132,7 +144,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent | Fault> 
   };
   if (bound.machine !== identity?.machine || bound.serial !== identity.serial)
     await durable.commit([{ kind: 'AGENT', agent, identity: bound }]);
-  const running = new RunningAgent(options, agent, durable);
+  const running = new RunningAgent({ ...options, storage }, agent, durable, accounting);
   return (await running.start()) ?? running;
 }
 
@@ -155,6 +167,7 @@ class RunningAgent implements Agent {
   /** Launches that are on their way to the disk. */
   readonly #accepting = new Map<string, Accepting>();
   readonly #watch: MachineWatch;
+  readonly #accounting: Accounting;
   /** Accepted, and neither said so nor reported on, by run. */
   readonly #unanswered = new Map<string, TaskKey>();
   #answering: Timer | undefined;
@@ -163,13 +176,18 @@ class RunningAgent implements Agent {
   #flushing = false;
   #retry: Timer | undefined;
 
-  constructor(options: AgentOptions, agent: string, durable: DurableState) {
+  constructor(options: AgentOptions, agent: string, durable: DurableState, accounting: Accounting) {
     const { name, prefix, clock, random, log } = options;
     this.agent = agent;
     const { artifacts } = options;
     const sources = artifacts === undefined ? [] : [this.#uploads(options, artifacts.digest), ...artifacts.sources];
-    this.#options = artifacts === undefined ? options : { ...options, artifacts: { ...artifacts, sources } };
+    this.#options =
+      artifacts === undefined
+        ? options
+        : { ...options, artifacts: { budget: accounting.budget, ...artifacts, sources } };
     this.#durable = durable;
+    this.#accounting = accounting;
+    countStarts(options.launcher, accounting.accounts);
     this.#lonely = new LonelyStops(clock, () => this.#stoppedAlone());
     const output = sharedOutputs(options.output);
     const presence = new PresenceNotes(prefix, name, randomWord(random, 16));
@@ -194,8 +212,10 @@ class RunningAgent implements Agent {
     };
     this.#volumes = new Volumes(options.volumes, (volume) => this.#uses(volume));
     const reported = (run: string, status: TaskStatus): void => this.#report(run, status);
-    this.#watch = new MachineWatch({ ...options.machine, clock, log, used: () => this.#used() }, (now) =>
-      this.#session.report(now),
+    const onReport = accounting.accounts.report.bind(accounting.accounts);
+    this.#watch = new MachineWatch(
+      { ...options.machine, clock, log, metered: options.metered, onReport, used: () => this.#used() },
+      (now) => this.#session.report(now),
     );
     const { images, launcher, storage } = options;
     if (images !== undefined)
@@ -212,7 +232,10 @@ class RunningAgent implements Agent {
         send: (word) => void this.#session.send({ ...word, epoch: durable.state.epoch }),
       },
     );
-    this.#bus = options.connect(agent, () => presence.will());
+    this.#bus = countedBus(
+      options.connect(agent, () => presence.will()),
+      accounting.accounts,
+    );
     this.#streams = new OutputStreams({
       find: (framework, task, attempt, stream) => {
         const run = durable.state.runs.get(runName(framework, task, attempt));
@@ -228,6 +251,9 @@ class RunningAgent implements Agent {
           : options.sandboxes.open(this.#executors.folderOf(run) ?? this.#runs.folderOf(run), path);
       },
       send: (payload) => this.#bus.publish(topicOf(prefix, { kind: 'agentBulk', name }), payload, { qos: 1 }),
+      budget: accounting.budget,
+      // Where bytes cost nothing, neither may the processor's time.
+      deflate: deflater(options),
     });
     this.#exec = new ExecSessions({
       ...{ shells: options.shells, clock, log, agentName: name, incarnation: presence.incarnation },
@@ -340,6 +366,12 @@ class RunningAgent implements Agent {
         return;
       case 'EXEC':
         return this.#exec.word(command);
+      case 'ASK_STATS':
+        this.#accounting.answer(command, this.#bus).then(
+          (stats) => this.#session.send({ ...stats, epoch: this.#durable.state.epoch }),
+          (error: unknown) => this.#options.log.debug('stats not told', { error: String(error) }),
+        );
+        return;
       case 'SHUTDOWN':
         return this.#shutDown(command.fault);
       case 'MESSAGE':
@@ -628,4 +660,9 @@ function keyOf({ framework, info }: Launch): TaskKey {
 
 function nameOf({ framework, info }: Launch): string {
   return runName(framework, info.task, info.attempt);
+}
+
+/** Where bytes cost nothing, neither may the processor's time. */
+function deflater({ deflate, metered }: AgentOptions): ((bytes: Uint8Array) => Promise<Uint8Array>) | undefined {
+  return deflate === undefined ? undefined : (bytes) => deflate(bytes, metered ? 9 : 1);
 }

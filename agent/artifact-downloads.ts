@@ -10,7 +10,7 @@ import { SYNC_BYTES } from './artifacts/trusted-bytes.ts';
 import type { Progress } from './artifacts/words.ts';
 
 /** What may be fetched over this link; by default everything. */
-export interface BulkBudget {
+export interface FetchBudget {
   /** False: not now. It is asked again every minute. */
   mayFetch(): boolean;
   /** So many bytes of an artifact have come over the link. */
@@ -26,7 +26,7 @@ export interface DownloadsWorld {
   readonly alone: () => boolean;
   /** Files that accepted runs may want. */
   readonly needed: () => ReadonlySet<string>;
-  readonly budget: BulkBudget;
+  readonly budget: FetchBudget;
 }
 
 const BUDGET_MS = 60_000;

@@ -14,7 +14,7 @@ import {
   type Thresholds,
 } from './health/conditions.ts';
 import { healthAttributes, offeredResources, offersNothingMore } from './health/effects.ts';
-import { isSignificant, type Reported } from './reporting/significance.ts';
+import { METERED_PACE, PACE, type Reported, significanceOf } from './reporting/significance.ts';
 
 /** How often the machine is looked at again, and how often it is asked how it is. */
 const PROBE_MS = 300_000;
@@ -42,6 +42,10 @@ export interface WatchedMachine {
   readonly thresholds?: Thresholds;
   readonly clock: Clock;
   readonly log: Log;
+  /** The link costs money by the byte: what can wait is told seldom. Default false. */
+  readonly metered?: boolean;
+  /** What became of a thought of telling the master. */
+  readonly onReport?: (fate: 'sent' | 'insignificant' | 'soon') => void;
   /** What runs here has taken. */
   readonly used: () => Resources;
 }
@@ -57,6 +61,7 @@ export class MachineWatch {
   #reading: MachineReading;
   #judgement: Judgement;
   #reported: Reported;
+  #reportedMs: number;
   /** Kinds of devices that were ever here: where one is gone, nobody who wants it may start without. */
   readonly #kinds = new Set<string>();
   #probing: Timer | undefined;
@@ -71,6 +76,7 @@ export class MachineWatch {
     this.#judgement = judge(NOT_JUDGED, this.#reading, machine.thresholds);
     this.#remember(machine.found);
     this.#reported = this.#told();
+    this.#reportedMs = machine.clock.monotonic();
     this.#log(new Set(), holding(this.#judgement));
   }
 
@@ -164,8 +170,15 @@ export class MachineWatch {
 
   #tell(): void {
     const now = this.#told();
-    if (this.#stopped || !isSignificant(this.#reported, now)) return;
+    if (this.#stopped) return;
+    const { clock, metered = false, onReport } = this.#machine;
+    const nowMs = clock.monotonic();
+    const pace = metered ? METERED_PACE : PACE;
+    const significance = significanceOf(this.#reported, now, nowMs - this.#reportedMs, pace);
+    onReport?.(significance === 'significant' ? 'sent' : significance);
+    if (significance !== 'significant') return;
     this.#reported = now;
+    this.#reportedMs = nowMs;
     this.#changed(now);
   }
 

@@ -4,11 +4,16 @@ import { BULK, type Chunk, type Read, type ReadFile } from '../protocol/agent-li
 import { write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import type { BulkBudget } from './bulk-budget.ts';
 
 /** The one that asked longest ago is dropped for a newer one. */
 const READERS = 256;
 /** Pieces underway at once, over all readers: what may lie before a report on the connection (128 kB). */
 const UNDERWAY = 4;
+
+/** Shorter pieces are not deflated, nor those that stay longer than this part of what they were. */
+const WORTH_BYTES = 256;
+const WORTH = 0.9;
 
 export interface OutputWorld {
   /** The newest start of a run: its output, and whether more may come; undefined where nothing is known of it. */
@@ -27,6 +32,10 @@ export interface OutputWorld {
   ) => Promise<SandboxFile | NoSandboxFile | undefined>;
   /** Sends on `agents/<name>/bulk`; resolves when the broker has it, rejects without a connection. */
   readonly send: (payload: Uint8Array) => Promise<void>;
+  /** Makes pieces smaller for a leader that takes them so; absent: they are sent as they are. */
+  readonly deflate?: ((bytes: Uint8Array) => Promise<Uint8Array>) | undefined;
+  /** What pieces draw on. */
+  readonly budget: BulkBudget;
 }
 
 type Grant = Read | ReadFile;
@@ -47,6 +56,8 @@ interface Reader {
   /** Undefined until the end of the file was looked up. */
   next: number | undefined;
   until: number;
+  /** So far it was worth it. */
+  deflates: boolean;
   pumping: boolean;
   again: boolean;
   done: boolean;
@@ -85,6 +96,7 @@ export class OutputStreams {
       source,
       next: grant.from >= 0 ? grant.from : undefined,
       until: grant.from >= 0 ? Math.min(grant.until, grant.from + LIMITS.creditBytes) : grant.until,
+      deflates: grant.deflate && this.#world.deflate !== undefined,
       pumping: false,
       again: false,
       done: false,
@@ -179,7 +191,15 @@ export class OutputStreams {
       const offset: number = chunk === undefined ? next : Math.max(chunk.offset, next);
       const last = offset + bytes.length >= (chunk?.end ?? 0) && (!alive || !follows(grant));
       if (bytes.length === 0 && !last && offset === next) break;
-      await this.#send(grant, offset, bytes, last, about === undefined ? {} : { file: about });
+      const spent = grant.overBudget ? undefined : this.#world.budget.may(bytes.length);
+      if (spent !== undefined) {
+        if (!reader.done) this.#end(key);
+        return await this.#send(grant, next, new Uint8Array(), true, { fault: spent });
+      }
+      const deflated = reader.deflates ? await this.#deflated(reader, bytes) : undefined;
+      const more = about === undefined ? {} : { file: about };
+      if (deflated === undefined) await this.#send(grant, offset, bytes, last, more);
+      else await this.#send(grant, offset, deflated, last, { ...more, deflated: bytes.length });
       next = offset + bytes.length;
       if (last) {
         if (!reader.done) this.#end(key);
@@ -187,6 +207,17 @@ export class OutputStreams {
       }
     }
     reader.next = next;
+  }
+
+  /** Undefined where it would not become much smaller; what is packed already is not tried again. */
+  async #deflated(reader: Reader, bytes: Uint8Array): Promise<Uint8Array | undefined> {
+    if (bytes.length < WORTH_BYTES) return undefined;
+    const deflated = await this.#world.deflate?.(bytes);
+    if (deflated === undefined || deflated.length > bytes.length * WORTH) {
+      reader.deflates = false;
+      return undefined;
+    }
+    return deflated;
   }
 
   /** Waits for its turn among all pieces. */
@@ -206,12 +237,13 @@ export class OutputStreams {
     offset: number,
     data: Uint8Array,
     end: boolean,
-    more: Pick<Chunk, 'file' | 'fault'>,
+    more: Pick<Chunk, 'file' | 'fault' | 'deflated'>,
   ): Promise<void> {
     await this.#turn();
     try {
       // A Buffer would be written as one: the copy is a plain array of bytes.
       const piece = { request, client, session, offset, data: new Uint8Array(data), end };
+      this.#world.budget.spent(data.length);
       await this.#world.send(write(BULK, { type: 'CHUNK', ...piece, ...more }));
     } finally {
       this.#turnOver();

@@ -9,7 +9,7 @@ import { artifactPlace } from '../protocol/artifact-place.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
 import type { Reason, TaskInfo } from '../protocol/task.ts';
-import { ArtifactDownloads, type BulkBudget, downloadKey } from './artifact-downloads.ts';
+import { ArtifactDownloads, downloadKey, type FetchBudget } from './artifact-downloads.ts';
 import { ArtifactFiles } from './artifact-files.ts';
 import { isShared } from './artifacts/cache-index.ts';
 import { failureWords, progressWords } from './artifacts/words.ts';
@@ -25,7 +25,7 @@ export interface ArtifactOptions {
   readonly runningDigest: () => RunningDigest;
   /** The most that is kept of what nobody needs; default a tenth of the disk, at most LIMITS.artifactCacheBytes. */
   readonly cacheBytes?: number;
-  readonly budget?: BulkBudget;
+  readonly budget?: FetchBudget;
 }
 
 export interface RunArtifactsWorld {
@@ -48,7 +48,7 @@ export interface Unfetched {
 /** What takes longer than this is told. */
 const FIRST_WORD_MS = 1_000;
 const CACHE_SHARE = 0.1;
-const ALL: BulkBudget = { mayFetch: () => true, spent: () => undefined };
+const ALL: FetchBudget = { mayFetch: () => true, spent: () => undefined };
 
 /** Has what runs ask for in their sandboxes before they start. */
 export class RunArtifacts {

@@ -356,7 +356,8 @@ export class Session {
       return this.#world.log.debug('command refused', { code: taken.code, message: taken.message });
     const { message } = taken;
     if (message.type === 'REFUSED') return this.#refused(message.fault, message.register);
-    if (message.type === 'READ' || message.type === 'READ_FILE' || message.type === 'EXEC')
+    const { type } = message;
+    if (type === 'READ' || type === 'READ_FILE' || type === 'EXEC' || type === 'ASK_STATS')
       return this.#established ? this.#listener.command(message) : undefined;
     if (!this.#fresh(message, message.type === 'REGISTERED')) return;
     if (message.type === 'REGISTERED') return this.#registered(message);

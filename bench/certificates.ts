@@ -16,10 +16,15 @@ export class Authority {
     openssl(['ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', this.#path('agents.key')]);
   }
 
-  /** Of the masters, for the name `localhost`: the files of the certificate and its key. */
-  server(): { readonly certificate: string; readonly key: string } {
+  /** Of the masters, for the name `localhost` and these addresses: the files of the certificate and its key. */
+  server(addresses: readonly string[] = []): { readonly certificate: string; readonly key: string } {
     const certificate = this.#path('server.pem');
-    const names = ['-subj', '/CN=masters', '-addext', 'subjectAltName=DNS:localhost'];
+    const names = [
+      '-subj',
+      '/CN=masters',
+      '-addext',
+      `subjectAltName=${['DNS:localhost', ...addresses.map((one) => `IP:${one}`)].join(',')}`,
+    ];
     openssl(['req', '-x509', ...this.#newKey('server'), ...this.#signed(), ...names, '-out', certificate]);
     return { certificate, key: this.#path('server.key') };
   }

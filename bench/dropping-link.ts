@@ -7,16 +7,17 @@ export type Failure = 'cut' | 'stall';
 /** A way to one port of this machine that can be made to fail. */
 export interface DroppingLink {
   readonly url: string;
+  readonly port: number;
   drop(failure: Failure): void;
   restore(): void;
   close(): void;
 }
 
-/** Opens a link to `target` on a free port. */
-export async function openDroppingLink(target: {
-  readonly host: string;
-  readonly port: number;
-}): Promise<DroppingLink> {
+/** Opens a link to `target` on a free port of `host`. */
+export async function openDroppingLink(
+  target: { readonly host: string; readonly port: number },
+  host = '127.0.0.1',
+): Promise<DroppingLink> {
   const sockets = new Set<Socket>();
   let down: Failure | undefined;
   const server = createServer((near) => {
@@ -39,10 +40,11 @@ export async function openDroppingLink(target: {
     }
     return undefined;
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(0, host);
   await once(server, 'listening');
   return {
     // No host that masters name: whoever comes this way is never sent past the link.
+    port: (server.address() as AddressInfo).port,
     url: `mqtt://localhost:${(server.address() as AddressInfo).port}`,
     drop: (failure) => {
       down = failure;

@@ -1,11 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { build } from 'esbuild';
 import { openCountingProxy } from './counting-proxy.ts';
 import { type DiskWrites, watchDiskWrites } from './disk-writes.ts';
+import { startPeer } from './mqtt-peer.ts';
 import { ownPss, pssOf, withDescendants } from './process-memory.ts';
 import { benchFolder, endLauncher, launcherPid, startAgentPart, startMasterPart } from './real-cluster.ts';
 import type { Measured } from './report.ts';
@@ -83,36 +80,4 @@ function writesRow(what: string, { bytes, calls, how }: DiskWrites): Measured {
 
 function mb(kilobytes: number): string {
   return `${(kilobytes / 1_024).toFixed(1)} MB`;
-}
-
-/** A bundled MQTT.js client with one subscription: as little as a process that speaks MQTT can be. */
-async function startPeer(folder: string, url: string): Promise<ChildProcess> {
-  const source = join(folder, 'peer.mjs');
-  writeFileSync(
-    source,
-    `import mqtt from 'mqtt';
-const client = mqtt.connect(process.argv[2], { clientId: 'peer', username: 'peer', writeCache: false });
-client.on('connect', () => client.subscribe('mesq/leader', () => console.log('subscribed')));
-`,
-  );
-  const bundle = join(folder, 'peer.bundle.mjs');
-  await build({
-    entryPoints: [source],
-    outfile: bundle,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    minify: true,
-    logLevel: 'warning',
-    alias: { mqtt: createRequire(import.meta.url).resolve('mqtt') },
-    banner: {
-      js: "import { createRequire as requireOf } from 'node:module';const require = requireOf(import.meta.url);",
-    },
-  });
-  const peer = spawn(process.execPath, [bundle, url], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise<void>((resolve, reject) => {
-    peer.stdout.once('data', () => resolve());
-    peer.once('exit', () => reject(new Error('the MQTT client ended')));
-  });
-  return peer;
 }

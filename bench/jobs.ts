@@ -7,15 +7,27 @@ const NEEDS = 'cpus:0.1;mem:32';
 export interface JobWishes {
   readonly argv: string[];
   readonly count?: number;
+  /** Only where the attribute `kind` is this. */
+  readonly on?: string;
   readonly restart?: 'never' | 'on-failure' | 'always';
 }
 
 /** Submits a job of small tasks and returns its id. Throws where it is refused. */
-export async function submitJob(client: Client, { argv, count = 1, restart = 'never' }: JobWishes): Promise<string> {
+export async function submitJob(
+  client: Client,
+  { argv, count = 1, restart = 'never', on }: JobWishes,
+): Promise<string> {
   const needs = parseResources(NEEDS);
   if (needs instanceof Fault) throw needs;
   const job = `j${randomWord(systemRandom, 8)}`;
-  const body = { job, argv, count, restart, resources: [...needs] };
+  const body = {
+    job,
+    argv,
+    count,
+    restart,
+    resources: [...needs],
+    ...(on === undefined ? {} : { constraints: [`kind==${on}`] }),
+  };
   const submitted = await client.request('submit', body, { framework: 'batch' });
   if (submitted instanceof Fault) throw submitted;
   return job;

@@ -4,8 +4,10 @@ import { measureAgent } from './agent.ts';
 import { measureAllocation } from './allocation.ts';
 import { measureCommits } from './commits.ts';
 import { measureCores } from './cores.ts';
+import { measureDeclaredDay } from './declared-day.ts';
 import { measureFailover } from './failover.ts';
 import { measureFairness } from './fairness.ts';
+import { measureFrugalAgent } from './frugal-agent.ts';
 import { measureHerd } from './herd.ts';
 import { measureIdle } from './idle.ts';
 import { measureIdleCluster } from './idle-cluster.ts';
@@ -42,6 +44,11 @@ const PARTS: Readonly<Record<string, Part>> = {
   latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
   agent: { title: 'An agent at work', measure: ({ folder }) => measureAgent(folder) },
   idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes ?? 2) },
+  frugal: { title: 'A frugal agent', measure: ({ folder, minutes }) => measureFrugalAgent(folder, minutes ?? 10) },
+  day: {
+    title: 'A declared day of an agent',
+    measure: ({ folder, minutes }) => measureDeclaredDay(folder, minutes ?? 5),
+  },
   failover: { title: 'The leader is killed', measure: ({ folder, kills }) => measureFailover(folder, kills) },
   herd: {
     title: 'The leader of many agents is killed',

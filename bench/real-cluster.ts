@@ -99,10 +99,12 @@ function signal(pid: number, name: NodeJS.Signals | 0): boolean {
   }
 }
 
-function start(argv: readonly string[], data: string) {
+/** Any `mesq` process of ours; `prefix` goes before node. Killed when the bench ends. */
+export function start(argv: readonly string[], data: string, prefix: readonly string[] = [], node = process.execPath) {
   const log = `${data}.log`;
   const descriptor = openSync(log, 'w');
-  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', descriptor] });
+  const [program = '', ...rest] = [...prefix, node, ...argv];
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', descriptor] });
   closeSync(descriptor);
   started.set(child, data);
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));

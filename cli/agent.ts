@@ -1,5 +1,6 @@
 import { Fault } from '../protocol/faults.ts';
 import { formatResources } from '../protocol/resources.ts';
+import { bulkBudgetOf } from './bulk-budget.ts';
 import { notice } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
 import type { Verb } from './verb.ts';
@@ -18,6 +19,7 @@ interface AgentOptions {
   readonly powerMode?: string;
   readonly sysroot?: string;
   readonly metered?: boolean;
+  readonly bulkBudget?: string;
   readonly taskUser?: string;
   readonly cgroups: boolean;
   readonly namespaces?: string;
@@ -29,6 +31,7 @@ interface AgentOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly log: string;
+  readonly logFile?: string;
   readonly firmware?: string;
   readonly device?: string;
   readonly deviceToken?: string;
@@ -51,6 +54,10 @@ export const agent: Verb = {
       summary: 'remove the service, and what it kept',
       load: async () => (await import('./agent-uninstall.ts')).agentUninstall,
     },
+    stats: {
+      summary: 'show what an agent has sent, written and used',
+      load: async () => (await import('./agent-stats.ts')).agentStats,
+    },
     upgrade: {
       summary: 'move the service to another version, and back where that fails',
       load: async () => (await import('./agent-upgrade.ts')).agentUpgrade,
@@ -70,6 +77,7 @@ export const agent: Verb = {
       .option('--power-mode <mode>', 'switch a Jetson to this mode of nvpmodel first')
       .option('--sysroot <dir>', 'read /proc, /sys and /etc below it')
       .option('--metered', 'the link costs money by the byte: speak seldom')
+      .option('--bulk-budget <size>', 'logs and files sent a day, 20M, or none (default: none; metered: 5M)')
       .option(
         '--task-user <name>',
         'whom tasks run as, where the agent is root (default mesq-task, where there is one)',
@@ -90,7 +98,8 @@ export const agent: Verb = {
       .option('--device <url>', 'mqtt://broker/TOPIC: that device; mqtt://broker: all on it, each an agent of its own')
       .option('--device-token <name:password>', 'for the broker of the devices')
       .option('--tokens <file>', 'name:secret a line: the tokens of the agents that devices may be')
-      .option('--log <level>', LEVELS.join(', '), 'info');
+      .option('--log <level>', LEVELS.join(', '), 'info')
+      .option('--log-file <file>', 'the log goes there: at most 1 MB, and the 1 MB before it in FILE.old');
   },
   run: async (context, command) => {
     const written = command.opts<AgentOptions>();
@@ -126,6 +135,8 @@ export const agent: Verb = {
       await devices.stop();
       return failure ?? 0;
     }
+    const bulkBudget = bulkBudgetOf(written.bulkBudget, metered === true);
+    if (bulkBudget instanceof Fault) return bulkBudget;
     const { startAgent } = await import('./start-agent.ts');
     const running = await startAgent({
       masters,
@@ -148,6 +159,8 @@ export const agent: Verb = {
       ...(powerMode === undefined ? {} : { powerMode }),
       ...(sysroot === undefined ? {} : { sysroot }),
       ...(metered === undefined ? {} : { metered }),
+      ...(bulkBudget === undefined ? {} : { bulkBudget }),
+      ...(written.logFile === undefined ? {} : { logFile: written.logFile }),
       ...(containers === undefined ? {} : { containers }),
       ...(allowMounts === undefined ? {} : { allowMounts }),
       ...(imageCache === undefined ? {} : { imageCache }),

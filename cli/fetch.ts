@@ -10,6 +10,7 @@ import type { Verb } from './verb.ts';
 interface FetchOptions {
   readonly output?: string;
   readonly force?: boolean;
+  readonly overBudget?: boolean;
 }
 
 /** As a shell has it of a program that was interrupted. */
@@ -27,15 +28,16 @@ export const fetchFile: Verb = {
       .argument('<task>', 'job, job.index, job.index.attempt, or framework/task')
       .argument('<path>', "a file, relative to the task's sandbox")
       .option('-o, --output <file>', 'where to; - is standard output (default: its name, in this folder)')
-      .option('--force', 'replace a file that is there');
+      .option('--force', 'replace a file that is there')
+      .option('--over-budget', "although the agent's budget for the day is spent (operators)");
   },
   run: async (context, command) => {
-    const { output, force = false } = command.opts<FetchOptions>();
+    const { output, force = false, overBudget = false } = command.opts<FetchOptions>();
     const [task = '', path = ''] = command.args;
     const name = readAnyTask(task);
     if (name instanceof Fault) return name;
     const { framework, attempt } = name;
-    const source = { framework, task: name.task, path, ...(attempt === undefined ? {} : { attempt }) };
+    const source = { framework, task: name.task, path, overBudget, ...(attempt === undefined ? {} : { attempt }) };
     const trouble = check(SandboxPath, path);
     if (trouble instanceof Fault)
       return new Fault(

@@ -10,6 +10,7 @@ interface LogsOptions {
   readonly follow?: boolean;
   readonly stderr?: boolean;
   readonly tail?: string;
+  readonly overBudget?: boolean;
 }
 
 /** `mesq logs TASK`: what it wrote, wherever it runs or ran. */
@@ -26,10 +27,11 @@ export const logs: Verb = {
       .argument('<task>', 'job, job.index, job.index.attempt, or framework/task')
       .option('-f, --follow', 'go on as the task writes')
       .option('--stderr', 'standard error instead of standard output')
-      .option('--tail <lines>', 'only the last lines there are');
+      .option('--tail <lines>', 'only the last lines there are')
+      .option('--over-budget', "although the agent's budget for the day is spent (operators)");
   },
   run: async (context, command) => {
-    const { follow = false, stderr = false, tail } = command.opts<LogsOptions>();
+    const { follow = false, stderr = false, tail, overBudget = false } = command.opts<LogsOptions>();
     const name = readAnyTask(command.args[0] ?? '');
     if (name instanceof Fault) return name;
     if (tail !== undefined && !/^\d{1,9}$/.test(tail))
@@ -47,6 +49,7 @@ export const logs: Verb = {
       task: name.task,
       stream: stderr ? ('stderr' as const) : ('stdout' as const),
       ...(name.attempt === undefined ? {} : { attempt: name.attempt }),
+      overBudget,
     };
     const note = (bytes: number): void => void notice(context, `${bytes} bytes before this were dropped by the agent`);
     let start: Tail = { from: 0, bytes: new Uint8Array() };

@@ -1,10 +1,15 @@
 #!/usr/bin/env node
-import { runCommandLine } from './program.ts';
+import { spareMemory } from '../io/node/engine.ts';
 import { shownCommandLine } from './shown-command-line.ts';
-import { packageVersion, startTerminal } from './start-terminal.ts';
 
 const shown = shownCommandLine(process.argv);
 if (shown !== undefined) process.title = shown;
+// Before anything else is loaded: an agent idles for weeks beside the work that its machine is for.
+if (process.argv[2] === 'agent') spareMemory();
+const [{ runCommandLine }, { packageVersion, startTerminal }] = await Promise.all([
+  import('./program.ts'),
+  import('./start-terminal.ts'),
+]);
 const code = await runCommandLine(process.argv.slice(2), startTerminal(await packageVersion()));
 // Everything was written and closed: what may still hold the process open is of no use.
 process.exit(code);

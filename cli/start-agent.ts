@@ -7,14 +7,16 @@ import { LauncherError } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
 import type { ClientTls } from '../io/node/broker-stream.ts';
 import { systemClock } from '../io/node/clock.ts';
+import { systemDeflate } from '../io/node/compression.ts';
 import { launchContainers } from '../io/node/container-launcher.ts';
 import { systemDigest } from '../io/node/digest.ts';
 import { attachLauncher } from '../io/node/launcher.ts';
 import { listenLines } from '../io/node/line-socket.ts';
-import { createLog, type LogLevel } from '../io/node/log.ts';
+import type { LogLevel } from '../io/node/log.ts';
 import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { openOutputFile } from '../io/node/output-file.ts';
 import { systemProber } from '../io/node/prober.ts';
+import { processFacts } from '../io/node/process-facts.ts';
 import { systemRandom } from '../io/node/random.ts';
 import { sandboxFiles } from '../io/node/sandbox-files.ts';
 import { fileStorage } from '../io/node/storage.ts';
@@ -27,6 +29,7 @@ import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { isJoinToken } from '../protocol/operator.ts';
 import type { Resources } from '../protocol/resources.ts';
 import { nameOf } from './common-options.ts';
+import { type AgentLog, agentLog } from './start-agent-log.ts';
 import { type ArtifactWishes, artifactsOf } from './start-artifacts.ts';
 import { contactNotes } from './start-contact-notes.ts';
 import {
@@ -66,6 +69,10 @@ export interface StartAgentOptions extends MachineOptions, ContainerOptions, Art
   /** False: nobody starts anything beside tasks. */
   readonly exec?: boolean;
   readonly logLevel?: LogLevel;
+  /** Where the log goes; default: standard error. */
+  readonly logFile?: string;
+  /** Bytes of logs and files a day; default: as many as are asked for. */
+  readonly bulkBudget?: number;
   readonly version: string;
   /** Longest wait for a master's answer where it joins. */
   readonly timeoutMs: number;
@@ -100,12 +107,18 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
   if (tls instanceof Fault) return tls;
   const lock = await takeDataFolder(data);
   if (lock instanceof Fault) return lock;
-  const running = await start({ options, data, wishes, asked: name, tls }).catch((error: unknown) => {
+  const logging = agentLog(options.logLevel ?? 'info', options.logFile);
+  if (logging instanceof Fault) {
+    await lock.release();
+    return logging;
+  }
+  const running = await start({ options, data, wishes, asked: name, tls, logging }).catch((error: unknown) => {
     if (error instanceof BusError || error instanceof LauncherError || error instanceof StorageError)
       return faultOf(error);
     throw error;
   });
   if (running instanceof Fault) {
+    logging.close();
     await lock.release();
     return running;
   }
@@ -113,6 +126,7 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
     ...running,
     stop: async () => {
       await running.stop();
+      logging.close();
       await lock.release();
     },
   };
@@ -125,11 +139,12 @@ interface Checked {
   /** The name it was given, or would like. */
   readonly asked: string;
   readonly tls: ClientTls;
+  readonly logging: AgentLog;
 }
 
 /** Everything but the lock of the data folder. */
-async function start({ options, data, wishes, asked, tls }: Checked): Promise<RunningAgent | Fault> {
-  const log = createLog({ level: options.logLevel ?? 'info' });
+async function start({ options, data, wishes, asked, tls, logging }: Checked): Promise<RunningAgent | Fault> {
+  const { log } = logging;
   const user = taskUserOf(options.taskUser, log);
   if (user instanceof Fault) return user;
   const namespaces = namespacesOf(options.namespaces);
@@ -252,6 +267,13 @@ async function start({ options, data, wishes, asked, tls }: Checked): Promise<Ru
     clock: systemClock,
     random: systemRandom,
     log,
+    ...(options.bulkBudget === undefined ? {} : { bulkBudget: options.bulkBudget }),
+    deflate: systemDeflate,
+    bookkeeping: {
+      tls: options.masters.some((url) => /^(mqtts|wss):/.test(url)),
+      process: processFacts,
+      log: logging.counts,
+    },
     onFailed: (fault) => fail(fault),
     onContact: contactNotes({ name, version: options.version, log }),
   });

@@ -8,6 +8,7 @@ import type { Listener } from '../io/listener.ts';
 import type { Log } from '../io/log.ts';
 import { systemClock } from '../io/node/clock.ts';
 import { systemDigest } from '../io/node/digest.ts';
+import { systemInflate } from '../io/node/inflate.ts';
 import { isLoopback, ListenError, listen } from '../io/node/listener.ts';
 import { createLog, type LogLevel } from '../io/node/log.ts';
 import { connectMqttBus } from '../io/node/mqtt-bus.ts';
@@ -156,6 +157,7 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     clock,
     random: systemRandom,
     digest: systemDigest,
+    inflate: systemInflate,
     log,
     lastPacketMs: (name) => broker.lastPacketMs(name),
     disconnect: (name) => broker.disconnect(name),

@@ -73,6 +73,8 @@ export interface MovableBus extends Bus {
   moveTo(url: string): void;
   /** What the connection is for has worked: should it end now, its broker has died, and the next is tried soon. */
   worked(): void;
+  /** Packets it has sent only to show that it is there (PINGREQ); absent where the carrier has none. */
+  readonly keepAlives?: number;
 }
 
 /** Bytes of the largest payload that a bus takes or hands on: `LIMITS.payloadBytes` of the protocol. */

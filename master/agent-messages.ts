@@ -9,6 +9,7 @@ import { LIMITS } from '../protocol/limits.ts';
 import { equals } from '../protocol/resource-arithmetic.ts';
 import { isTerminal, type TaskKey } from '../protocol/task.ts';
 import { type AgentSessions, goneFault } from './agent-sessions.ts';
+import type { AgentStatsDesk } from './agent-stats.ts';
 import type { BlobReading } from './blob-reading.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { ExecutorLink } from './executor-link.ts';
@@ -25,6 +26,7 @@ export interface AgentDesk {
   readonly dispatch: Dispatch;
   readonly executors: ExecutorLink;
   readonly reading: BlobReading;
+  readonly stats: AgentStatsDesk;
   /** Parts of lists that are still coming, by agent name. */
   readonly parts: Map<string, { key: string; tasks: KnownTask[] }>;
 }
@@ -105,6 +107,8 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
       return;
     case 'READ_BLOCKS':
       return desk.reading.read(agent, message.blob, message.blocks);
+    case 'STATS':
+      return desk.stats.answered(agent, message);
     case 'MESSAGE':
       return desk.executors.spoke(agent, message.framework, message.executor, message.data);
     case 'EXECUTOR_ENDED':

@@ -1,5 +1,6 @@
 import type { Bus } from '../io/bus.ts';
 import type { Clock } from '../io/clock.ts';
+import type { Compression } from '../io/compression.ts';
 import type { Digest } from '../io/digest.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
@@ -19,6 +20,8 @@ export interface World {
   readonly clock: Clock;
   readonly random: Random;
   readonly digest: Digest;
+  /** Absent: agents are not asked to deflate what they send. */
+  readonly inflate?: Compression['inflate'];
   readonly log: Log;
   /** First level of every topic. */
   readonly prefix: string;

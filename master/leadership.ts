@@ -8,6 +8,7 @@ import { CALLS, isBuiltIn } from '../protocol/scheduler.ts';
 import type { Address } from '../protocol/topics.ts';
 import { type AgentDesk, handleAgentMessage, handlePresence, refuseMessage } from './agent-messages.ts';
 import { AgentSessions } from './agent-sessions.ts';
+import { AgentStatsDesk } from './agent-stats.ts';
 import { BlobReading } from './blob-reading.ts';
 import { ClientSessions } from './client-sessions.ts';
 import { Dispatch } from './dispatch.ts';
@@ -48,6 +49,7 @@ export class Leadership {
   readonly #reactions: Reactions;
   readonly #streams: OutputStreams;
   readonly #uploads: Uploads;
+  readonly #stats: AgentStatsDesk;
 
   constructor(world: World, registry: Registry, term: number, propose: (command: Command) => void) {
     this.#world = world;
@@ -71,6 +73,7 @@ export class Leadership {
     this.#dispatch = new Dispatch(leader, this.#agents);
     this.#streams = new OutputStreams(leader, this.#agents, clients);
     this.#uploads = new Uploads(leader, clients);
+    this.#stats = new AgentStatsDesk(leader, this.#agents, clients);
     this.#lost = new LostTasks(leader);
     this.#drains = new Drains(leader, () => this.#frameworks.withCapability('TASK_KILLING_STATE'));
     this.#operations = new Operations(leader, this.#frameworks, this.#offering);
@@ -84,6 +87,7 @@ export class Leadership {
       dispatch: this.#dispatch,
       executors,
       reading: new BlobReading(leader, this.#agents),
+      stats: this.#stats,
       parts: new Map<string, { key: string; tasks: KnownTask[] }>(),
     };
     this.#schedulerDesk = {
@@ -102,6 +106,7 @@ export class Leadership {
       offering: this.#offering,
       streams: this.#streams,
       uploads: this.#uploads,
+      stats: this.#stats,
       feed,
       waiting: new Map(),
       early: [],
@@ -133,6 +138,7 @@ export class Leadership {
       this.#drains,
       this.#operations,
       this.#uploads,
+      this.#stats,
     ])
       part.stop();
   }

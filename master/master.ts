@@ -1,5 +1,6 @@
 import type { Bus } from '../io/bus.ts';
 import type { Clock } from '../io/clock.ts';
+import type { Compression } from '../io/compression.ts';
 import type { Digest } from '../io/digest.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
@@ -51,6 +52,8 @@ export interface MasterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly digest: Digest;
+  /** Absent: agents are not asked to deflate what they send. */
+  readonly inflate?: Compression['inflate'];
   readonly log: Log;
   readonly lastPacketMs?: (agentName: string) => number | undefined;
   readonly disconnect?: (name: string) => void;
@@ -111,6 +114,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     clock,
     random: options.random,
     digest: options.digest,
+    ...(options.inflate === undefined ? {} : { inflate: options.inflate }),
     log,
     prefix,
     id: options.id,

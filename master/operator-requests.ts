@@ -8,6 +8,7 @@ import { JOIN_SECRET, OPERATIONS, type OperationName, type REQUESTS } from '../p
 import { ANY_ROLE } from '../protocol/resource-role.ts';
 import { formatResources } from '../protocol/resources.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
+import type { AgentStatsDesk } from './agent-stats.ts';
 import { type Asker, mayAsk } from './client-sessions.ts';
 import type { EventFeed } from './event-feed.ts';
 import { passWord } from './exec-words.ts';
@@ -38,6 +39,7 @@ export interface OperatorDesk extends ViewSources, ChangeDesk {
   readonly offering: Offering;
   readonly streams: OutputStreams;
   readonly uploads: Uploads;
+  readonly stats: AgentStatsDesk;
   readonly feed: EventFeed;
   /** Requests whose commands are on their way: who is to be answered when they are applied. */
   readonly waiting: Map<string, { client: string; session: string; token?: string }>;
@@ -115,16 +117,34 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     return cut(needs).map((part) => ({ framework, state, needs: part }));
   },
   read: (desk, body, asker) => {
-    const { framework, task, stream, from, until, follow } = body;
-    return grantReader(desk, body, asker, { type: 'READ', framework, task, stream, from, until, follow });
+    const { framework, task, stream, from, until, follow, overBudget } = body;
+    return grantReader(desk, body, asker, {
+      type: 'READ',
+      framework,
+      task,
+      stream,
+      from,
+      until,
+      follow,
+      ...over(overBudget),
+    });
   },
   'read-file': (desk, body, asker) => {
-    const { framework, task, path, from, until } = body;
-    return grantReader(desk, body, asker, { type: 'READ_FILE', framework, task, path, from, until });
+    const { framework, task, path, from, until, overBudget } = body;
+    return grantReader(desk, body, asker, {
+      type: 'READ_FILE',
+      framework,
+      task,
+      path,
+      from,
+      until,
+      ...over(overBudget),
+    });
   },
   'blob-missing': (desk, body, asker) => void desk.uploads.missing(body, asker),
   'blob-complete': (desk, body, asker) => void desk.uploads.complete(body, asker),
   exec: (desk, body, asker) => passWord(desk, body, asker),
+  'agent-stats': (desk, { agent }, asker) => desk.stats.ask(agent, asker),
   gone: (desk, { agent }, asker) => {
     const request = wait(desk, asker);
     if (request !== undefined) desk.leader.propose({ kind: 'AGENT_GONE', agent, request, nowMs: desk.leader.wallMs() });
@@ -337,12 +357,19 @@ function repeated(name: OperationName, outcome: RequestOutcome): object[] | Faul
 /** What a grant says beyond who reads, and which attempt. */
 type Wish<Of> = Of extends unknown ? Omit<Of, 'request' | 'client' | 'session' | 'attempt'> : never;
 
+/** Said only where it is meant: every READ would be longer. */
+function over(overBudget: boolean): { overBudget?: true } {
+  return overBudget ? { overBudget } : {};
+}
+
 function grantReader(
   desk: OperatorDesk,
   body: Body<'read' | 'read-file'>,
   asker: Asker,
   wish: Wish<Grant>,
 ): Part<'read'>[] | Fault {
+  if (body.overBudget && !mayAsk(asker.principal, 'operator'))
+    return new Fault('NOT_ALLOWED', "only an operator reads over an agent's budget", 'Wait, or ask an operator.');
   const found = findTask(desk, body);
   if (found instanceof Fault) return found;
   const agent = desk.leader.registry.agents.get(found.agent);

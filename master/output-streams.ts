@@ -1,6 +1,7 @@
-import { type AGENT_DOWN, BULK } from '../protocol/agent-link.ts';
+import { type AGENT_DOWN, BULK, type Chunk } from '../protocol/agent-link.ts';
 import type { MessageOf, Outgoing } from '../protocol/envelope.ts';
 import { write } from '../protocol/envelope.ts';
+import { LIMITS } from '../protocol/limits.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import type { Leader } from './leader.ts';
@@ -34,7 +35,8 @@ export class OutputStreams {
       if (this.#readers.size <= READERS) break;
       this.#readers.delete(oldest);
     }
-    this.#agents.send(agentName, grant);
+    const { inflate } = this.#leader.world;
+    this.#agents.send(agentName, inflate === undefined || grant.type === 'EXEC' ? grant : { ...grant, deflate: true });
   }
 
   /** The agent that may send to the reader, by its name; undefined where none was asked in this term. */
@@ -49,7 +51,22 @@ export class OutputStreams {
       this.#leader.world.counters.count('chunk nobody asked for');
       return;
     }
+    const whole = chunk.type === 'CHUNK' ? this.#inflated(chunk) : chunk;
+    if (whole === undefined) {
+      this.#leader.world.counters.count('chunk that cannot be inflated');
+      return;
+    }
     if (chunk.type === 'CHUNK' && chunk.end) this.#readers.delete(reader);
-    this.#clients.bulk(client, session, write(BULK, chunk, this.#clients.encoding(client, session)));
+    this.#clients.bulk(client, session, write(BULK, whole, this.#clients.encoding(client, session)));
+  }
+
+  /** As it was before the agent deflated it; undefined where it is not what it says. */
+  #inflated(chunk: Chunk): Chunk | undefined {
+    const { deflated, ...plain } = chunk;
+    if (deflated === undefined) return chunk;
+    if (deflated > LIMITS.chunkBytes) return undefined;
+    const data = this.#leader.world.inflate?.(chunk.data, deflated);
+    // A Buffer would be written as one: the copy is a plain array of bytes.
+    return data?.length === deflated ? { ...plain, data: new Uint8Array(data) } : undefined;
   }
 }

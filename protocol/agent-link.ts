@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { AgentStats } from './agent-stats.ts';
 import { Sha256 } from './artifact.ts';
 import { AttributesSchema } from './attributes.ts';
 import { Exec, ExecOutput } from './exec.ts';
@@ -190,6 +191,17 @@ const ReadBlocks = v.object({
   blocks: v.pipe(v.array(Sha256), v.minLength(1), v.maxLength(LIMITS.blockWindow)),
 });
 
+/** Answers ASK_STATS: what it has counted; `client`, `session` and `request` as they were asked. */
+const Stats = v.object({
+  ...V.entries,
+  type: v.literal('STATS'),
+  epoch: Count,
+  request: Id,
+  client: Id,
+  session: Id,
+  stats: AgentStats,
+});
+
 /** agent → master, on `agents/<name>/up`. */
 export const AGENT_UP = {
   REGISTER: Register,
@@ -204,6 +216,7 @@ export const AGENT_UP = {
   IDLE_EXECUTORS: IdleExecutors,
   VOLUMES_REMOVED: VolumesRemoved,
   READ_BLOCKS: ReadBlocks,
+  STATS: Stats,
 } as const;
 
 /** What every command to an agent carries; an agent refuses what is older than what it has persisted (docs/protocol.md, Fencing). */
@@ -258,6 +271,11 @@ const Reconcile = v.object({ ...Fence, type: v.literal('RECONCILE'), request: Id
 export const STREAMS = ['stdout', 'stderr'] as const;
 export type Stream = (typeof STREAMS)[number];
 
+/** The leader takes pieces deflated: see `deflated` of CHUNK. */
+const Deflate = v.optional(v.boolean(), false);
+/** Although the agent's budget for bulk is spent: an operator said so. */
+const OverBudget = v.optional(v.boolean(), false);
+
 /**
  * Grants a reader bytes of an output stream: from `from` up to `until` (absolute offsets), now and, with `follow`,
  * as they are written. A later READ of the same request replaces the grant; `until` equal to `from` ends it.
@@ -276,6 +294,8 @@ const Read = v.object({
   from: v.pipe(v.number(), v.integer()),
   until: Count,
   follow: v.boolean(),
+  overBudget: OverBudget,
+  deflate: Deflate,
 });
 export type Read = v.InferOutput<typeof Read>;
 
@@ -295,8 +315,17 @@ const ReadFile = v.object({
   path: SandboxPath,
   from: Count,
   until: Count,
+  overBudget: OverBudget,
+  deflate: Deflate,
 });
 export type ReadFile = v.InferOutput<typeof ReadFile>;
+
+/**
+ * A person wants to know what the agent has counted. Not fenced, as READ is not: it changes nothing. Who does not know
+ * it says nothing.
+ */
+const AskStats = v.object({ ...V.entries, type: v.literal('ASK_STATS'), request: Id, client: Id, session: Id });
+export type AskStats = v.InferOutput<typeof AskStats>;
 
 /** Declared gone, or never to register again: kill everything and stop. */
 const Shutdown = v.object({ ...Fence, type: v.literal('SHUTDOWN'), fault: FaultSchema });
@@ -325,6 +354,7 @@ export const AGENT_DOWN = {
   READ: Read,
   READ_FILE: ReadFile,
   EXEC: Exec,
+  ASK_STATS: AskStats,
   SHUTDOWN: Shutdown,
   MESSAGE: SchedulerMessage,
   SHUTDOWN_EXECUTORS: ShutdownExecutors,
@@ -351,6 +381,8 @@ export const Chunk = v.object({
       v.transform((text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))),
     ),
   ]),
+  /** `data` is raw DEFLATE (RFC 1951) of so many bytes; readers get it from the leader as it was. */
+  deflated: v.optional(Count),
   /** No more will ever be written after this piece. */
   end: v.boolean(),
   /** Answers READ_FILE: which file it is of, and its size when that was opened. */

@@ -106,6 +106,11 @@ export const FAULTS = {
     means: 'No agent could ever hold it.',
     hint: 'Ask for less, or add an agent that has it; mesq agents shows what there is.',
   },
+  BUDGET_SPENT: {
+    exit: 4,
+    means: 'The agent has sent as much of logs and files as it may in a day.',
+    hint: 'Wait for as long as the message says, or let an operator add --over-budget.',
+  },
   LIMIT: { exit: 1, means: 'A limit of the cluster is reached.', hint: 'docs/limits.md has every bound.' },
   // Agents
   NAME_TAKEN: {

@@ -203,6 +203,8 @@ export const TIMES = {
   launchRetryMs: 5_000,
   /** A launch that its agent, in contact, has left unanswered for this long is dropped. */
   launchMs: 600_000,
+  /** How long an agent may say nothing to the question what it has counted. */
+  statsMs: 8_000,
   /** From accepted by the agent to running; then the start is taken back (Mesos: executor_registration_timeout, 1 min). */
   startMs: 300_000,
   /** An artifact's first new try, doubling… */

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { Identity } from './agent-link.ts';
+import { AgentStats } from './agent-stats.ts';
 import { Sha256 } from './artifact.ts';
 import { ExecWord } from './exec.ts';
 import { FaultSchema } from './fault-schema.ts';
@@ -266,6 +267,8 @@ export const OPERATIONS = {
       from: v.pipe(v.number(), v.integer()),
       until: Count,
       follow: v.boolean(),
+      /** Although the agent's budget for bulk is spent: for operators. */
+      overBudget: v.optional(v.boolean(), false),
       /** The stream's own id: the same in every later grant of it. */
       reader: Id,
     }),
@@ -281,6 +284,7 @@ export const OPERATIONS = {
       path: SandboxPath,
       from: Count,
       until: Count,
+      overBudget: v.optional(v.boolean(), false),
       reader: Id,
     }),
     part: v.object({ attempt: Count, agent: v.string() }),
@@ -314,6 +318,12 @@ export const OPERATIONS = {
     role: 'user',
     body: v.object({ framework: Id, task: Id, attempt: v.optional(Count), word: ExecWord }),
     part: v.object({ attempt: Count, agent: v.string() }),
+  },
+  /** What an agent has counted; the agent itself answers. By name or id. */
+  'agent-stats': {
+    role: 'viewer',
+    body: v.object({ agent: Id }),
+    part: v.object({ agent: Id, stats: AgentStats }),
   },
   roles: { role: 'viewer', body: v.object({}), part: v.object({ roles: v.array(RoleView) }) },
   'weight-set': {

@@ -211,12 +211,16 @@ class BusClient implements Client {
 
   readOutput(options: ReadOutputOptions): AsyncIterable<OutputPiece | Fault> {
     const { framework, task, stream, follow = false } = options;
-    return this.#read(options, (grant) => this.request('read', { framework, task, stream, follow, ...grant }));
+    return this.#read(options, (grant) =>
+      this.request('read', { framework, task, stream, follow, ...over(options), ...grant }),
+    );
   }
 
   readFile(options: ReadFileOptions): AsyncIterable<OutputPiece | Fault> {
     const { framework, task, attempt, path, answerMs = ANSWER_MS } = options;
-    return this.#read({ attempt, answerMs }, (grant) => this.request('read-file', { framework, task, path, ...grant }));
+    return this.#read({ attempt, answerMs }, (grant) =>
+      this.request('read-file', { framework, task, path, ...over(options), ...grant }),
+    );
   }
 
   exec(options: ExecOptions): ExecSession {
@@ -483,4 +487,9 @@ function faultOf(error: unknown): Fault {
   const { code, message } = error;
   if (code === 'NOT_ALLOWED' || code === 'BAD_CREDENTIALS' || code === 'TOO_LARGE') return new Fault(code, message);
   return new Fault('UNREACHABLE', message);
+}
+
+/** Said only where it is meant: who may not say it is refused. */
+function over({ overBudget = false }: { readonly overBudget?: boolean }): { overBudget?: true } {
+  return overBudget ? { overBudget } : {};
 }

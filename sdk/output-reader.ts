@@ -14,6 +14,8 @@ export interface ReadOutputOptions {
   readonly from?: number;
   /** Go on as the task writes; default: stop at the end there is now. */
   readonly follow?: boolean;
+  /** Although the agent's budget for a day is spent; for operators. Default false. */
+  readonly overBudget?: boolean;
 }
 
 export interface ReadFileOptions {
@@ -23,6 +25,8 @@ export interface ReadFileOptions {
   readonly attempt?: number;
   /** Relative to the task's sandbox, at most 512 characters. */
   readonly path: string;
+  /** Although the agent's budget for a day is spent; for operators. Default false. */
+  readonly overBudget?: boolean;
   /** Longest wait for the first piece, in ms, default 30,000: an agent that knows no files says nothing. */
   readonly answerMs?: number;
 }

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { AGENT_DOWN, AGENT_UP, BULK, FenceSchema, Identity, KnownTask, PRESENCE } from '../protocol/agent-link.ts';
+import { AgentStats } from '../protocol/agent-stats.ts';
 import { Arguments } from '../protocol/arguments.ts';
 import { AttributesSchema } from '../protocol/attributes.ts';
 import { Discovery, Labels } from '../protocol/discovery.ts';
@@ -128,6 +129,7 @@ const NAMED: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [JobSpec, 'JobSpec'],
   [JobView, 'JobView'],
   [TaskView, 'TaskView'],
+  [AgentStats, 'AgentStats'],
   [AgentView, 'AgentView'],
   [MasterView, 'MasterView'],
   [FrameworkView, 'FrameworkView'],

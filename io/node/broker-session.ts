@@ -65,6 +65,8 @@ export class BrokerSession {
   /** When the broker was last heard, as far as anybody looked, and how many bytes had gone to and fro. */
   private heard = { ms: 0, received: 0, sent: 0 };
   private silence: Timer | undefined;
+  /** PINGREQs sent. */
+  keepAlives = 0;
 
   constructor(way: BrokerStream, options: SessionOptions) {
     this.stream = way.stream;
@@ -94,6 +96,9 @@ export class BrokerSession {
     this.client.on('connect', () => {
       // With reconnectPeriod 0 MQTT.js says `connect` also when it was ended meanwhile.
       if (this.ended === undefined && this.failure === undefined) options.onOpen();
+    });
+    this.client.on('packetsend', ({ cmd }) => {
+      if (cmd === 'pingreq') this.keepAlives++;
     });
     this.client.on('message', (topic, payload, packet) => {
       if (this.ended === undefined && payload.length <= MAX_PAYLOAD_BYTES)

@@ -114,6 +114,7 @@ class MqttBusConnection implements MqttBus {
   private closing: Promise<void> | undefined;
   private sentBefore = 0;
   private receivedBefore = 0;
+  private keepAlivesBefore = 0;
 
   constructor(options: MqttBusOptions) {
     this.options = options;
@@ -137,6 +138,10 @@ class MqttBusConnection implements MqttBus {
 
   get bytesReceived(): number {
     return this.receivedBefore + (this.session?.bytesReceived ?? 0);
+  }
+
+  get keepAlives(): number {
+    return this.keepAlivesBefore + (this.session?.keepAlives ?? 0);
   }
 
   async publish(topic: string, payload: Uint8Array, options: PublishOptions = {}): Promise<void> {
@@ -335,6 +340,7 @@ class MqttBusConnection implements MqttBus {
       onEnd: (end) => {
         this.sentBefore += session.bytesSent;
         this.receivedBefore += session.bytesReceived;
+        this.keepAlivesBefore += session.keepAlives;
         this.ended(generation, end);
       },
     });

@@ -204,8 +204,3 @@ test('executors’ tasks are refused aloud', async (t) => {
   t.is(world.master.placed.get('e.0')?.refused?.code, 'UNSUPPORTED');
   t.is(world.source.readings.length, 0);
 });
-  world.master.place('b', { argv: program(), artifacts: [artifact(`blob:${'a'.repeat(64)}`, { path: 'x' })] });
-  await world.until(() => ['e', 'b'].every((task) => world.master.placed.get(`${task}.0`)?.refused !== undefined));
-  for (const task of ['e', 'b']) t.is(world.master.placed.get(`${task}.0`)?.refused?.code, 'UNSUPPORTED');
-  t.is(world.source.readings.length, 0);
-});

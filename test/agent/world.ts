@@ -1,4 +1,4 @@
-import { type Agent, type AgentMachine, startAgent } from '../../agent/agent.ts';
+import { type Agent, type AgentMachine, type AgentOptions, startAgent } from '../../agent/agent.ts';
 import type { OwnDevice } from '../../agent/devices/choose-devices.ts';
 import { countDevices } from '../../agent/devices/cut-devices.ts';
 import type { TaskStart } from '../../io/launcher.ts';
@@ -60,6 +60,8 @@ export class AgentWorld {
   devices: readonly OwnDevice[] = [];
   /** How to look at the machine again. */
   hardware: Omit<AgentMachine, 'found'> = {};
+  /** Beyond what every agent here is started with. */
+  more: Partial<Pick<AgentOptions, 'bulkBudget' | 'bookkeeping' | 'deflate' | 'metered'>> = {};
   boot = 'boot-1';
   /** What the agent's wall clock is ahead of the world's. */
   wallAheadMs = 0;
@@ -136,6 +138,7 @@ export class AgentWorld {
       random: this.random,
       log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
       onFailed: (fault) => this.faults.push(fault),
+      ...this.more,
     });
     let result: Agent | Fault | undefined;
     const life = this.#life;

@@ -1,0 +1,80 @@
+import type { BusMessage, MovableBus, PublishOptions, QoS } from '../io/bus.ts';
+import type { Launcher } from '../io/launcher.ts';
+import type { RandomAccessFile, Storage } from '../io/storage.ts';
+import type { Accounts, Carried } from './accounts/accounts.ts';
+
+/** The bus as it is, and every message on it counted. */
+export function countedBus(bus: MovableBus, accounts: Accounts): MovableBus {
+  bus.onConnected(() => accounts.connected());
+  return {
+    get connected() {
+      return bus.connected;
+    },
+    get url() {
+      return bus.url;
+    },
+    publish: (topic: string, payload: Uint8Array, options?: PublishOptions) => {
+      if (bus.connected) accounts.carried(kindOf(topic), payload.length, topic.length);
+      return bus.publish(topic, payload, options);
+    },
+    subscribe: (filter: string, qos: QoS, handler: (message: BusMessage) => void) =>
+      bus.subscribe(filter, qos, (message) => {
+        accounts.carried('controlDown', message.payload.length, message.topic.length);
+        handler(message);
+      }),
+    onConnected: (listener) => bus.onConnected(listener),
+    onDisconnected: (listener) => bus.onDisconnected(listener),
+    close: () => bus.close(),
+    setUrls: (urls) => bus.setUrls(urls),
+    moveTo: (url) => bus.moveTo(url),
+    worked: () => bus.worked(),
+    get keepAlives() {
+      return bus.keepAlives ?? 0;
+    },
+  };
+}
+
+function kindOf(topic: string): Carried {
+  return topic.endsWith('/bulk') ? 'bulk' : topic.endsWith('/presence') ? 'presence' : 'controlUp';
+}
+
+/** The data folder as it is, and every write to it counted. */
+export function countedStorage(storage: Storage, accounts: Accounts, journal: string): Storage {
+  const count = (path: string, bytes: Uint8Array): void =>
+    accounts.wrote(path.startsWith(`${journal}/`) ? 'journal' : 'other', bytes.length);
+  return {
+    read: (path) => storage.read(path),
+    replace: (path, bytes) => {
+      count(path, bytes);
+      return storage.replace(path, bytes);
+    },
+    rename: (from, to) => storage.rename(from, to),
+    list: (folder) => storage.list(folder),
+    remove: (path) => storage.remove(path),
+    open: async (path) => countedFile(await storage.open(path), (bytes) => count(path, bytes)),
+    crc32: (bytes, seed) => storage.crc32(bytes, seed),
+  };
+}
+
+function countedFile(file: RandomAccessFile, count: (bytes: Uint8Array) => void): RandomAccessFile {
+  return {
+    size: () => file.size(),
+    read: (position, length) => file.read(position, length),
+    write: (position, bytes) => {
+      count(bytes);
+      return file.write(position, bytes);
+    },
+    writeDurably: (position, bytes) => {
+      count(bytes);
+      return file.writeDurably(position, bytes);
+    },
+    sync: () => file.sync(),
+    truncate: (size) => file.truncate(size),
+    close: () => file.close(),
+  };
+}
+
+/** Counts what a launcher starts: a start's folder is `<run>/<restart>`, and the first restart is 0. */
+export function countStarts(launcher: Launcher, accounts: Accounts): void {
+  launcher.onStarted(({ folder }) => accounts.started(!folder.endsWith('/0')));
+}

@@ -1,0 +1,11 @@
+import { inflateRawSync } from 'node:zlib';
+import type { Compression } from '../compression.ts';
+
+/** Node's own zlib. */
+export const systemInflate: Compression['inflate'] = (bytes, most) => {
+  try {
+    return inflateRawSync(bytes, { maxOutputLength: most });
+  } catch {
+    return undefined;
+  }
+};

@@ -15,15 +15,15 @@ function topic(kind: TopicName, name: string): string {
 
 /** Every cell, written out: role → what it may publish, and what it may subscribe to, under its own name. */
 const CELLS: Record<(typeof ROLES)[number], { publish: TopicName[]; subscribe: TopicName[] }> = {
-  agent: { publish: ['up', 'agentBulk', 'presence'], subscribe: ['leader', 'down'] },
+  agent: { publish: ['up', 'agentBulk', 'presence'], subscribe: ['leader', 'down', 'agentBlocks'] },
   framework: { publish: ['call'], subscribe: ['leader', 'event', 'offers', 'state', 'events'] },
-  user: { publish: ['request'], subscribe: ['leader', 'reply', 'clientBulk', 'state', 'events'] },
-  operator: { publish: ['request'], subscribe: ['leader', 'reply', 'clientBulk', 'state', 'events'] },
+  user: { publish: ['request', 'upload'], subscribe: ['leader', 'reply', 'clientBulk', 'state', 'events'] },
+  operator: { publish: ['request', 'upload'], subscribe: ['leader', 'reply', 'clientBulk', 'state', 'events'] },
   viewer: { publish: ['request'], subscribe: ['leader', 'reply', 'clientBulk', 'state', 'events'] },
   join: { publish: ['request'], subscribe: ['leader', 'reply', 'clientBulk'] },
   local: {
-    publish: ['up', 'agentBulk', 'presence', 'call', 'request'],
-    subscribe: ['leader', 'down', 'event', 'offers', 'reply', 'clientBulk', 'state', 'events'],
+    publish: ['up', 'agentBulk', 'presence', 'call', 'request', 'upload'],
+    subscribe: ['leader', 'down', 'agentBlocks', 'event', 'offers', 'reply', 'clientBulk', 'state', 'events'],
   },
 };
 

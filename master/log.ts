@@ -180,11 +180,14 @@ export class JournaledLog implements ReplicatedLog {
     this.#timer = alone ? undefined : clock.after(late ? 1 : tickMs, () => this.#tick());
   }
 
-  /** A new master votes as soon as it has what is committed (thesis §4.2.1). */
+  /** A new master votes as soon as it has what is committed (thesis §4.2.1), and says that it may. */
   #promoteLearners(): void {
     const { role, membership, followers, commitIndex } = this.#raft;
     if (role !== 'leader' || !this.#leading) return;
-    const ready = membership.learners.find(({ id }) => (followers.get(id)?.match ?? -1) >= commitIndex);
+    const ready = membership.learners.find(({ id }) => {
+      const follower = followers.get(id);
+      return follower?.rejoining === false && follower.match >= commitIndex;
+    });
     if (ready === undefined) return;
     const promoted = this.#raft.change({ promote: ready.id });
     if (!(promoted instanceof Fault)) this.#options.log.info('a new master votes', { master: ready.id });

@@ -96,11 +96,15 @@ const AppendReply = v.object({
 
 /** `commit` is at most what the follower is known to hold. `round` numbers the heartbeats of a term (reads, §6.4). */
 const Heartbeat = v.object({ ...Each, type: v.literal('HEARTBEAT'), commit: Count, round: Count });
-/** `knows`: the newest commands that its sender can apply, as a number that grows with them; a version without the field knows those of 1. */
+/**
+ * `rejoining`: it neither votes nor leads until it has all again (absent: it may). `knows`: the newest commands that its sender can apply, as a number that grows with them; a
+ * version without the field knows those of 1.
+ */
 const HeartbeatReply = v.object({
   ...Each,
   type: v.literal('HEARTBEAT_REPLY'),
   round: Count,
+  rejoining: v.optional(v.boolean()),
   knows: v.optional(Count),
 });
 

@@ -1,6 +1,6 @@
 import { assert } from '../../protocol/faults.ts';
 import { rejoin } from './founding.ts';
-import { type RaftState, type Received, send, sendAfterWrite, setHardState } from './state.ts';
+import { isVoter, type RaftState, type Received, send, sendAfterWrite, setHardState } from './state.ts';
 
 /** §5.3: takes entries that follow what is here, drops what contradicts them, and never what is committed. */
 export function onAppend(state: RaftState, message: Received<'APPEND'>): void {
@@ -47,7 +47,10 @@ export function onHeartbeat(state: RaftState, { from: to, commit, round }: Recei
     if (state.hardState.rejoining !== true) rejoin(state);
     send(state, { type: 'APPEND_REPLY', to, index: commit, reject: true, hint: lastIndex, hintTerm: 0, blank: true });
   } else if (state.hardState.rejoining !== true) commitTo(state, commit);
-  send(state, { type: 'HEARTBEAT_REPLY', to, round });
+  if (state.hardState.rejoining === true) send(state, { type: 'HEARTBEAT_REPLY', to, round, rejoining: true });
+  // A learner is made to vote by this word: that it may has to be on its disk.
+  else if (!isVoter(state)) sendAfterWrite(state, { type: 'HEARTBEAT_REPLY', to, round });
+  else send(state, { type: 'HEARTBEAT_REPLY', to, round });
 }
 
 export function commitTo(state: RaftState, index: number): void {

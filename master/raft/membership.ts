@@ -40,7 +40,9 @@ function changedMembership(state: RaftState, change: MembershipChange): Membersh
   if ('promote' in change) {
     const learner = learners.find(({ id }) => id === change.promote);
     if (learner === undefined) return new Fault('NOT_FOUND', `${change.promote} is no learner`);
-    if ((state.progress.get(learner.id)?.match ?? 0) < state.commitIndex)
+    const progress = state.progress.get(learner.id);
+    // One that may not vote would be a voter without a vote: the leader gone, nobody could be elected.
+    if ((progress?.match ?? 0) < state.commitIndex || progress?.rejoining === true)
       return new Fault('CONFLICT', `${learner.id} does not have all yet that is committed`, 'Try again in a moment.');
     // It has all, and may have died since: as a voter it would be missed.
     return survivable(state, {

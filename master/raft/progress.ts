@@ -43,6 +43,8 @@ export class Progress {
   /** Heard of since the last check of the quorum. */
   heard = false;
   #heardBefore = false;
+  /** It says that it must not vote yet; undefined while it has not said. */
+  rejoining: boolean | undefined;
   /** The commit index that it was last told. */
   told = 0;
   shipment: Shipment | undefined;

@@ -6,7 +6,7 @@ import { settleRejoining } from './following.ts';
 import { probePeers } from './founding.ts';
 import { changeMembership, leaveWhenRemoved, type MembershipChange } from './membership.ts';
 import { objectionTo } from './objections.ts';
-import type { Piece } from './progress.ts';
+import type { Piece, Progress } from './progress.ts';
 import { askToRead } from './reads.ts';
 import type { Entry, HardState } from './records.ts';
 import type { LogStart } from './recover.ts';
@@ -61,7 +61,10 @@ export interface Raft {
   /** The membership as of an index that the log still reaches, or of its start. */
   membershipAt(index: number): Membership;
   /** Of a leader: the highest entry that each other master holds, and whether it was heard of lately. */
-  readonly followers: ReadonlyMap<string, { readonly match: number; readonly active: boolean }>;
+  readonly followers: ReadonlyMap<
+    string,
+    { readonly match: number; readonly active: boolean; readonly rejoining: boolean | undefined }
+  >;
   /** Time has passed. Who hears of no leader stands for election (§5.2); a sole voter has nobody to wait for. */
   tick(): void;
   /** Why a message must not be handed to `step`; undefined where it may. */
@@ -153,7 +156,7 @@ class Voter implements Raft {
     return this.#state.log.membershipAt(index);
   }
 
-  get followers(): ReadonlyMap<string, { match: number; active: boolean }> {
+  get followers(): ReadonlyMap<string, Progress> {
     return this.#state.progress;
   }
 

@@ -77,10 +77,11 @@ function refused(state: RaftState, message: Received<'APPEND_REPLY'>, progress: 
   sendAppend(state, from, true);
 }
 
-export function onHeartbeatReply(state: RaftState, from: string): void {
+export function onHeartbeatReply(state: RaftState, { from, rejoining }: Received<'HEARTBEAT_REPLY'>): void {
   const progress = state.progress.get(from);
   if (progress === undefined) return;
   progress.heard = true;
+  progress.rejoining = rejoining === true;
   progress.paused = false;
   if (progress.waits) progress.inflight.shift();
   // A follower that probes, though it has everything, gets out of it by the answer to an empty APPEND.

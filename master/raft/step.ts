@@ -92,7 +92,7 @@ function act(state: RaftState, message: RaftMessage): void {
       return;
     case 'HEARTBEAT_REPLY':
       if (state.role !== 'leader') return;
-      onHeartbeatReply(state, message.from);
+      onHeartbeatReply(state, message);
       return onRound(state, message);
     case 'SNAPSHOT_REPLY':
       return onSnapshotReply(state, message);

@@ -109,6 +109,18 @@ test('a learner that has all and has died since does not vote: its death would b
   t.false(raft.change({ promote: '4' }) instanceof Fault);
 });
 
+test('a learner that has all, and says that it may not vote yet, is not made a voter', (t) => {
+  const raft = committed(leader(member(1)));
+  raft.change({ add: FOUR });
+  committed(raft);
+  raft.step({ ...REPLY, from: '4', term: 2, index: raft.lastIndex });
+  t.is(raft.followers.get('4')?.rejoining, undefined, 'it has not said');
+  raft.step({ ...from, from: '4', type: 'HEARTBEAT_REPLY', term: 2, round: 0, rejoining: true });
+  t.like(raft.change({ promote: '4' }), { code: 'CONFLICT' });
+  raft.step({ ...from, from: '4', type: 'HEARTBEAT_REPLY', term: 2, round: 0 });
+  t.false(raft.change({ promote: '4' }) instanceof Fault);
+});
+
 test('with a snapshot comes the membership: what had changed it here and was not committed is gone', (t) => {
   const raft = member(2);
   const payload = encodeMembership(membersOf([1, 2, 3, 4, 5]));

@@ -137,9 +137,9 @@ function runNodeStep(t: ExecutionContext, voter: CaseVoter, step: Step, id: stri
   else if ('releaseSelf' in step) return step['releaseSelf'] === 'first' ? undefined : voter.releaseWrites();
   else if ('conf' in step) voter.adopt((step['conf'] as { voters: number[] }).voters);
   else if ('setProgress' in step) {
-    const { id: peer, ...fields } = step['setProgress'] as { id: number; next: number };
+    const { id: peer, active, ...fields } = step['setProgress'] as { id: number; next: number; active?: boolean };
     const progress = voter.state.progress.get(String(peer));
-    if (progress !== undefined) Object.assign(progress, fields);
+    if (progress !== undefined) Object.assign(progress, fields, active === undefined ? {} : { heard: active });
   } else if ('expect' in step) t.deepEqual(differences(voter, step['expect'] as NodeExpectation), [], id);
   // Writes are durable at once, unless they are held.
   else if (!('persist' in step || 'persistOff' in step)) t.fail(`${id}: ${JSON.stringify(step)}`);

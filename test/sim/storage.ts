@@ -67,6 +67,7 @@ export class SimulatedDisk {
   /** A new disk in the place of this one. */
   wipe(): void {
     this.#run++;
+    this.failingSyncs = 0;
     this.#names.clear();
     this.#durableNames.clear();
     this.#unsyncedNames = [];

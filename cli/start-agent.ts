@@ -22,6 +22,7 @@ import { sandboxFiles } from '../io/node/sandbox-files.ts';
 import { fileStorage } from '../io/node/storage.ts';
 import { volumeFolders } from '../io/node/volume-folders.ts';
 import { StorageError } from '../io/storage.ts';
+import { ARTIFACTS_ATTRIBUTE } from '../protocol/artifact.ts';
 import { mergeAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 import { parseId } from '../protocol/ids.ts';
@@ -178,6 +179,7 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
     ...isolationAttributes(launcher.isolation),
     ...(engine === undefined ? [] : [engineAttribute(engine)]),
     ...(options.exec === false ? [] : [execAttribute()]),
+    { name: ARTIFACTS_ATTRIBUTE, text: 'yes' },
   ];
   const ready = await readyMachine(options, data, { ...wishes, attributes: mergeAttributes(known, wishes.attributes) });
   if (ready instanceof Fault) {

@@ -18,6 +18,9 @@ const ArtifactUri = v.pipe(
   ),
 );
 
+/** Agents that fetch what tasks need say so in this attribute: `yes`. One without it would start a task without its files. */
+export const ARTIFACTS_ATTRIBUTE = 'artifacts';
+
 /** One thing that is in the task's sandbox before it starts (Mesos: CommandInfo.URI). */
 export const Artifact = v.object({
   uri: ArtifactUri,

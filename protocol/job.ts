@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { Artifacts } from './artifact.ts';
+import { ARTIFACTS_ATTRIBUTE, Artifacts } from './artifact.ts';
 import { CONTAINERS_ATTRIBUTE, ContainerInfo } from './container.ts';
 import { Labels } from './discovery.ts';
 import { Id } from './ids.ts';
@@ -57,9 +57,17 @@ export const JobSpec = v.object({
 });
 export type JobSpec = v.InferOutput<typeof JobSpec>;
 
-/** Where its tasks may go: what was written, and for tasks in containers, where there is an engine. */
-export function constraintsOf({ constraints, container }: Pick<JobSpec, 'constraints' | 'container'>): string[] {
-  return container === undefined ? constraints : [...constraints, `${CONTAINERS_ATTRIBUTE}~=docker|podman`];
+/** Where its tasks may go: what was written; for tasks in containers, where there is an engine; with files, where they are fetched. */
+export function constraintsOf({
+  constraints,
+  container,
+  artifacts = [],
+}: Pick<JobSpec, 'constraints' | 'container' | 'artifacts'>): string[] {
+  return [
+    ...constraints,
+    ...(container === undefined ? [] : [`${CONTAINERS_ATTRIBUTE}~=docker|podman`]),
+    ...(artifacts.length === 0 ? [] : [`${ARTIFACTS_ATTRIBUTE}==yes`]),
+  ];
 }
 
 export const JOB_STATES = ['pending', 'running', 'finished', 'failed', 'cancelled'] as const;

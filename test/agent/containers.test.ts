@@ -110,3 +110,14 @@ test('a job in containers goes where an engine is, and needs no command', (t) =>
     'containers~=docker|podman',
   ]);
 });
+
+test('a job with files goes where somebody fetches them, for an agent of an older version would start it without', (t) => {
+  const spec = {
+    job: 'j',
+    argv: ['x'],
+    resources: resourcesOf('cpus:1'),
+    artifacts: [{ uri: 'https://host/model.bin' }],
+  };
+  t.deepEqual(constraintsOf(v.parse(JobSpec, spec)), ['artifacts==yes']);
+  t.deepEqual(constraintsOf(v.parse(JobSpec, { ...spec, artifacts: [] })), []);
+});

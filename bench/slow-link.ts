@@ -1,3 +1,5 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Client, Fault } from '../sdk/index.ts';
 import { connectClient } from '../tools/cluster.ts';
 import { openDelayingLink } from './delaying-link.ts';
 import { cancelJob, jobEnded, submitJob, tasksRun } from './jobs.ts';
@@ -11,8 +13,8 @@ const MOST_MS = 1.5 * ROUND_TRIP_MS + 50;
 
 /** From a client beside the master until it hears RUNNING of an agent behind a slow link; beside the same without one. */
 export async function measureSlowLink(parent: string): Promise<Measured[]> {
-  const slow = await submitToRunning(parent, ROUND_TRIP_MS / 2);
-  const near = await submitToRunning(parent, undefined);
+  const { running: slow, kills } = await submitToRunning(parent, ROUND_TRIP_MS / 2);
+  const { running: near } = await submitToRunning(parent, undefined);
   const middle = quantile(slow, 0.5);
   // The word to start and the word that it runs cannot take less.
   if (Math.min(...slow) < ROUND_TRIP_MS) throw new Error('the agent went past the link: nothing was measured');
@@ -24,10 +26,84 @@ export async function measureSlowLink(parent: string): Promise<Measured[]> {
       target: `≤ ${MOST_MS} ms`,
       met: middle <= MOST_MS,
     },
+    {
+      what: `KILL while the same link is full of a log → the client hears the end, p50 of ${KILLS}`,
+      value: `${quantile(kills, 0.5).toFixed(0)} ms (${(quantile(kills, 0.5) / ROUND_TRIP_MS).toFixed(2)} round trips)`,
+      beside: `most ${Math.max(...kills).toFixed(0)} ms; no losses: this machine's kernel cannot make any`,
+      target: `≤ ${2 * ROUND_TRIP_MS} ms`,
+      met: quantile(kills, 0.5) <= 2 * ROUND_TRIP_MS,
+    },
   ];
 }
 
-async function submitToRunning(parent: string, oneWayMs: number | undefined): Promise<number[]> {
+/** A task that fills its output with noise, which deflates to nothing less, and stays. */
+/** Of the log, before anything is killed: seconds at this width. */
+const DOWNLOADED_BYTES = 100_000;
+const NOISY = [
+  'bash',
+  '-c',
+  'head -c 4000000 /dev/urandom; echo ready >&2; trap "echo $EPOCHREALTIME >ended; exit" TERM; sleep 600 & wait',
+];
+const KILLS = 8;
+
+/**
+ * KILL while the link is full of the task's output on its way to a reader: until the client hears that it has ended. The
+ * word to kill goes the free way, the report has to come past the output.
+ */
+async function killsDuringDownload(client: Client): Promise<number[]> {
+  const times: number[] = [];
+  for (let count = 0; count < KILLS; count++) {
+    const job = await submitJob(client, { argv: NOISY });
+    await tasksRun(client, job);
+    const source = { framework: 'batch', task: `${job}.0` };
+    // When it says that it is ready, all is there to be read.
+    for await (const piece of client.readOutput({ ...source, stream: 'stderr', follow: true })) {
+      if (piece instanceof Fault) throw piece;
+      if (piece.bytes.length > 0) break;
+    }
+    const reading = new Reading(client, source);
+    await reading.until(DOWNLOADED_BYTES);
+    const begin = performance.now();
+    await cancelJob(client, job);
+    await jobEnded(client, job);
+    times.push(performance.now() - begin);
+    await reading.stop();
+  }
+  return times;
+}
+
+/** Somebody who reads on and on. */
+class Reading {
+  #bytes = 0;
+  #stopped = false;
+  readonly #done: Promise<void>;
+
+  constructor(client: Client, source: { framework: string; task: string }) {
+    this.#done = this.#read(client, source);
+  }
+
+  async until(bytes: number): Promise<void> {
+    while (this.#bytes < bytes) await pause(20);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped = true;
+    return this.#done;
+  }
+
+  async #read(client: Client, source: { framework: string; task: string }): Promise<void> {
+    for await (const piece of client.readOutput({ ...source, stream: 'stdout', follow: true })) {
+      if (piece instanceof Fault) throw piece;
+      this.#bytes += piece.bytes.length;
+      if (this.#stopped) return;
+    }
+  }
+}
+
+async function submitToRunning(
+  parent: string,
+  oneWayMs: number | undefined,
+): Promise<{ running: number[]; kills: number[] }> {
   const folder = benchFolder(parent);
   const master = await startMasterPart(folder.path);
   const { hostname: host, port } = new URL(master.url);
@@ -47,11 +123,12 @@ async function submitToRunning(parent: string, oneWayMs: number | undefined): Pr
     await cancelJob(client, job);
     await jobEnded(client, job);
   }
+  const kills = oneWayMs === undefined ? [] : await killsDuringDownload(client);
   await close();
   await agent.stop();
   await endLauncher(agent);
   link?.close();
   await master.stop();
   folder.remove();
-  return times;
+  return { running: times, kills };
 }

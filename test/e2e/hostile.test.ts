@@ -61,6 +61,7 @@ const SPOKEN = [
     type: 'REQUEST',
     speakers: ['user', 'operator', 'viewer', 'join'],
   },
+  { topic: 'clients/NAME/s1/upload', id: 'evil/s1', type: 'PUT', speakers: ['user', 'operator'] },
 ] as readonly { topic: string; id: string; type: string; speakers: readonly string[] }[];
 
 test('random bytes, nested, truncated, huge and wrong messages on every topic: counted, explained, and nobody is worse for it', async (t) => {
@@ -90,7 +91,7 @@ test('random bytes, nested, truncated, huge and wrong messages on every topic: c
     const counts = (JSON.parse(state) as { rejected: Record<string, number> }).rejected;
     return Object.keys(counts).length > 8 ? counts : undefined;
   });
-  for (const kind of ['up', 'presence', 'agentBulk', 'call', 'request'])
+  for (const kind of ['up', 'presence', 'agentBulk', 'call', 'request', 'upload'])
     for (const code of ['BAD_ENCODING', 'BAD_SHAPE', 'VERSION', 'UNKNOWN_TYPE', 'TOO_LARGE'])
       t.true((rejected[`${kind}: ${code}`] ?? 0) > 0, `${kind}: ${code} in ${JSON.stringify(rejected)}`);
   t.is(rejected['publish not allowed'], SPOKEN.length);

@@ -237,6 +237,7 @@ class RunningAgent implements Agent {
       accounting.accounts,
     );
     this.#streams = new OutputStreams({
+      clock,
       find: (framework, task, attempt, stream) => {
         const run = durable.state.runs.get(runName(framework, task, attempt));
         if (run === undefined) return undefined;

@@ -1,3 +1,4 @@
+import type { Clock } from '../io/clock.ts';
 import type { OutputFile } from '../io/output-file.ts';
 import type { NoSandboxFile, SandboxFile } from '../io/sandbox-files.ts';
 import { BULK, type Chunk, type Read, type ReadFile } from '../protocol/agent-link.ts';
@@ -5,6 +6,7 @@ import { write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { BulkBudget } from './bulk-budget.ts';
+import { PieceSize } from './pace/piece-size.ts';
 
 /** The one that asked longest ago is dropped for a newer one. */
 const READERS = 256;
@@ -30,6 +32,7 @@ export interface OutputWorld {
     attempt: number,
     path: string,
   ) => Promise<SandboxFile | NoSandboxFile | undefined>;
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** Sends on `agents/<name>/bulk`; resolves when the broker has it, rejects without a connection. */
   readonly send: (payload: Uint8Array) => Promise<void>;
   /** Makes pieces smaller for a leader that takes them so; absent: they are sent as they are. */
@@ -65,8 +68,8 @@ interface Reader {
 }
 
 /**
- * Sends output to readers: as much as each has granted, from absolute offsets, one piece underway a reader, so that it
- * never delays control. A later READ of the same request replaces the grant.
+ * Sends output to readers: as much as each has granted, from absolute offsets, two pieces underway a reader, each as short
+ * as the link needs it so that control does not wait (pace/). A later READ of the same request replaces the grant.
  */
 export class OutputStreams {
   readonly #world: OutputWorld;
@@ -75,6 +78,7 @@ export class OutputStreams {
   readonly #opening = new Map<string, Grant>();
   #underway = 0;
   #waiting: (() => void)[] = [];
+  readonly #size = new PieceSize(LIMITS.chunkBytes);
 
   constructor(world: OutputWorld) {
     this.#world = world;
@@ -183,10 +187,11 @@ export class OutputStreams {
       next = Math.max(0, size + grant.from);
       reader.until = Math.min(reader.until, next + LIMITS.creditBytes);
     }
+    let before: Promise<void> = Promise.resolve();
     while (!reader.done && next < reader.until) {
       // Asked before the read: what is written after the end was seen cannot be missed.
       const alive = lives();
-      const chunk = await file.read(next, Math.min(LIMITS.chunkBytes, reader.until - next));
+      const chunk = await file.read(next, Math.min(this.#size.bytes, reader.until - next));
       const bytes = chunk?.bytes ?? new Uint8Array();
       const offset: number = chunk === undefined ? next : Math.max(chunk.offset, next);
       const last = offset + bytes.length >= (chunk?.end ?? 0) && (!alive || !follows(grant));
@@ -194,18 +199,27 @@ export class OutputStreams {
       const spent = grant.overBudget ? undefined : this.#world.budget.may(bytes.length);
       if (spent !== undefined) {
         if (!reader.done) this.#end(key);
+        await before;
         return await this.#send(grant, next, new Uint8Array(), true, { fault: spent });
       }
       const deflated = reader.deflates ? await this.#deflated(reader, bytes) : undefined;
       const more = about === undefined ? {} : { file: about };
-      if (deflated === undefined) await this.#send(grant, offset, bytes, last, more);
-      else await this.#send(grant, offset, deflated, last, { ...more, deflated: bytes.length });
+      const sending =
+        deflated === undefined
+          ? this.#send(grant, offset, bytes, last, more)
+          : this.#send(grant, offset, deflated, last, { ...more, deflated: bytes.length });
+      // Awaited with the next one; a failure is not to be unheard until then.
+      sending.catch(() => undefined);
+      await before;
+      before = sending;
       next = offset + bytes.length;
       if (last) {
+        await before;
         if (!reader.done) this.#end(key);
         return;
       }
     }
+    await before;
     reader.next = next;
   }
 
@@ -244,7 +258,9 @@ export class OutputStreams {
       // A Buffer would be written as one: the copy is a plain array of bytes.
       const piece = { request, client, session, offset, data: new Uint8Array(data), end };
       this.#world.budget.spent(data.length);
+      const sinceMs = this.#world.clock.monotonic();
       await this.#world.send(write(BULK, { type: 'CHUNK', ...piece, ...more }));
+      this.#size.sent(this.#world.clock.monotonic() - sinceMs);
     } finally {
       this.#turnOver();
     }

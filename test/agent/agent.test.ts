@@ -379,9 +379,13 @@ test('output is read within its grant, to its end', async (t) => {
     world.master.command({ type: 'READ', request: 'r1', ...grant, from, until, follow });
   ask(0, 50_000, true);
   await world.clock.advance(1_000);
-  const length = () => world.master.chunks.reduce((sum, { data }) => sum + data.length, 0);
-  const unique = () => new Set(world.master.chunks.map(({ offset }) => offset)).size;
-  t.true(length() >= 50_000 && unique() === 2);
+  // Pieces may come twice, and are as long as the link lets them.
+  const received = () =>
+    [...new Map(world.master.chunks.map(({ offset, data }) => [offset, data.length])).values()].reduce(
+      (a, b) => a + b,
+      0,
+    );
+  t.is(received(), 50_000);
   t.false(world.master.chunks.some(({ end }) => end));
   ask(50_000, 1_000_000, true);
   await world.clock.advance(1_000);

@@ -4,11 +4,13 @@ import type { Log } from '../io/log.ts';
 import { readList, readRoot } from '../protocol/blob.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
+import { KEEP_GRAIN_MS } from './blob-keeper.ts';
 import { type Collectable, collect } from './blobs/collect.ts';
 
 const FIRST_MS = 600_000;
 const EVERY_MS = 3_600_000;
-const FRESH_MS = 600_000;
+/** Ten minutes, and what a note may be behind. */
+const FRESH_MS = 600_000 + KEEP_GRAIN_MS;
 const LOOSE_MS = 24 * 3_600_000;
 
 export interface BlobCollectorOptions {

@@ -9,6 +9,8 @@ import type { BlockExchange } from './block-exchange.ts';
 const AT_ONCE = 8;
 /** How exactly the last use of a blob is known after a restart. */
 const USE_GRAIN_MS = 3_600_000;
+/** And where somebody wants it kept: the job that needs it is on its way, and room may be needed before it is there. */
+export const KEEP_GRAIN_MS = 60_000;
 
 export interface BlobKeeperOptions {
   readonly store: BlobStore;
@@ -114,7 +116,9 @@ export class BlobKeeper {
     await Promise.all(Array.from({ length: AT_ONCE }, fetchSome));
     if (failed || blocks.some((hash) => !store.blocks.has(hash))) return false;
     const nowMs = clock.wall();
-    if (known === undefined || nowMs - known.usedMs > USE_GRAIN_MS)
+    // As it is now: it may have been forgotten while this looked.
+    const kept = store.kept.get(blob);
+    if (kept === undefined || nowMs - kept.usedMs > KEEP_GRAIN_MS)
       await store.keep(blob, { owner, size: consists.size, usedMs: nowMs });
     return true;
   }

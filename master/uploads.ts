@@ -14,6 +14,11 @@ const TELL_MS = 2_000;
 const IDLE_MS = 15_000;
 /** For so long `blob-complete` waits for the other masters before it says that it still waits. */
 const SPREAD_MS = 3_000;
+/**
+ * For so long another master's word that it has all of a blob counts: what it keeps it forgets again some day, but not
+ * what was used so shortly before (blob-collector.ts).
+ */
+const HELD_MS = 300_000;
 /** Blocks being written at once, over all clients: a bound on memory. */
 const WRITING = 64;
 /** Uploads that go on at once, and blobs of which is remembered who has them: the oldest is forgotten for a newer one. */
@@ -43,8 +48,8 @@ export class Uploads {
   readonly #clients: ClientSessions;
   /** `client/session` → its upload. */
   readonly #uploads = new Map<string, Upload>();
-  /** Blob → the other masters that have all of it, and who waits for the next that has. */
-  readonly #holders = new Map<string, Set<string>>();
+  /** Blob → the other masters that have all of it, and when they last said so; and who waits for the next that has. */
+  readonly #holders = new Map<string, Map<string, number>>();
   readonly #waiting = new Map<string, Set<() => void>>();
   #writing = 0;
   #telling: Timer | undefined;
@@ -192,7 +197,10 @@ export class Uploads {
 
   /** This master and those others of which it is known. */
   #holdersOf(blob: string): Set<string> {
-    return new Set([this.#leader.world.id, ...(this.#holders.get(blob) ?? [])]);
+    const { id, clock } = this.#leader.world;
+    const nowMs = clock.monotonic();
+    const others = [...(this.#holders.get(blob) ?? [])].filter(([, heardMs]) => nowMs - heardMs <= HELD_MS);
+    return new Set([id, ...others.map(([master]) => master)]);
   }
 
   #isComplete(blob: string): boolean {
@@ -204,9 +212,9 @@ export class Uploads {
   }
 
   #kept(from: string, blob: string): void {
-    const holders = this.#holders.get(blob) ?? new Set();
+    const holders = this.#holders.get(blob) ?? new Map<string, number>();
     this.#holders.delete(blob);
-    this.#holders.set(blob, holders.add(from));
+    this.#holders.set(blob, holders.set(from, this.#leader.world.clock.monotonic()));
     for (const oldest of this.#holders.keys()) {
       if (this.#holders.size <= UPLOADS) break;
       this.#holders.delete(oldest);

@@ -1,11 +1,15 @@
 import test from 'ava';
 import { systemDigest } from '../../io/node/digest.ts';
+import type { Asker, ClientSessions } from '../../master/client-sessions.ts';
+import type { Leader } from '../../master/leader.ts';
+import { Uploads } from '../../master/uploads.ts';
 import { type Block, blobUri, manifestOf } from '../../protocol/blob.ts';
 import { AGENT_BLOCKS, CLIENT_BULK, UPLOADS } from '../../protocol/blob-link.ts';
 import { type MessageOf, read, write } from '../../protocol/envelope.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import { topicOf } from '../../protocol/topics.ts';
 import { type Client, createClient, Fault, type UploadProgress, type UploadSource } from '../../sdk/index.ts';
+import { VirtualClock } from '../sim/clock.ts';
 import { greeting, MasterWorld, ScriptedAgent, ScriptedClient, ScriptedFramework, task } from './world.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -174,6 +178,52 @@ test('what is not used goes where room is needed, or after a week; what a framew
   t.deepEqual([has(needed), has(idle), has(next)], [true, false, true]);
   await world.clock.advance(8 * DAY_MS);
   t.deepEqual([has(needed), has(next)], [true, false]);
+});
+
+test('what is uploaded again is used again: it stays until its job is there', async (t) => {
+  const world = new MasterWorld({ blobBytes: 30 * LIMITS.chunkBytes });
+  await world.start();
+  const [ann, cid] = [clientOf(world, 'ann'), clientOf(world, 'cid')];
+  const [again, next] = [sourceOf(10, 1), sourceOf(14, 2)];
+  await uploaded(world, ann, again);
+  await world.clock.advance(1_800_000);
+  t.is((await uploaded(world, ann, again)).sent, 0);
+  const other = await settled(world, cid.upload(next));
+  t.true(other instanceof Fault || again.blocks.every(({ hash }) => hashesOn(world).has(hash)));
+  t.true(again.blocks.every(({ hash }) => hashesOn(world).has(hash)));
+});
+
+test("another master's word that it has an upload counts for a while: what it has forgotten since is asked about again", async (t) => {
+  const clock = new VirtualClock();
+  const asked: string[] = [];
+  const replies: unknown[] = [];
+  let hears: (from: string, blob: string) => void = () => undefined;
+  const blobs = {
+    exchange: { expecting: () => false },
+    keeper: { keep: () => Promise.resolve(true) },
+    set onKept(heard: typeof hears) {
+      hears = heard;
+    },
+    send: (to: string) => void asked.push(to),
+  };
+  const voters = ['m1', 'm2', 'm3'].map((id) => ({ id }));
+  const quorum = { standing: () => ({ membership: { voters, learners: [] } }) };
+  const leader = { world: { id: 'm1', clock, blobs, quorum } } as unknown as Leader;
+  const clients = {
+    reply: (_name: string, _session: string, { body }: { body: unknown }) => replies.push(body),
+  } as unknown as ClientSessions;
+  const uploads = new Uploads(leader, clients);
+  const asker = { principal: { name: 'ann', role: 'user' }, session: 's', request: 'r' } as unknown as Asker;
+  const blob = 'a'.repeat(64);
+  hears('m2', blob);
+  uploads.complete({ blob, size: 1 }, asker);
+  await clock.advance(10);
+  t.deepEqual([replies.pop(), asked], [{ state: 'complete', masters: ['m1', 'm2'] }, []]);
+  await clock.advance(DAY_MS);
+  uploads.complete({ blob, size: 1 }, asker);
+  await clock.advance(10_000);
+  t.deepEqual([replies.pop(), asked], [{ state: 'spreading', masters: ['m1'] }, ['m2', 'm3']]);
+  uploads.stop();
 });
 
 test('an agent is given what its own live tasks name, verified, and nothing else', async (t) => {

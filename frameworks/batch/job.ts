@@ -18,7 +18,7 @@ export interface Task {
   phase: Phase;
   /** The newest; while waiting, the one the next placement gets. Never goes back. */
   attempt: number;
-  /** An older attempt that goes on in its place; undefined: the newest does. */
+  /** The one that goes on where two were in reach: an older one, or the newest. Undefined: that was not to be decided. */
   kept: number | undefined;
   /** Of the attempt that was out of reach when the newest was minted; memory only. */
   away: { restart: number; started: number | undefined } | undefined;
@@ -71,7 +71,7 @@ export type Effect =
   | { readonly kind: 'waits'; readonly index: number; readonly delayMs: number }
   /** It runs although nobody wants it: that attempt, or without a number all there are. */
   | { readonly kind: 'kill'; readonly index: number; readonly attempt?: number }
-  /** Another attempt than the newest goes on: to be stored, and nothing to be done. */
+  /** Which of two attempts goes on is decided: to be stored, and nothing to be done. */
   | { readonly kind: 'keeps'; readonly index: number };
 
 export function createJob(spec: JobSpec, owner: string, created: number): Job {
@@ -188,7 +188,7 @@ function ofOther(job: Job, index: number, task: Task, status: StatusEvent, now: 
       task.back = attempt;
       return undefined;
     case 'replacement':
-      return [{ kind: 'kill', index, attempt }];
+      return keepNewest(index, task, attempt);
     case 'original':
       return keep(job, index, task, status, now);
   }
@@ -204,6 +204,16 @@ function keep(job: Job, index: number, task: Task, status: StatusEvent, now: num
   describe(task, status, now);
   const keeps = { kind: 'keeps', index } as const;
   return hadPlace ? [keeps, { kind: 'kill', index, attempt: task.attempt }] : [keeps];
+}
+
+/** Remembered too: a leader after this one, which knows less of the two, would else end the one that is left. */
+function keepNewest(index: number, task: Task, other: number): readonly Effect[] {
+  task.kept = task.attempt;
+  task.back = undefined;
+  return [
+    { kind: 'keeps', index },
+    { kind: 'kill', index, attempt: other },
+  ];
 }
 
 function isOver({ phase }: Task): boolean {
@@ -251,8 +261,7 @@ function running(job: Job, index: number, task: Task, status: StatusEvent): read
     back !== undefined &&
     keepsOf(job.spec, status.state === 'TASK_RUNNING' ? 'running' : 'starting', false) === 'replacement'
   ) {
-    task.back = undefined;
-    return [{ kind: 'kill', index, attempt: back }];
+    return keepNewest(index, task, back);
   }
   return unwanted(job, index, task) ?? [];
 }

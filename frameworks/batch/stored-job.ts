@@ -33,7 +33,7 @@ const LETTERS = { waiting: 'w', placed: 'p', finished: 's', failed: 'f' } as con
   keyof typeof PHASES
 >;
 const STATES = new Map<string, TaskState>(TASK_STATES.map((state) => [state.slice('TASK_'.length), state]));
-/** `[index, phase, attempt, retries, requeues, killed, state, exit code, reason, the older attempt that goes on]`. */
+/** `[index, phase, attempt, retries, requeues, killed, state, exit code, reason, of two attempts the one that goes on]`. */
 const StoredTask = v.tuple([
   Count,
   v.picklist(['w', 'p', 's', 'f']),

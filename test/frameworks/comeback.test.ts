@@ -27,15 +27,27 @@ function ofAttempt(attempt: number, state: TaskState, restart = 0): StatusEvent 
   };
 }
 
+/** As a leader after this one has it. */
+function readBack(job: Job): Job {
+  const value = encodeBlock(job, 0) ?? '';
+  const parts = new Map<string, { part: StoredPart; value: string }>([
+    ['spec', { part: { kind: 'spec' }, value: String(encodeSpec(job)) }],
+    ['0', { part: { kind: 'block', block: 0 }, value }],
+  ]);
+  const read = decodeJob(parts);
+  if (read instanceof Fault) throw new Error(read.message);
+  return read;
+}
+
 const keeps = { kind: 'keeps' as const, index: 0 };
 const killed = (attempt: number): Effect => ({ kind: 'kill', index: 0, attempt });
 
 for (const [title, fields, replacement, restart, effects, runs] of [
   ['keep_original', { reconcile: 'keep_original' }, 'running', 0, [keeps, killed(1)], 0],
   ['keep_original', { reconcile: 'keep_original' }, 'waiting', 0, [keeps], 0],
-  ['keep_replacement', { reconcile: 'keep_replacement' }, 'running', 0, [killed(0)], 1],
+  ['keep_replacement', { reconcile: 'keep_replacement' }, 'running', 0, [keeps, killed(0)], 1],
   ['longest_running', { reconcile: 'longest_running' }, 'running', 0, [keeps, killed(1)], 0],
-  ['longest_running after a restart', { reconcile: 'longest_running' }, 'running', 1, [killed(0)], 1],
+  ['longest_running after a restart', { reconcile: 'longest_running' }, 'running', 1, [keeps, killed(0)], 1],
   ['longest_running after a restart', { reconcile: 'longest_running' }, 'starting', 1, [keeps, killed(1)], 0],
   ['nothing', {}, 'running', 0, undefined, 1],
   ['nothing', {}, 'waiting', 0, [keeps], 0],
@@ -54,7 +66,7 @@ for (const [title, fields, replacement, restart, effects, runs] of [
 test('the replacement is kept once it runs, and the original ends only then', (t) => {
   const job = twice({ disconnect: { replace: true, reconcile: 'keep_replacement' } }, 'starting');
   t.is(applyStatus(job, 0, ofAttempt(0, 'TASK_RUNNING'), 6), undefined);
-  t.deepEqual(applyStatus(job, 0, ofAttempt(1, 'TASK_RUNNING'), 7), [killed(0)]);
+  t.deepEqual(applyStatus(job, 0, ofAttempt(1, 'TASK_RUNNING'), 7), [keeps, killed(0)]);
   t.is(applyStatus(job, 0, ofAttempt(0, 'TASK_KILLED'), 8), undefined);
   t.is(phaseOf(job, 0), 'placed');
 });
@@ -65,14 +77,7 @@ test('an original that is kept outlives the end of its replacement, and its numb
   applyStatus(job, 0, ofAttempt(0, 'TASK_RUNNING'), 6);
   t.deepEqual(applyStatus(job, 0, ofAttempt(1, 'TASK_RUNNING'), 7), [killed(1)], 'the kill got lost');
   t.is(applyStatus(job, 0, ofAttempt(1, 'TASK_KILLED'), 8), undefined);
-  const value = encodeBlock(job, 0) ?? '';
-  const parts = new Map<string, { part: StoredPart; value: string }>([
-    ['spec', { part: { kind: 'spec' }, value: String(encodeSpec(job)) }],
-    ['0', { part: { kind: 'block', block: 0 }, value }],
-  ]);
-  const read = decodeJob(parts);
-  if (read instanceof Fault) throw new Error(read.message);
-  for (const one of [job, read]) {
+  for (const one of [job, readBack(job)]) {
     t.is(applyStatus(one, 0, ofAttempt(1, 'TASK_KILLED'), 9), undefined, 'told again to a leader after this one');
     t.deepEqual(applyStatus(one, 0, ofAttempt(0, 'TASK_FAILED'), 10), [{ kind: 'waits', index: 0, delayMs: 1_000 }]);
     t.is(place(one, 0, 'a3', 11).attempt, 2);
@@ -82,4 +87,15 @@ test('an original that is kept outlives the end of its replacement, and its numb
 test('of two attempts of a service one is kept, for neither would ever end', (t) => {
   const job = twice({ disconnect: { replace: true }, restart: 'always' }, 'running');
   t.deepEqual(applyStatus(job, 0, ofAttempt(0, 'TASK_RUNNING'), 6), [keeps, killed(1)]);
+});
+
+test('a leader after this one does not end the replacement while the original is being ended', (t) => {
+  const job = twice({ disconnect: { replace: true }, restart: 'always' }, 'running');
+  t.deepEqual(applyStatus(job, 0, ofAttempt(0, 'TASK_RUNNING', 1), 6), [keeps, killed(0)]);
+  const read = readBack(job);
+  t.deepEqual(applyStatus(read, 0, ofAttempt(0, 'TASK_RUNNING', 1), 7), [killed(0)]);
+  t.deepEqual(applyStatus(read, 0, ofAttempt(1, 'TASK_RUNNING'), 8), []);
+  t.is(applyStatus(read, 0, { ...ofAttempt(0, 'TASK_KILLED', 1), reason: 'KILLED_BY_REQUEST' }, 9), undefined);
+  t.is(phaseOf(read, 0), 'placed');
+  t.like(viewTask(read, 0, 'batch'), { attempt: 1, agent: 'a2' });
 });

@@ -19,16 +19,29 @@ export function imagesToRemove(
   needed: ReadonlySet<string>,
   mostBytes: number,
 ): string[] {
+  const names = new Set([...needed].map(fullName));
   let bytes = images.reduce((sum, each) => sum + each.bytes, 0);
   const gone: string[] = [];
   for (const each of images) {
     if (bytes <= mostBytes) break;
-    const stays = each.image === fetched || needed.has(each.image) || registryOf(each.image) !== registryOf(fetched);
+    const stays =
+      fullName(each.image) === fullName(fetched) ||
+      names.has(fullName(each.image)) ||
+      registryOf(each.image) !== registryOf(fetched);
     if (stays) continue;
     gone.push(each.image);
     bytes -= each.bytes;
   }
   return gone;
+}
+
+/** One image has many names: `alpine`, `alpine:latest` and `docker.io/library/alpine` are the same. */
+function fullName(image: string): string {
+  const registry = registryOf(image);
+  const path = image.startsWith(`${registry}/`) ? image.slice(registry.length + 1) : image;
+  const official = registry === 'docker.io' && !path.includes('/') ? `library/${path}` : path;
+  const isExact = official.includes('@') || /:[^/]*$/.test(official);
+  return `${registry}/${official}${isExact ? '' : ':latest'}`;
 }
 
 /** The host before the first `/`, where it is one (it has a dot or a port, or is localhost); otherwise Docker's. */

@@ -54,6 +54,19 @@ test('whatever was fetched: what goes was fetched, is not needed, is of the same
   t.pass();
 });
 
+test('an image stays under whatever name a run needs it', (t) => {
+  const held = ['alpine', 'docker.io/library/alpine', 'ghcr.io:443/a/b', 'redis:7'];
+  const images = ['alpine:latest', 'ghcr.io:443/a/b:latest', 'docker.io/redis:7', 'old'].map((image) => ({
+    image,
+    bytes: 1,
+  }));
+  t.deepEqual(imagesToRemove([...images, { image: 'new', bytes: 1 }], 'new', new Set(held), 0), ['old']);
+  t.deepEqual(imagesToRemove([...images, { image: 'ghcr.io:443/x', bytes: 1 }], 'ghcr.io:443/x', new Set(), 0), [
+    'ghcr.io:443/a/b:latest',
+  ]);
+  t.deepEqual(imagesToRemove(images.slice(0, 1), 'alpine', new Set(), 0), []);
+});
+
 test('what was fetched is remembered, what a container holds on to is asked about again, and what was here before is left alone', async (t) => {
   const disk = new SimulatedDisk();
   const there = new Map([['here:1', 50]]);

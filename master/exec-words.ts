@@ -14,7 +14,12 @@ interface ExecDesk {
   readonly agents: AgentSessions;
   readonly streams: OutputStreams;
   readonly feed: EventFeed;
+  /** Session → what everybody was told of it last: no other start goes under its word. */
+  readonly entered: Map<string, string>;
 }
+
+/** Sessions of which is remembered what was told: of an older one it is told again. */
+const ENTERED = 1_000;
 
 interface ExecBody {
   readonly framework: string;
@@ -63,14 +68,27 @@ export function passWord(
       `agent ${named} lets nobody in: it was started with --no-exec, is of an older version, or stands for a device`,
       `Agents that do have the attribute ${EXEC_ATTRIBUTE} in mesq agents.`,
     );
-  if (word.start !== undefined && desk.streams.agentOf(to) === undefined)
-    desk.feed.tell(
-      'exec',
+  if (word.start !== undefined)
+    tellOnce(
+      desk,
+      `${principal.name}/${client}/${request}`,
       task,
       `${principal.name} runs ${programOf(word.start.argv)} beside task ${task} on ${named}`,
     );
   desk.streams.grant(agent.name, { type: 'EXEC', ...to, framework, task, attempt: record.info.attempt, word: rest });
   return [{ attempt: record.info.attempt, agent: agent.name }];
+}
+
+/** A start is said until it is answered. */
+function tellOnce({ feed, entered }: ExecDesk, session: string, task: string, text: string): void {
+  if (entered.get(session) === text) return;
+  entered.delete(session);
+  entered.set(session, text);
+  for (const oldest of entered.keys()) {
+    if (entered.size <= ENTERED) break;
+    entered.delete(oldest);
+  }
+  feed.tell('exec', task, text);
 }
 
 function runningTask(

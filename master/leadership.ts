@@ -108,6 +108,7 @@ export class Leadership {
       uploads: this.#uploads,
       stats: this.#stats,
       feed,
+      entered: new Map(),
       waiting: new Map(),
       early: [],
       changes: [],

@@ -41,6 +41,8 @@ export interface OperatorDesk extends ViewSources, ChangeDesk {
   readonly uploads: Uploads;
   readonly stats: AgentStatsDesk;
   readonly feed: EventFeed;
+  /** Exec session → what everybody was told of it last. */
+  readonly entered: Map<string, string>;
   /** Requests whose commands are on their way: who is to be answered when they are applied. */
   readonly waiting: Map<string, { client: string; session: string; token?: string }>;
   /** Requests for the built-in framework that came before it had subscribed: at the start of a term. */

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 export interface LogFileOptions {
@@ -65,9 +65,11 @@ export class LogFile {
   }
 
   #turn(): void {
-    renameSync(this.#path, `${this.#path}.old`);
+    if (existsSync(this.#path)) renameSync(this.#path, `${this.#path}.old`);
+    // Closed once there is another: a full disk may refuse that, and the number of a closed file is soon another file's.
+    const next = openSync(this.#path, 'a', 0o600);
     closeSync(this.#file);
-    this.#file = openSync(this.#path, 'a', 0o600);
+    this.#file = next;
     this.#size = 0;
   }
 }

@@ -56,8 +56,11 @@ interface Piece {
   readonly bytes: () => Promise<Uint8Array | Fault>;
 }
 
-/** What was sent is not answered for so long: the connection, or the leader, was lost on the way. */
-const ANSWER_MS = 5_000;
+/**
+ * Of what was sent nothing is answered for so long: the connection, or the leader, was lost on the way. Over 32 kbit/s
+ * one block takes 8 s, and waits behind those before it.
+ */
+const ANSWER_MS = 15_000;
 /** Between two questions whether it is complete, where the answer came at once. */
 const LOOK_AGAIN_MS = 500;
 const PATIENCE_MS = 60_000;
@@ -137,6 +140,8 @@ class Upload {
     const taken = payload.length === 0 ? undefined : read(CLIENT_BULK, payload);
     if (taken === undefined || taken instanceof Fault || taken.message.type !== 'STORED') return;
     const { block, fault } = taken.message;
+    // Also one that comes too late: the link carries.
+    if (fault === undefined) this.#movedMs = this.#link.clock.monotonic();
     this.#unanswered.get(block)?.(
       fault === undefined
         ? 'stored'
@@ -207,7 +212,13 @@ class Upload {
     let timer: Timer | undefined;
     const answered = new Promise<Outcome>((resolve) => {
       this.#unanswered.set(hash, resolve);
-      timer = clock.after(ANSWER_MS, () => resolve('lost'));
+      const begunMs = clock.monotonic();
+      const look = (): void => {
+        const silentMs = clock.monotonic() - Math.max(begunMs, this.#movedMs);
+        if (silentMs >= ANSWER_MS) resolve('lost');
+        else timer = clock.after(ANSWER_MS - silentMs, look);
+      };
+      timer = clock.after(ANSWER_MS, look);
       bus
         .publish(
           topicOf(prefix, { kind: 'upload', name, session }),

@@ -6,6 +6,7 @@ import { AGENT_BLOCKS } from '../protocol/blob-link.ts';
 import { read } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import { shownBlob } from '../protocol/shown-uri.ts';
 
 /** A block that did not come is asked for again after this long: another master may lead by then. */
 const AGAIN_MS = 5_000;
@@ -53,7 +54,7 @@ export class BlobSource implements ArtifactSource {
     this.#listening ??= this.#world.listen((payload) => this.#received(payload));
     await this.#listening;
     const root = readRoot(await this.#block(blob, blob, signal));
-    if (root instanceof Fault) throw new ArtifactError(`the upload ${blob} is none: ${root.message}`, false);
+    if (root instanceof Fault) throw new ArtifactError(`the upload ${shownBlob(blob)} is none: ${root.message}`, false);
     const begin = from > root.size || (version !== undefined && version !== blob) ? 0 : from;
     return { from: begin, size: root.size, version: blob, bytes: this.#content(blob, root.lists, begin, signal) };
   }
@@ -85,7 +86,8 @@ export class BlobSource implements ArtifactSource {
         continue;
       }
       const blocks = readList(await this.#block(blob, hash, signal), size);
-      if (blocks instanceof Fault) throw new ArtifactError(`the upload ${blob} is none: ${blocks.message}`, false);
+      if (blocks instanceof Fault)
+        throw new ArtifactError(`the upload ${shownBlob(blob)} is none: ${blocks.message}`, false);
       const starts: number[] = [];
       for (const block of blocks) {
         starts.push(at);
@@ -136,7 +138,7 @@ export class BlobSource implements ArtifactSource {
       const aborted = (): void => failed(new ArtifactError('nobody needs it any more', true));
       const again = (): void => {
         if (clock.monotonic() - begun > PATIENCE_MS)
-          return failed(new ArtifactError(`no master gives the upload ${blob}`, true));
+          return failed(new ArtifactError(`no master gives the upload ${shownBlob(blob)}`, true));
         ask(blob, [hash]);
         timer = clock.after(AGAIN_MS, again);
       };

@@ -3,6 +3,7 @@ import { AGENT_BLOCKS } from '../protocol/blob-link.ts';
 import { type Outgoing, write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import { shownBlob } from '../protocol/shown-uri.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
 import type { AgentSessions } from './agent-sessions.ts';
@@ -43,7 +44,7 @@ export class BlobReading {
   async #read(agent: AgentRecord, blob: string, blocks: readonly string[]): Promise<void> {
     const { blobs } = this.#leader.world;
     if (!this.#names(agent, blob)) {
-      const fault = new Fault('NOT_ALLOWED', `no live task of agent ${agent.name} names the upload ${blob}`);
+      const fault = new Fault('NOT_ALLOWED', `no live task of agent ${agent.name} names the upload ${shownBlob(blob)}`);
       for (const block of blocks) await this.#send(agent.name, { type: 'BLOCK', block, fault });
       return;
     }
@@ -51,7 +52,7 @@ export class BlobReading {
     for (const block of blocks) {
       const belongs = block === blob || (await this.#consistsOf(blob))?.has(block) === true;
       const bytes = belongs ? await blobs.exchange.obtain(block) : undefined;
-      const fault = new Fault('NOT_FOUND', `no master that is reached has this block of the upload ${blob}`);
+      const fault = new Fault('NOT_FOUND', `no master that is reached has this block of the upload ${shownBlob(blob)}`);
       await this.#send(agent.name, {
         type: 'BLOCK',
         block,

@@ -183,6 +183,11 @@ test('artifacts that are in each other’s way contradict', (t) => {
 test('no secret of an address is shown', (t) => {
   t.is(shownUri('https://me:se@cret@h:8/a?sig=1#x'), 'https://h:8/a?…');
   t.is(shownUri('http://h/a@b'), 'http://h/a@b');
+  t.is(
+    shownUri(`blob:${HASH('a')}`),
+    `blob:${HASH('a').slice(0, 12)}…`,
+    'whoever has the name may read what was uploaded',
+  );
   t.true(shownUri(`http://h/${'x'.repeat(2_000)}`).length <= 160);
   t.notRegex(failureWords('https://me:pw@h/a?token=t', 'it broke'), /pw|token/);
 });

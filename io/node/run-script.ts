@@ -25,6 +25,12 @@ export function quote(text: string): string {
 const BASH_OWN =
   /^(BASH.*|COMP_.*|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GLOBIGNORE|GROUPS|HISTCMD|IFS|LINENO|OPTARG|OPTERR|OPTIND|PIPESTATUS|POSIXLY_CORRECT|PPID|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|UID|_)$/;
 const SHELL_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/**
+ * What decides which program or library is loaded, or what a library reads and writes (glibc: sysdeps/generic/unsecvars.h,
+ * which takes them from set-user-id programs): root must not have them of a task.
+ */
+const STEERING =
+  /^(PATH|LD_.*|GCONV_PATH|GETCONF_DIR|GLIBC_TUNABLES|HOSTALIASES|LOCALDOMAIN|LOCPATH|MALLOC_.*|NIS_PATH|NLSPATH|RESOLV_HOST_CONF|RES_OPTIONS|TMPDIR|TZDIR|LIBMOUNT_.*|ENV)$/;
 const LIMITS_MARK = '# limits ';
 
 /**
@@ -57,6 +63,7 @@ export function startLines(
 ): { readonly exports: readonly string[]; readonly limits: readonly string[]; readonly command: string } {
   const argv = 'shell' in task.argv ? ['/bin/sh', '-c', task.argv.shell] : task.argv;
   if (argv.length === 0) throw new LauncherError('NOT_SENDABLE', `${task.folder}: no program to start`);
+  const before = [...(confinement.namespaces ?? []), ...userChange(confinement.user)];
   const exports: string[] = [];
   const passed: string[] = [];
   for (const [name, value] of Object.entries(task.environment)) {
@@ -65,21 +72,19 @@ export function startLines(
         'NOT_SENDABLE',
         `${task.folder}: ${JSON.stringify(name)} is not a name for the environment`,
       );
-    if (SHELL_NAME.test(name) && !BASH_OWN.test(name)) exports.push(`export ${name}=${quote(value)}`);
+    const isSteering = before.length > 0 && STEERING.test(name);
+    if (SHELL_NAME.test(name) && !BASH_OWN.test(name) && !isSteering) exports.push(`export ${name}=${quote(value)}`);
     else passed.push(quote(`${name}=${value}`));
   }
-  const program = [
-    ...(confinement.namespaces ?? []),
-    ...userChange(confinement.user),
-    ...(task.wrapper ?? []),
-    ...argv,
-  ];
+  const program = [...(task.wrapper ?? []), ...argv];
   const command = program.map(quote);
   if (passed.length > 0) {
     // env(1) would take a program whose name holds a "=" for one more assignment.
     if (program[0]?.includes('=')) command.unshift('/bin/sh', '-c', `'exec "$@"'`, 'sh');
     command.unshift('/usr/bin/env', '--', ...passed);
   }
+  // Behind the change of the user: what is before it may still be root.
+  command.unshift(...before.map(quote));
   return { exports, limits: ulimits(confinement), command: command.join(' ') };
 }
 

@@ -30,6 +30,8 @@ export interface DownloadsWorld {
 }
 
 const BUDGET_MS = 60_000;
+/** So often a fetch that is underway asks whether it may go on. */
+const BUDGET_BYTES = 1_048_576;
 
 /** One fetch, for all who wait for it. */
 interface Download {
@@ -234,6 +236,7 @@ export class ArtifactDownloads {
     const { files, budget, needed } = this.#world;
     // Room is looked for ahead of what comes: for all of it, where the source says how much that is.
     let roomUntil = part.bytes;
+    let allowedUntil = part.bytes + BUDGET_BYTES;
     for await (const chunk of bytes) {
       if (part.bytes + chunk.length > roomUntil) {
         const ahead = Math.max(chunk.length, (download.size ?? part.bytes + SYNC_BYTES) - part.bytes);
@@ -245,6 +248,10 @@ export class ArtifactDownloads {
       download.bytes = part.bytes;
       download.trouble = undefined;
       if (download.withdrawn.signal.aborted) throw withdrawal();
+      if (part.bytes < allowedUntil) continue;
+      // It goes on from here when there is budget again.
+      if (!budget.mayFetch()) throw new ArtifactError('this agent has spent the bytes it may fetch for now', true);
+      allowedUntil = part.bytes + BUDGET_BYTES;
     }
   }
 

@@ -75,9 +75,10 @@ export class ImageKeeper {
     if (bytes === undefined) return;
     const before = (this.#images ?? (await this.#read())).filter((each) => each.image !== image);
     let images = [...before, { image, bytes }].slice(-MOST_IMAGES);
-    const stay = new Set(needed());
+    const stay = new Set<string>();
     for (let gone: string | undefined; ; ) {
-      [gone] = imagesToRemove(images, image, stay, mostBytes);
+      // Asked each time: a run may have been accepted while another image went.
+      [gone] = imagesToRemove(images, image, new Set([...stay, ...needed()]), mostBytes);
       if (gone === undefined) break;
       // False where a container of somebody else's needs it: it is asked about again after the next pull.
       if (!(await engine.removeImage(gone)) && (await engine.image(gone)) !== undefined) stay.add(gone);

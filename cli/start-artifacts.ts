@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { ArtifactOptions } from '../agent/run-artifacts.ts';
+import type { ArtifactSource } from '../io/artifact-source.ts';
 import { runningSha256, systemDigest } from '../io/node/digest.ts';
-import { httpSource } from '../io/node/http-source.ts';
 import { sandboxFiller } from '../io/node/sandbox-filler.ts';
 import { fileStorage } from '../io/node/storage.ts';
 import type { SystemUser } from '../io/node/users.ts';
@@ -15,6 +15,14 @@ export interface ArtifactWishes {
   readonly artifactCache?: string;
 }
 
+/** What reads over HTTP is loaded with the first artifact: most agents never need it. */
+function webSource(): ArtifactSource {
+  return {
+    takes: (uri) => /^https?:/.test(uri),
+    read: async (...what) => (await import('../io/node/http-source.ts')).httpSource().read(...what),
+  };
+}
+
 /** With what an agent fetches artifacts, into `<data>/artifacts`. A fault where the size cannot be read. */
 export function artifactsOf(
   { artifactCache }: ArtifactWishes,
@@ -25,7 +33,7 @@ export function artifactsOf(
   if (size instanceof Fault) return new Fault('BAD_USAGE', `--artifact-cache: ${size.message}`, size.hint);
   const files = join(data, 'artifacts');
   return {
-    sources: [httpSource()],
+    sources: [webSource()],
     storage: fileStorage(files),
     filler: sandboxFiller({ files, tasks: join(data, 'tasks'), user }),
     digest: systemDigest,

@@ -204,6 +204,8 @@ export class OutputStreams {
       }
       const deflated = reader.deflates ? await this.#deflated(reader, bytes) : undefined;
       const more = about === undefined ? {} : { file: about };
+      // Before it is sent: the next piece is asked for while this one is underway.
+      this.#world.budget.spent((deflated ?? bytes).length);
       const sending =
         deflated === undefined
           ? this.#send(grant, offset, bytes, last, more)
@@ -257,7 +259,6 @@ export class OutputStreams {
     try {
       // A Buffer would be written as one: the copy is a plain array of bytes.
       const piece = { request, client, session, offset, data: new Uint8Array(data), end };
-      this.#world.budget.spent(data.length);
       const sinceMs = this.#world.clock.monotonic();
       await this.#world.send(write(BULK, { type: 'CHUNK', ...piece, ...more }));
       this.#size.sent(this.#world.clock.monotonic() - sinceMs);

@@ -77,7 +77,10 @@ export const agent: Verb = {
       .option('--power-mode <mode>', 'switch a Jetson to this mode of nvpmodel first')
       .option('--sysroot <dir>', 'read /proc, /sys and /etc below it')
       .option('--metered', 'the link costs money by the byte: speak seldom')
-      .option('--bulk-budget <size>', 'logs and files sent a day, 20M, or none (default: none; metered: 5M)')
+      .option(
+        '--bulk-budget <size>',
+        'logs and files sent, artifacts fetched, a day: 20M, or none (default none; metered 5M)',
+      )
       .option(
         '--task-user <name>',
         'whom tasks run as, where the agent is root (default mesq-task, where there is one)',

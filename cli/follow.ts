@@ -135,7 +135,10 @@ class Following {
     await this.#progress.clear();
     if (this.#never !== undefined) return this.#never;
     if (this.#interrupted) return EXIT.interrupted;
-    if (fault !== undefined) return fault;
+    // What the task did counts, though not all of its output may cross the link now.
+    if (fault?.code === 'BUDGET_SPENT')
+      this.#say(`not all of the output is shown: ${fault.message}; see it with mesq logs --over-budget ${job}`);
+    else if (fault !== undefined) return fault;
     return this.#exitCode(last);
   }
 
@@ -159,6 +162,8 @@ class Following {
     const known = this.#tasks.get(view.index);
     this.#tasks.set(view.index, view);
     this.#output.changed(view);
+    if (view.state === 'TASK_STARTING' && view.message !== null && view.message !== known?.message)
+      this.#say(`task ${view.id}: ${view.message}`);
     if (known?.state === view.state) return;
     if (view.state === 'TASK_UNREACHABLE')
       this.#say(`agent ${view.agent ?? '?'} is out of reach; task ${view.id} may go on there, and is waited for`);
@@ -175,10 +180,13 @@ class Following {
   async #explain(): Promise<void> {
     const begun = [...this.#tasks.values()].some(({ state }) => state !== 'TASK_STAGING');
     if (begun || this.#interrupted || this.#closed) return;
-    const answer = await explain(this.#connection.client, this.#spec, this.#owner, this.#context.options.timeoutMs);
+    const placed = await this.#placed();
+    const answer =
+      placed ?? (await explain(this.#connection.client, this.#spec, this.#owner, this.#context.options.timeoutMs));
     if (this.#closed || [...this.#tasks.values()].some(({ state }) => state !== 'TASK_STAGING')) return;
-    const text = answer instanceof Fault ? `waiting: ${answer.message}` : whyWaiting(answer);
-    const never = answer instanceof Fault ? undefined : neverFits(answer);
+    const text =
+      typeof answer === 'string' ? answer : answer instanceof Fault ? `waiting: ${answer.message}` : whyWaiting(answer);
+    const never = typeof answer === 'string' || answer instanceof Fault ? undefined : neverFits(answer);
     if (never !== undefined && this.#who === 'runner') {
       this.#never = never;
       this.#cancel();
@@ -187,6 +195,18 @@ class Following {
     if (text !== this.#said) this.#say(text);
     this.#said = text;
     this.#explainIn(EXPLAIN_AGAIN_MS);
+  }
+
+  /** Of a job of one task: where it was placed, and has not begun; undefined where it waits for a place. */
+  async #placed(): Promise<string | undefined> {
+    const { job, count } = this.#spec;
+    const { timeoutMs } = this.#context.options;
+    if (count > 1) return undefined;
+    const answer = await this.#connection.client.request('tasks', { job }, { framework: BATCH, timeoutMs });
+    const agent = answer instanceof Fault ? null : answer.tasks[0]?.agent;
+    return agent == null || answer instanceof Fault || answer.tasks[0]?.state !== 'TASK_STAGING'
+      ? undefined
+      : `placed on agent ${agent}, which has not begun it yet`;
   }
 
   #cancel(): void {

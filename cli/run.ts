@@ -31,7 +31,11 @@ export const run: Verb = {
     addJobOptions(command);
     const gather = (value: string, before: string[] = []): string[] => [...before, value];
     command
-      .option('--upload <dir[:path]>', 'a folder of this machine, unpacked in the sandbox before the start', gather)
+      .option(
+        '--upload <dir[:path]>',
+        'a folder of this machine, unpacked in the sandbox before the start; may be repeated',
+        gather,
+      )
       .option(
         '--file <file[:path]>',
         'a file of this machine, in the sandbox before the start; may be repeated',
@@ -65,29 +69,15 @@ export const run: Verb = {
   },
 };
 
+/** What the job is made of, without what only this command knows; an option that is missing here does not compile. */
 function jobPart(written: JobOptions): JobOptions {
-  const {
-    name,
-    count,
-    cpus,
-    mem,
-    disk,
-    gpus,
-    accelerators,
-    ports,
-    env,
-    constraint,
-    restart,
-    retries,
-    time,
-    grace,
-    requeue,
-    image,
-    pull,
-    network,
-  } = written;
-  const { limitCpus, limitMem, artifact } = written;
-  const needs = { name, count, cpus, mem, limitCpus, limitMem, disk, gpus, accelerators, ports, env, constraint };
-  const part = { ...needs, restart, retries, time, grace, requeue, image, pull, network, artifact };
+  const { name, count, cpus, mem, limitCpus, limitMem, disk, gpus, accelerators, ports, env, constraint } = written;
+  const { restart, retries, time, grace, requeue, image, pull, network, artifact } = written;
+  const { lostAfter, stopOnClientAfter, replace, reconcile } = written;
+  const part: { [Option in keyof Required<JobOptions>]: JobOptions[Option] } = {
+    ...{ name, count, cpus, mem, limitCpus, limitMem, disk, gpus, accelerators, ports, env, constraint },
+    ...{ restart, retries, time, grace, requeue, image, pull, network, artifact },
+    ...{ lostAfter, stopOnClientAfter, replace, reconcile },
+  };
   return Object.fromEntries(Object.entries(part).filter(([, value]) => value !== undefined));
 }

@@ -3,6 +3,7 @@ import { blobUri } from '../protocol/blob.ts';
 import { check } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { JobSpec } from '../protocol/job.ts';
+import { SandboxPath } from '../protocol/sandbox-path.ts';
 import type { Client, UploadProgress } from '../sdk/index.ts';
 import { notice } from './output.ts';
 import type { ReadUpload } from './terminal.ts';
@@ -15,6 +16,9 @@ export interface WrittenUpload {
   /** In the sandbox. Default: of a folder the sandbox itself, of a file its own name. */
   readonly into: string | undefined;
 }
+
+/** Two blocks of nothing: the end of every archive (POSIX pax, ustar). */
+const EMPTY_TAR_BYTES = 1_024;
 
 /** One that was read, and has its name. */
 interface Prepared extends WrittenUpload {
@@ -36,11 +40,24 @@ export async function prepareUploads(
 ): Promise<readonly Prepared[] | Fault> {
   const prepared: Prepared[] = [];
   for (const one of written) {
+    const misplaced = placeFault(one);
+    if (misplaced !== undefined) return misplaced;
     const upload = await terminal.readUpload(one.path, one.kind);
     if (upload instanceof Fault) return upload;
+    if (one.kind === 'folder' && upload.manifest.size <= EMPTY_TAR_BYTES)
+      return new Fault('BAD_USAGE', `--upload ${one.path}: there is nothing in it`, '.git is left out.');
     prepared.push({ ...one, upload });
   }
   return prepared;
+}
+
+/** What is wrong with its place in the sandbox: known before anything is read or sent. */
+function placeFault({ kind, path, into }: WrittenUpload): Fault | undefined {
+  if (into === undefined) return undefined;
+  const place = check(SandboxPath, into);
+  if (into !== '' && !(place instanceof Fault)) return undefined;
+  const why = into === '' ? 'names no place behind the colon' : (place as Fault).message.replace(/^the message: /, '');
+  return new Fault('BAD_USAGE', `--${kind === 'folder' ? 'upload' : 'file'} ${path}:${into}: ${why}`);
 }
 
 /** Uploads them, one after another, and gives what tasks name them by. What was new of it is said on standard error. */

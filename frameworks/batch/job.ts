@@ -221,8 +221,10 @@ function isOver({ phase }: Task): boolean {
 }
 
 /** Nothing that anybody is shown differs. Of a task that was read back it is not known where it runs. */
-function isRepeated(task: Task, { state, restart, healthy }: StatusEvent): boolean {
-  return state === task.state && restart === task.restart && healthy === task.healthy && task.agent !== undefined;
+function isRepeated(task: Task, { state, restart, healthy, message }: StatusEvent): boolean {
+  const same = state === task.state && restart === task.restart && healthy === task.healthy;
+  // How far a start is that fetches something is news.
+  return same && task.agent !== undefined && (state !== 'TASK_STARTING' || message === task.message);
 }
 
 function isLive(status: StatusEvent): boolean {

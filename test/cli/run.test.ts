@@ -80,3 +80,35 @@ test('an array shows its progress on one line of a terminal, and in plain lines 
   t.true(wide.stderr.includes('\r'));
   for (const line of wide.stderr.split(/[\r\n]/)) t.true(line.length <= 80, line);
 });
+
+test('what becomes of a task out of reach is said on the command line too, and a slip there names its option', async (t) => {
+  const at = shell((task) => task.update('TASK_FINISHED', { exitCode: 0 }));
+  const away = ['--lost-after', '6h', '--stop-on-client-after', '30m', '--replace', '--reconcile', 'keep_original'];
+  t.is((await at.mesq('run', ...away, '--', 'true')).code, 0);
+  t.deepEqual([...at.world.batch.records.values()][0]?.job.spec.disconnect, {
+    lostAfterMs: 6 * 3_600_000,
+    stopOnClientAfterMs: 30 * 60_000,
+    replace: true,
+    reconcile: 'keep_original',
+  });
+  for (const [slip, says] of [
+    [['--lost-after', 'bogus'], /--lost-after: /],
+    [['--replace', '--reconcile', 'best'], /--reconcile: there is no "best"/],
+    [['--reconcile', 'keep_original'], /--reconcile: .*(\n.*)?Add --replace/],
+  ] as const) {
+    const { code, stderr } = await shell().mesq('run', ...slip, '--', 'true');
+    t.is(code, 125);
+    t.regex(stderr, says);
+  }
+});
+
+test('while something is fetched, it is said how far it is', async (t) => {
+  const at = shell((task) => {
+    task.update('TASK_STARTING', { message: 'fetching x: 0 MB' });
+    at.world.clock.after(60_000, () => task.update('TASK_STARTING', { message: 'fetching x: 3 MB' }));
+    at.world.clock.after(90_000, () => task.update('TASK_FINISHED', { exitCode: 0 }));
+  });
+  const { code, stderr } = await at.mesq('run', '--', 'true');
+  t.is(code, 0);
+  t.regex(stderr, /task \w+\.0: fetching x: 0 MB\n.*task \w+\.0: fetching x: 3 MB\n/s);
+});

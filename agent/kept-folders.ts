@@ -6,6 +6,8 @@ import type { DurableState } from './durable-state.ts';
 /** Of ended runs whose end a master has heard. */
 const KEPT = 200;
 const KEPT_MS = 24 * 3_600_000;
+/** However many there are, up to {@link MOST}: whoever reads the outputs of an array comes later than its tasks end. */
+const YOUNG_MS = 600_000;
 const PAUSE_MS = 1_000;
 /** Removed in one go: a folder is a dozen files to unlink, milliseconds on a slow medium. */
 const AT_ONCE = 20;
@@ -19,7 +21,7 @@ export interface KeptFoldersWorld {
   readonly durable: DurableState;
 }
 
-/** Folders of ended runs, kept for readers of their output: the newest 200, for a day at most. Then the run is forgotten. */
+/** Folders of ended runs, kept for readers of their output: for ten minutes, and the newest 200 for a day at most. Then the run is forgotten. */
 export class KeptFolders {
   readonly #world: KeptFoldersWorld;
   /** Run → when it came here, oldest first. */
@@ -41,7 +43,7 @@ export class KeptFolders {
     if (this.#kept.has(run)) return;
     this.#kept.set(run, this.#world.clock.monotonic());
     this.#added++;
-    if (this.#timer === undefined || this.#kept.size === KEPT + 1) this.#arm();
+    if (this.#timer === undefined || this.#kept.size === KEPT + 1 || this.#kept.size === MOST + 1) this.#arm();
   }
 
   stop(): void {
@@ -55,7 +57,9 @@ export class KeptFolders {
     const [oldest] = this.#kept.values();
     if (oldest === undefined || this.#stopped) return;
     const { clock } = this.#world;
-    const wait = this.#kept.size > KEPT ? PAUSE_MS : Math.max(PAUSE_MS, oldest + KEPT_MS - clock.monotonic());
+    const { size } = this.#kept;
+    const keptMs = size > MOST ? 0 : size > KEPT ? YOUNG_MS : KEPT_MS;
+    const wait = Math.max(PAUSE_MS, oldest + keptMs - clock.monotonic());
     this.#timer = clock.after(Math.ceil(wait), () => void this.#sweep().finally(() => this.#arm()));
   }
 
@@ -67,7 +71,9 @@ export class KeptFolders {
     if (busy) return;
     const old: string[] = [];
     for (const [run, sinceMs] of this.#kept) {
-      const isOver = this.#kept.size - old.length > KEPT || sinceMs + KEPT_MS <= clock.monotonic();
+      const left = this.#kept.size - old.length;
+      const keptMs = left > MOST ? 0 : left > KEPT ? YOUNG_MS : KEPT_MS;
+      const isOver = sinceMs + keptMs <= clock.monotonic();
       if (old.length >= enough || !isOver) break;
       old.push(run);
     }

@@ -45,7 +45,20 @@ test('an agent that runs tasks by the thousand keeps the folders of few', async 
   t.true([...world.master.placed.values()].every(({ refused }) => refused === undefined));
   t.true(most <= 2_500, `${most} folders`);
   await world.clock.advance(300_000);
+  const young = world.machine.folders.length;
+  t.true(young > 1_000 && young <= 2_000, `${young} folders: whoever reads an array comes later than its tasks end`);
+  await world.clock.advance(600_000);
   t.true(world.machine.folders.length <= 200, `${world.machine.folders.length} folders`);
+});
+
+test('the output of an array that ends slowly is there for whoever reads it behind', async (t) => {
+  const world = new AgentWorld(16);
+  await world.up();
+  for (let second = 0; second < 60; second++) {
+    for (let at = 0; at < 8; at++) world.master.place(`t${second}-${at}`, { argv: program() });
+    await world.clock.advance(1_000);
+  }
+  t.true(world.machine.folders.includes('batch/t0-0.0/0'), 'the first of 480');
 });
 
 test('a service that cannot be started for lack of disk is tried ever more seldom, and goes on when there is room', async (t) => {

@@ -203,10 +203,9 @@ class Following {
     const { timeoutMs } = this.#context.options;
     if (count > 1) return undefined;
     const answer = await this.#connection.client.request('tasks', { job }, { framework: BATCH, timeoutMs });
-    const agent = answer instanceof Fault ? null : answer.tasks[0]?.agent;
-    return agent == null || answer instanceof Fault || answer.tasks[0]?.state !== 'TASK_STAGING'
-      ? undefined
-      : `placed on agent ${agent}, which has not begun it yet`;
+    const [view] = answer instanceof Fault ? [] : answer.tasks;
+    if (view?.state !== 'TASK_STAGING' || view.agent === null) return undefined;
+    return `placed on agent ${view.agent}, which has not begun it yet`;
   }
 
   #cancel(): void {

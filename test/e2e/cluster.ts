@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ExecutionContext } from 'ava';
@@ -12,6 +11,7 @@ import { isTerminal } from '../../protocol/task.ts';
 import { type Client, Fault } from '../../sdk/index.ts';
 import { connectClient } from '../../tools/cluster.ts';
 import { removeCgroups } from '../left-cgroups.ts';
+import { quietPort } from '../quiet-port.ts';
 
 /** The built command line, a script for node. */
 export const MESQ = resolve('build/cli/main.js');
@@ -262,27 +262,6 @@ export class Cluster {
     for (const name of this.agents.keys())
       await eventually(() => removeCgroups(join(this.dataOf(name), 'launcher')) || undefined);
     await rm(this.folder, { recursive: true, force: true, maxRetries: 10 });
-  }
-}
-
-/**
- * A free port that the system gives to nobody who asks for any: one from the range for outgoing connections may be
- * taken by another test while a master that had it is started again.
- */
-export async function quietPort(): Promise<number> {
-  for (;;) {
-    const server = createServer();
-    const listening = once(server, 'listening').then(
-      () => true,
-      () => false,
-    );
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
-    server.listen(port, '127.0.0.1');
-    const free = await listening;
-    if (!free) continue;
-    server.close();
-    await once(server, 'close');
-    return port;
   }
 }
 

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { eventually, quietPort } from './cluster.ts';
+import { quietPort } from '../quiet-port.ts';
+import { eventually } from './cluster.ts';
 import { JobStream } from './job-stream.ts';
 import { Quorum } from './quorum.ts';
 

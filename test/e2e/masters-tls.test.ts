@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { vouchedFor } from '../io/self-signed.ts';
-import { endAll, eventually, MESQ, quietPort, type Running, start } from './cluster.ts';
+import { quietPort } from '../quiet-port.ts';
+import { endAll, eventually, MESQ, type Running, start } from './cluster.ts';
 
 /** Three masters behind TLS, certificates of one authority, and a key in a file; undefined where openssl is missing. */
 async function three(t: ExecutionContext) {

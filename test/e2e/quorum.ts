@@ -5,7 +5,8 @@ import type { ExecutionContext } from 'ava';
 import type { MasterView } from '../../protocol/operator.ts';
 import { type Client, Fault } from '../../sdk/index.ts';
 import { connectClient } from '../../tools/cluster.ts';
-import { endAll, eventually, MESQ, quietPort, type Running, start } from './cluster.ts';
+import { quietPort } from '../quiet-port.ts';
+import { endAll, eventually, MESQ, type Running, start } from './cluster.ts';
 import { MasterNetwork } from './master-network.ts';
 
 export interface QuorumOptions {

@@ -6,7 +6,7 @@ import anyTest, { type ExecutionContext, type TestFn } from 'ava';
 import { type ContainerTask, type Launcher, LauncherError, type TaskExit } from '../../io/launcher.ts';
 import { launchContainers } from '../../io/node/container-launcher.ts';
 import { openOutputFile } from '../../io/node/output-file.ts';
-import { quietPort } from '../e2e/cluster.ts';
+import { quietPort } from '../quiet-port.ts';
 import { type OwnPodman, podmanMissing, startPodman } from './podman.ts';
 import { startRegistry } from './registry.ts';
 

@@ -1,9 +1,10 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { quietPort } from '../quiet-port.ts';
 
 const { PATH, CI } = process.env;
 /** Debian keeps daemons where only root looks. */
@@ -22,7 +23,7 @@ export function wantsMosquitto(): boolean {
 /** Starts a broker on a free port of loopback, in a folder of its own. */
 export async function startMosquitto(): Promise<Mosquitto> {
   const folder = await mkdtemp(join(tmpdir(), 'mesq-mosquitto-'));
-  const port = await freePort();
+  const port = await quietPort();
   const config = join(folder, 'mosquitto.conf');
   await writeFile(
     config,
@@ -50,15 +51,6 @@ max_queued_messages 0
       await rm(folder, { recursive: true });
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function listening(port: number): Promise<void> {

@@ -3,15 +3,19 @@ import { systemRandom } from '../io/node/random.ts';
 import { randomWord } from '../io/random.ts';
 import { type Client, Fault, parseResources } from '../sdk/index.ts';
 import { connectClient } from '../tools/cluster.ts';
+import { type Bullmq, startBullmq } from './bullmq.ts';
 import { type LauncherFloor, measureLauncherFloor } from './launcher-floor.ts';
 import { benchFolder, endLauncher, startAgentPart, startMasterPart } from './real-cluster.ts';
 import { type Measured, quantile } from './report.ts';
+import { startSlurm } from './slurm.ts';
 
 const TASKS = 1_000;
 const NEEDS = 'cpus:0.1;mem:32';
-/** At least this many a second, or this part of the launcher's own loop. */
-const RATE = 400;
-const PART = 0.6;
+/** At least this part of the launcher's own loop, more than BullMQ, and so many times Slurm. */
+const PART = 0.8;
+const TIMES_SLURM = 8;
+/** Slurm takes half a minute for a thousand; its rate is the same for fewer. */
+const SLURM_TASKS = 400;
 const ROUNDS = 3;
 
 /** Tasks a second, from submit to all of them FINISHED, and to the last acknowledgement committed in the registry. */
@@ -24,30 +28,46 @@ interface JobRate {
 interface Round {
   readonly rate: JobRate;
   readonly floor: LauncherFloor;
+  /** Jobs a second; undefined where it is not installed. */
+  readonly bullmq: number | undefined;
 }
 
 /**
  * A job of 1,000 × /bin/true through a real master and a real agent, with room for all of them and with two slots,
  * beside the same number of starts in loops: over the same launcher, over Node's spawn, over xargs. The median of three
- * rounds, after a first job that pays for code which is compiled once in a process's life.
+ * rounds, after a first job that pays for code which is compiled once in a process's life. With room for all, BullMQ has
+ * its turn in each round and Slurm one after them, where they are installed; where not, that is said.
  */
-export async function measureJobRate(parent: string): Promise<Measured[]> {
-  const rows: Measured[] = [];
-  for (const [label, resources, concurrency] of [
-    ['cpus:32;mem:32768', 'cpus:32;mem:32768', 320],
-    ['2 slots', 'cpus:0.2;mem:32768', 2],
-  ] as const) {
-    rows.push(...(await throughCluster(parent, label, resources, concurrency)));
+export async function measureJobRate(parent: string, bullmqModules: string | undefined): Promise<Measured[]> {
+  const folder = benchFolder(parent);
+  const bullmq = await startBullmq(folder.path, bullmqModules);
+  if (typeof bullmq === 'string') console.log(`BullMQ is left out: ${bullmq}`);
+  const peer = typeof bullmq === 'string' ? undefined : bullmq;
+  const wide = await throughCluster(parent, 'cpus:32;mem:32768', 320, peer);
+  await peer?.stop();
+  const rows = rowsOf(`${TASKS} × /bin/true, cpus:32;mem:32768`, wide.first, wide.rounds);
+  const slurm = await startSlurm(folder.path);
+  if (typeof slurm === 'string') console.log(`Slurm is left out: ${slurm}`);
+  else {
+    rows.push(
+      rowOfSlurm(
+        await slurm.rate(SLURM_TASKS),
+        middleOf(wide.rounds, ({ rate }) => rate.acknowledged),
+      ),
+    );
+    await slurm.stop();
   }
-  return rows;
+  folder.remove();
+  const narrow = await throughCluster(parent, 'cpus:0.2;mem:32768', 2, undefined);
+  return [...rows, ...rowsOf(`${TASKS} × /bin/true, 2 slots`, narrow.first, narrow.rounds)];
 }
 
 async function throughCluster(
   parent: string,
-  label: string,
   resources: string,
   concurrency: number,
-): Promise<Measured[]> {
+  bullmq: Bullmq | undefined,
+): Promise<{ readonly first: JobRate; readonly rounds: readonly Round[] }> {
   const folder = benchFolder(parent);
   const master = await startMasterPart(folder.path);
   const agent = await startAgentPart(folder.path, 'a1', master.url, resources);
@@ -56,37 +76,66 @@ async function throughCluster(
   const rounds: Round[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const floor = await measureLauncherFloor(TASKS, concurrency, parent);
-    rounds.push({ floor, rate: await runJob(client, TASKS) });
+    rounds.push({ floor, rate: await runJob(client, TASKS), bullmq: await bullmq?.rate(TASKS) });
   }
   await close();
   await agent.stop();
   await endLauncher(agent);
   await master.stop();
   folder.remove();
-  return rowsOf(`${TASKS} × /bin/true, ${label}`, first, rounds);
+  return { first, rounds };
+}
+
+function middleOf(rounds: readonly Round[], of: (round: Round) => number): number {
+  return quantile(rounds.map(of), 0.5);
+}
+
+function perSecond(rate: number): string {
+  return `${rate.toFixed(0)}/s`;
+}
+
+function rowOfSlurm(slurm: number, ours: number): Measured {
+  return {
+    what: `the same against Slurm, tuned, 8 × slurmd with 4 slots, an array of ${SLURM_TASKS}`,
+    value: `${(ours / slurm).toFixed(1)} times`,
+    beside: `Slurm ${slurm.toFixed(1)}/s`,
+    target: `≥ ${TIMES_SLURM} times`,
+    met: ours >= TIMES_SLURM * slurm,
+  };
 }
 
 function rowsOf(label: string, first: JobRate, rounds: readonly Round[]): Measured[] {
-  const middle = (of: (round: Round) => number): number => quantile(rounds.map(of), 0.5);
-  const per = (rate: number): string => `${rate.toFixed(0)}/s`;
-  const acknowledged = middle(({ rate }) => rate.acknowledged);
-  const part = middle(({ rate, floor }) => rate.acknowledged / floor.launcher);
-  return [
+  const acknowledged = middleOf(rounds, ({ rate }) => rate.acknowledged);
+  const part = middleOf(rounds, ({ rate, floor }) => rate.acknowledged / floor.launcher);
+  const loop = (of: (floor: LauncherFloor) => number): string => perSecond(middleOf(rounds, ({ floor }) => of(floor)));
+  const rows: Measured[] = [
     {
       what: `${label}: submit → all acknowledged`,
-      value: `${per(acknowledged)} (ratio ${part.toFixed(2)})`,
-      beside: `launcher loop ${per(middle(({ floor }) => floor.launcher))}, spawn ${per(middle(({ floor }) => floor.spawn))}, xargs -P2 ${per(middle(({ floor }) => floor.xargs))}`,
-      target: `≥ ${RATE}/s or ≥ ${PART}`,
-      met: acknowledged >= RATE || part >= PART,
+      value: `${perSecond(acknowledged)} (ratio ${part.toFixed(2)})`,
+      beside: `launcher loop ${loop(({ launcher }) => launcher)}, spawn ${loop(({ spawn }) => spawn)}, xargs -P2 ${loop(({ xargs }) => xargs)}`,
+      target: `≥ ${PART} of the loop`,
+      met: part >= PART,
     },
     {
       what: `${label}: submit → all FINISHED`,
-      value: per(middle(({ rate }) => rate.finished)),
-      beside: `the first job of a fresh cluster ${per(first.finished)}`,
+      value: perSecond(middleOf(rounds, ({ rate }) => rate.finished)),
+      beside: `the first job of a fresh cluster ${perSecond(first.finished)}`,
       target: undefined,
       met: undefined,
     },
   ];
+  const peers = rounds.flatMap(({ bullmq }) => (bullmq === undefined ? [] : [bullmq]));
+  if (peers.length > 0) {
+    const times = middleOf(rounds, ({ rate, bullmq }) => rate.acknowledged / (bullmq ?? Number.NaN));
+    rows.push({
+      what: 'the same against BullMQ with Redis, which only spawns it',
+      value: `${times.toFixed(2)} times`,
+      beside: `BullMQ ${perSecond(quantile(peers, 0.5))}, the better of 8 and 32 at once`,
+      target: '> 1 time',
+      met: times > 1,
+    });
+  }
+  return rows;
 }
 
 /** Submits a job and follows it to its end. Throws where one task does not finish. */

@@ -29,6 +29,8 @@ interface BenchOptions {
   readonly secureAgents: readonly number[] | undefined;
   /** How often the leader is killed. */
   readonly kills: number;
+  /** A folder into which bullmq and ioredis were installed. */
+  readonly bullmq: string | undefined;
 }
 
 interface Part {
@@ -40,7 +42,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   cores: { title: 'The pure cores', measure: () => measureCores() },
   allocation: { title: 'The allocator, in the shapes published for Mesos', measure: () => measureAllocation() },
   fairness: { title: 'Shares after a minute', measure: () => measureFairness() },
-  jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder }) => measureJobRate(folder) },
+  jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder, bullmq }) => measureJobRate(folder, bullmq) },
   latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
   agent: { title: 'An agent at work', measure: ({ folder }) => measureAgent(folder) },
   idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes ?? 2) },
@@ -83,6 +85,7 @@ const { values, positionals } = parseArgs({
     agents: { type: 'string' },
     'secure-agents': { type: 'string' },
     kills: { type: 'string', default: '40' },
+    bullmq: { type: 'string' },
   },
 });
 const counts = (text: string | undefined): number[] | undefined => text?.split(',').filter(Boolean).map(Number);
@@ -99,6 +102,7 @@ for (const name of wanted) {
       agents: counts(values.agents),
       secureAgents: counts(values['secure-agents']),
       kills: Number(values.kills),
+      bullmq: values.bullmq,
     }),
   );
 }

@@ -1,35 +1,28 @@
-import type { Clock, Timer } from '../io/clock.ts';
-import type { Launcher, TaskStart, TaskUsage } from '../io/launcher.ts';
+import type { Clock } from '../io/clock.ts';
+import type { Launcher, TaskUsage } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
 import type { Prober } from '../io/prober.ts';
 import type { Random } from '../io/random.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { isTerminal, type TaskStatus } from '../protocol/task.ts';
-import type { CheckStatus } from '../protocol/task-checks.ts';
 import type { Moment } from './checkpoint/records.ts';
 import { hasEnded, type Run } from './checkpoint/state.ts';
 import type { OwnDevice } from './devices/choose-devices.ts';
-import { deviceNodes } from './devices/device-environment.ts';
-import { type DurableState, isFull } from './durable-state.ts';
-import { environmentOf } from './executors/command.ts';
-import { containerTask } from './executors/container-task.ts';
+import type { DurableState } from './durable-state.ts';
 import { confinementOf } from './isolation/confinement.ts';
 import { KeptFolders } from './kept-folders.ts';
+import { fresh, type Live, stopped, withdrawn } from './live-run.ts';
 import { OutputCuts } from './output-cuts.ts';
+import { reportPatience } from './reporting/patience.ts';
 import type { RunArtifacts } from './run-artifacts.ts';
+import { RunLooks } from './run-looks.ts';
+import { folderOf, RunStarts } from './run-starts.ts';
 import { StatusReports } from './status-reports.ts';
 import { TaskChecks } from './task-checks.ts';
-import { type Actual, type Because, type News, plan, type RunFacts, type Step, type Stop } from './tasks/plan.ts';
+import { type Actual, type Because, type News, plan, type Step, type Stop } from './tasks/plan.ts';
 import { LASTING_MS } from './tasks/restart-back-off.ts';
 
-/** How often a task without a supervisor is asked after. */
-const UNSUPERVISED_MS = 1_000;
-/** How often every task is: a supervisor that somebody killed says nothing. */
-const LOOK_MS = 60_000;
-/** The longest that a report waits for company, and how many runs there are for each millisecond that an end waits. */
-const GATHER_MS = 20;
-const RUNS_PER_MS = 8;
 const MB = 1_048_576;
 /** A start that the full disk did not take is tried again after this long. */
 const DISK_RETRY_MS = 30_000;
@@ -61,31 +54,6 @@ export interface RunsListener {
   readonly startEnded: (run: string) => void;
 }
 
-/** What this process knows of a run beyond the checkpoint. Times are monotonic: after a reboot a limit begins anew. */
-interface Live {
-  actual: Actual;
-  startedMs: number | undefined;
-  launchedMs: number | undefined;
-  kill: RunFacts['kill'];
-  unhealthy: RunFacts['unhealthy'];
-  news: News[];
-  /** What checks of this start said last. */
-  healthy: boolean | undefined;
-  checkStatus: CheckStatus | undefined;
-  timeUp: boolean;
-  rebooted: boolean;
-  quickEnds: number;
-  /** Of the start that ended last. */
-  usage: TaskUsage | undefined;
-  timer: Timer | undefined;
-  /** Its folder is being made. */
-  launching: boolean;
-  /** Until it is asked after again. */
-  asking: Timer | undefined;
-  busy: boolean;
-  again: boolean;
-}
-
 /**
  * Brings every accepted run to its end: what to do is decided by `plan`, done here, and reported once it is durable.
  */
@@ -97,7 +65,8 @@ export class Runs {
   readonly #kept: KeptFolders;
   readonly #reports: StatusReports;
   readonly #checks: TaskChecks;
-  #looking: Timer | undefined;
+  readonly #starts: RunStarts;
+  readonly #looks: RunLooks;
   #stopped = false;
 
   constructor(world: RunsWorld, listener: RunsListener) {
@@ -107,6 +76,18 @@ export class Runs {
     this.#kept = new KeptFolders(world);
     this.#reports = new StatusReports(world, (run, status) => listener.reported(run, status));
     this.#checks = new TaskChecks(world.clock, world.prober, (folder, news) => this.#tells(folder, news));
+    const noticed = (folder: string, actual: Actual, usage?: TaskUsage): void => this.#noticed(folder, actual, usage);
+    const advance = (run: string): void => this.#advance(run);
+    this.#starts = new RunStarts(world, {
+      ...{ noticed, advance },
+      live: (run) => this.#live.get(run),
+      fetching: (folder, words) => this.#fetching(folder, words),
+    });
+    this.#looks = new RunLooks(world, {
+      ...{ noticed, advance },
+      live: this.#live,
+      launch: (run) => this.#starts.launch(run),
+    });
     world.launcher.onStarted(({ folder }) => this.#noticed(folder, { kind: 'running' }));
     world.launcher.onExit(({ folder, code, outOfMemory, message, usage }) =>
       this.#noticed(folder, { kind: 'exited', code, outOfMemory, message }, usage),
@@ -114,7 +95,7 @@ export class Runs {
     world.launcher.onProgress?.((folder, message) => this.#tells(folder, { message }));
     world.launcher.onFetching?.(({ folder, message }) => this.#fetching(folder, message));
     // Whatever ended the launcher process may have ended supervisors too.
-    world.launcher.onRestarted(() => this.#lookAfterAll());
+    world.launcher.onRestarted(() => this.#looks.lookAfterAll());
   }
 
   /** How many have not ended. */
@@ -139,9 +120,9 @@ export class Runs {
   start(run: Run): void {
     if (this.#live.has(run.run) || hasEnded(run)) return;
     this.#live.set(run.run, fresh());
-    void this.#launch(run);
+    void this.#starts.launch(run);
     this.#cuts.wake();
-    this.#armLook();
+    this.#looks.arm();
   }
 
   /** After a restart of the agent: takes up every run where it is. */
@@ -164,10 +145,10 @@ export class Runs {
       }
       this.#live.set(run.run, live);
       live.startedMs = this.#startedBefore(run);
-      await this.#lookAfter(run, live);
+      await this.#looks.lookAfter(run, live);
     }
     this.#cuts.wake();
-    this.#armLook();
+    this.#looks.arm();
   }
 
   /** When the newest start was first seen to run, by an agent before this one; undefined where no clock of this boot says. */
@@ -225,70 +206,20 @@ export class Runs {
     this.#cuts.stop();
     this.#kept.stop();
     this.#checks.stop();
-    this.#looking?.cancel();
+    this.#starts.stop();
+    this.#looks.stop();
     for (const live of this.#live.values()) live.timer?.cancel();
   }
 
-  folderOf({ run, restart }: Run): string {
-    return `${run}/${restart}`;
+  folderOf(run: Run): string {
+    return folderOf(run);
   }
 
   *#running(): Generator<string> {
     for (const [name, { actual }] of this.#live) {
       const run = this.#world.durable.state.runs.get(name);
-      if (run !== undefined && (actual.kind === 'running' || actual.kind === 'launched')) yield this.folderOf(run);
+      if (run !== undefined && (actual.kind === 'running' || actual.kind === 'launched')) yield folderOf(run);
     }
-  }
-
-  async #launch(run: Run): Promise<void> {
-    const { launcher, log } = this.#world;
-    const live = this.#live.get(run.run);
-    if (live === undefined) return;
-    const folder = this.folderOf(run);
-    if (run.info.artifacts !== undefined && !(await this.#bring(run, live, folder))) return;
-    live.launching = true;
-    try {
-      const { limits } = confinementOf(run.info, launcher.isolation);
-      await launcher.launch({
-        folder,
-        argv: run.info.argv,
-        environment: this.#environmentOf(run),
-        devices: deviceNodes(run.devices),
-        limits,
-        ...this.#containerOf(run),
-      });
-    } catch (error) {
-      live.launching = false;
-      if (this.#stopped) return;
-      log.warn('launch failed', { run: run.run, error: String(error) });
-      this.#noticed(folder, {
-        kind: 'unstarted',
-        reason: isFull(error) ? 'AGENT_DISK_FULL' : 'LAUNCH_FAILED',
-        message: error instanceof Error ? error.message : String(error),
-      });
-      return;
-    }
-    live.launching = false;
-    live.launchedMs = this.#now();
-    this.#world.artifacts.started(run);
-    // Its process may have been seen, or a kill asked for, while the folder was made.
-    this.#advance(run.run);
-  }
-
-  /** False where it is not to start: what it needs cannot be had, or it was ended meanwhile. */
-  async #bring(run: Run, live: Live, folder: string): Promise<boolean> {
-    if (live.kill !== undefined || this.#world.artifacts.isBusy(folder)) return false;
-    const found = await this.#world.artifacts.bring(run, folder, (words) => this.#fetching(folder, words));
-    if (found !== undefined && found !== 'withdrawn') this.#noticed(folder, { kind: 'unstarted', ...found });
-    return found === undefined && !this.#stopped && live.kill === undefined && live.actual.kind === 'launched';
-  }
-
-  #containerOf(run: Run): Pick<TaskStart, 'container'> {
-    const { container } = run.info;
-    if (container === undefined) return {};
-    const environment = this.#environmentOf(run);
-    const [sandbox, volumes, devices] = [this.#sandboxOf(run), this.#world.volumesRoot, deviceNodes(run.devices)];
-    return { container: containerTask(run.info, container, { environment, sandbox, volumes, devices }) };
   }
 
   /** A start that takes its time, and somebody at it: that is told, and the patience begins anew. */
@@ -304,98 +235,6 @@ export class Runs {
     void this.#report(run, live, { kind: 'report', state: 'TASK_STARTING', message });
   }
 
-  #environmentOf(run: Run): Record<string, string> {
-    const { durable, agentName } = this.#world;
-    return environmentOf(run, {
-      agentName,
-      agent: durable.state.agent ?? '',
-      sandbox: this.#sandboxOf(run),
-      volumes: this.#world.volumesRoot,
-      devices: this.#world.devices(),
-    });
-  }
-
-  #sandboxOf(run: Run): string {
-    return `${this.#world.pathOf(this.folderOf(run))}/work`;
-  }
-
-  /** What became of the newest start while nobody looked. */
-  async #lookAfter(run: Run, live: Live): Promise<void> {
-    const { launcher, log } = this.#world;
-    const folder = this.folderOf(run);
-    // A reboot ends an attempt that is never restarted, also one that waited to begin.
-    const over = live.rebooted && run.info.restart === 'never';
-    try {
-      const found = await launcher.adopt(folder);
-      switch (found.state) {
-        case 'missing':
-          // Accepted, and the agent died before the folder was made: it never started.
-          if (over) return this.#noticed(folder, { kind: 'vanished' });
-          if (live.kill === undefined) return void this.#launch(run);
-          return this.#noticed(folder, withdrawn());
-        case 'unclaimed':
-          if (!over && live.kill === undefined) {
-            await launcher.resend(folder);
-            live.launchedMs ??= this.#now();
-            return this.#advance(run.run);
-          }
-          if (!(await launcher.claim(folder))) return await this.#lookAfter(run, live);
-          return this.#noticed(folder, over ? { kind: 'vanished' } : withdrawn());
-        case 'withdrawn':
-          if (over) return this.#noticed(folder, { kind: 'vanished' });
-          // Nobody can start it any more: the next number starts in its place, unless it was to be killed.
-          return this.#noticed(folder, { kind: 'waiting', untilMs: this.#now() });
-        case 'running':
-          this.#noticed(folder, { kind: 'running' });
-          if (!found.supervised) this.#askAgain(run, live);
-          return;
-        case 'exited':
-          return this.#noticed(
-            folder,
-            { kind: 'exited', code: found.code, outOfMemory: found.outOfMemory, message: found.message },
-            found.usage,
-          );
-        case 'vanished':
-          return this.#noticed(folder, { kind: 'vanished' });
-      }
-    } catch (error) {
-      if (this.#stopped) return;
-      log.warn('task not looked after', { run: run.run, error: String(error) });
-      this.#askAgain(run, live);
-    }
-  }
-
-  /** No notice will come of it, so its process is looked at. */
-  #askAgain(run: Run, live: Live): void {
-    live.asking ??= this.#world.clock.after(UNSUPERVISED_MS, () => {
-      live.asking = undefined;
-      this.#lookAgain(run.run, live);
-    });
-  }
-
-  /** Rests while nothing runs. */
-  #armLook(): void {
-    if (this.#stopped || this.#live.size === 0) return;
-    this.#looking ??= this.#world.clock.after(LOOK_MS, () => {
-      this.#looking = undefined;
-      this.#lookAfterAll();
-      this.#armLook();
-    });
-  }
-
-  #lookAfterAll(): void {
-    for (const [name, live] of this.#live) this.#lookAgain(name, live);
-  }
-
-  /** What is being made, taken back, or waits for its next start needs no look. */
-  #lookAgain(name: string, live: Live): void {
-    const run = this.#world.durable.state.runs.get(name);
-    const { kind } = live.actual;
-    if (this.#stopped || run === undefined || this.#live.get(name) !== live) return;
-    if (live.asking !== undefined || live.launching || this.#world.artifacts.isBusy(this.folderOf(run))) return;
-    if (kind === 'running' || (kind === 'launched' && live.kill === undefined)) void this.#lookAfter(run, live);
-  }
-
   /** Something was seen of a start. Late, repeated and overtaken notices are of no more interest. */
   #noticed(folder: string, actual: Actual, usage?: TaskUsage): void {
     if (this.#stopped) return;
@@ -405,6 +244,7 @@ export class Runs {
     if (run === undefined || live === undefined || String(run.restart) !== folder.slice(at + 1)) return;
     const { kind } = live.actual;
     if (kind !== 'launched' && kind !== 'running') return;
+    this.#starts.begun(run.run);
     if (actual.kind === 'running') live.startedMs ??= this.#now();
     if (kind !== actual.kind || live.kill !== undefined) {
       live.actual = actual;
@@ -431,13 +271,13 @@ export class Runs {
   #watch(run: Run, { actual, kill, unhealthy, startedMs, healthy, checkStatus }: Live): void {
     const { info } = run;
     if (info.healthCheck === undefined && info.check === undefined) return;
-    const folder = this.folderOf(run);
+    const folder = folderOf(run);
     if (actual.kind !== 'running' || kill !== undefined || unhealthy !== undefined) return this.#checks.end(folder);
     this.#checks.watch({
       folder,
       info,
-      environment: this.#environmentOf(run),
-      sandbox: this.#sandboxOf(run),
+      environment: this.#starts.environmentOf(run),
+      sandbox: this.#starts.sandboxOf(run),
       startedMs: startedMs ?? this.#now(),
       told: { healthy, checkStatus },
     });
@@ -511,24 +351,24 @@ export class Runs {
     terminate: async (run, live) => {
       if (await this.#withdraw(run, live)) return;
       // False before its process is there: it gets the signal once it is seen.
-      const signalled = await this.#world.launcher.signal(this.folderOf(run), 'SIGTERM');
+      const signalled = await this.#world.launcher.signal(folderOf(run), 'SIGTERM');
       stopped(live, { terminated: signalled });
     },
     kill: async (run, live) => {
       if (await this.#withdraw(run, live)) return;
-      const signalled = await this.#world.launcher.signal(this.folderOf(run), 'SIGKILL');
+      const signalled = await this.#world.launcher.signal(folderOf(run), 'SIGKILL');
       if (!signalled) return;
       stopped(live, { killedMs: this.#now() });
       live.again = true;
     },
     takeBack: async (run, live) => {
-      if (await this.#world.launcher.claim(this.folderOf(run))) {
+      if (await this.#world.launcher.claim(folderOf(run))) {
         const seconds = Math.round(TIMES.startMs / 1_000);
         const message = `the launcher did not begin it within ${seconds} s`;
         live.actual = { kind: 'unstarted', reason: 'LAUNCH_TIMED_OUT', message };
       } else {
         live.launchedMs = this.#now();
-        await this.#lookAfter(run, live);
+        await this.#looks.lookAfter(run, live);
       }
       live.again = true;
     },
@@ -546,19 +386,19 @@ export class Runs {
       Object.assign(live, { startedMs: undefined, launchedMs: undefined, rebooted: false });
       Object.assign(live, { unhealthy: undefined, healthy: undefined, checkStatus: undefined });
       live.again = true;
-      void this.#cuts.cut(this.folderOf(run));
+      void this.#cuts.cut(folderOf(run));
       this.#listener.startEnded(run.run);
     },
     restart: (run, live) => this.#restart(run, live),
     sweep: async (run) => {
-      await this.#world.launcher.sweep(this.folderOf(run));
+      await this.#world.launcher.sweep(folderOf(run));
     },
   };
 
   /** Takes back a start that the launcher process has not begun; false where it has. */
   async #withdraw(run: Run, live: Live): Promise<boolean> {
-    if (live.actual.kind !== 'launched' || !(await this.#world.launcher.claim(this.folderOf(run)))) return false;
-    this.#world.artifacts.withdraw(this.folderOf(run));
+    if (live.actual.kind !== 'launched' || !(await this.#world.launcher.claim(folderOf(run)))) return false;
+    this.#world.artifacts.withdraw(folderOf(run));
     live.actual = withdrawn();
     live.again = true;
     return true;
@@ -577,7 +417,7 @@ export class Runs {
     }
     live.actual = { kind: 'launched' };
     this.#cuts.wake();
-    const launched = this.#launch({ ...run, restart });
+    const launched = this.#starts.launch({ ...run, restart });
     // What it needs may take hours to come, and it may be killed meanwhile.
     if (run.info.artifacts === undefined) await launched;
     // The output of the start before this one stays for readers; a service that fails for months must not fill the disk.
@@ -600,28 +440,20 @@ export class Runs {
     if (ended) {
       live.timer?.cancel();
       this.#live.delete(run.run);
-      this.#checks.end(this.folderOf(run));
+      this.#starts.begun(run.run);
+      this.#checks.end(folderOf(run));
       this.#world.artifacts.ended(run);
     }
-    void this.#reports.report(run, said, this.#patience(ended));
+    void this.#reports.report(run, said, reportPatience(ended, this.#live.size, this.#starts.unbegun));
     if (ended) {
       const longest = Math.max(output?.stdout ?? 0, output?.stderr ?? 0);
-      if (longest > LIMITS.outputBytes) void this.#cuts.cut(this.folderOf(run));
+      if (longest > LIMITS.outputBytes) void this.#cuts.cut(folderOf(run));
       this.#listener.startEnded(run.run);
     }
   }
 
-  /**
-   * How long a report may wait for others, to be written and sent with them. A beginning that is told with the end of a
-   * short task costs nothing of its own. An end goes out at once, unless so many run that one more or less hardly matters:
-   * then a machine that is busy with them is not kept busy with telling.
-   */
-  #patience(ended: boolean): number {
-    return ended ? Math.min(GATHER_MS, Math.floor(this.#live.size / RUNS_PER_MS)) : GATHER_MS;
-  }
-
   async #sizes(run: Run): Promise<{ stdout: number; stderr: number } | undefined> {
-    const folder = this.folderOf(run);
+    const folder = folderOf(run);
     try {
       const [stdout, stderr] = await Promise.all([
         this.#world.output(folder, 'stdout').size(),
@@ -634,41 +466,10 @@ export class Runs {
   }
 }
 
-function fresh(): Live {
-  return {
-    actual: { kind: 'launched' },
-    startedMs: undefined,
-    launchedMs: undefined,
-    kill: undefined,
-    unhealthy: undefined,
-    news: [],
-    healthy: undefined,
-    checkStatus: undefined,
-    timeUp: false,
-    rebooted: false,
-    quickEnds: 0,
-    usage: undefined,
-    timer: undefined,
-    launching: false,
-    asking: undefined,
-    busy: false,
-    again: false,
-  };
-}
-
 function usageAtEnd(usage: TaskUsage | undefined): TaskStatus['usage'] {
   if (usage?.cpuMs === undefined && usage?.memoryPeakBytes === undefined) return undefined;
   return {
     ...(usage.cpuMs === undefined ? {} : { cpuMs: usage.cpuMs }),
     ...(usage.memoryPeakBytes === undefined ? {} : { memPeakKb: Math.ceil(usage.memoryPeakBytes / 1_024) }),
   };
-}
-
-function stopped(live: Live, done: Partial<Stop>): void {
-  if (live.kill !== undefined) live.kill = { ...live.kill, ...done };
-  if (live.unhealthy !== undefined) live.unhealthy = { ...live.unhealthy, ...done };
-}
-
-function withdrawn(): Actual {
-  return { kind: 'unstarted', reason: 'KILLED_DURING_LAUNCH', message: 'killed before it started' };
 }

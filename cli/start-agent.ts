@@ -10,6 +10,7 @@ import { systemClock } from '../io/node/clock.ts';
 import { systemDeflate } from '../io/node/compression.ts';
 import { launchContainers } from '../io/node/container-launcher.ts';
 import { systemDigest } from '../io/node/digest.ts';
+import { optimize } from '../io/node/engine.ts';
 import { attachLauncher } from '../io/node/launcher.ts';
 import { listenLines } from '../io/node/line-socket.ts';
 import type { LogLevel } from '../io/node/log.ts';
@@ -175,6 +176,7 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
     engine === undefined
       ? processes
       : await launchContainers({ engine: engine.containers, root, processes, output, log });
+  launcher.onStarted(optimize);
   const known = [
     ...isolationAttributes(launcher.isolation),
     ...(engine === undefined ? [] : [engineAttribute(engine)]),

@@ -14,7 +14,7 @@ export interface SandboxFiller {
   /** Copies the file to `path`, with the folders above it. Rejects with an UnpackError where something else is in the way. */
   copy(file: string, folder: string, path: string, executable: boolean): Promise<void>;
   /**
-   * Unpacks a tar, also one that is compressed with gzip, into the folder `path`. Rejects with an {@link UnpackError} where
+   * Unpacks a tar, also one that is compressed with gzip, or a zip into the folder `path`. Rejects with an {@link UnpackError} where
    * it is none, is beyond the limits, or would reach out of that folder.
    */
   unpack(file: string, folder: string, path: string, limits: UnpackLimits, signal: AbortSignal): Promise<void>;

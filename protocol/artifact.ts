@@ -26,7 +26,7 @@ export const Artifact = v.object({
   uri: ArtifactUri,
   /** The file's name below the sandbox; default the last part of the URI's path. Of an archive: the folder it is unpacked in, default the sandbox itself. */
   path: v.optional(SandboxPath),
-  /** Unpacked instead of kept: a tar, also compressed with gzip. Default false. */
+  /** Unpacked instead of kept: a tar, also compressed with gzip, or a zip. Default false. */
   extract: v.optional(v.boolean(), false),
   executable: v.optional(v.boolean(), false),
   /** Kept by the agent for other tasks. Default: where `sha256` is given, or the masters hold it. */

@@ -77,8 +77,12 @@ async function makeInside(work: string, path: string, user: SystemUser | undefin
 }
 
 async function unpack(file: string, into: string, limits: UnpackLimits, signal: AbortSignal): Promise<void> {
-  const { unpackTar } = await import('./unpack-tar.ts');
   const head = await firstBytes(file);
+  if (isZip(head)) {
+    const { unpackZip } = await import('./unpack-zip.ts');
+    return await unpackZip(file, into, limits, signal);
+  }
+  const { unpackTar } = await import('./unpack-tar.ts');
   const stored = createReadStream(file, { signal });
   // Whoever reads hears of it; nobody may be reading.
   stored.on('error', () => undefined);
@@ -112,7 +116,13 @@ async function* checked(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     head = undefined;
   }
   if (head !== undefined)
-    throw new UnpackError('is no tar, nor one in gzip: without extract it would be kept as it is');
+    throw new UnpackError('is no tar, nor one in gzip, nor a zip: without extract it would be kept as it is');
+}
+
+/** Begins with a file, or is the end of a directory of nothing (APPNOTE.TXT §4.3.7, §4.3.16). */
+function isZip(head: Buffer): boolean {
+  const mark = head.toString('latin1');
+  return mark === 'PK\x03\x04' || mark === 'PK\x05\x06';
 }
 
 /** The mark of a first header (POSIX.1-1988, and GNU's), or the two empty blocks that are an archive of nothing. */
@@ -124,7 +134,7 @@ function isTar(head: Buffer): boolean {
 }
 
 async function firstBytes(file: string): Promise<Buffer> {
-  const stream = createReadStream(file, { end: 1 });
+  const stream = createReadStream(file, { end: 3 });
   const parts: Buffer[] = [];
   for await (const part of stream) parts.push(part as Buffer);
   return Buffer.concat(parts);

@@ -175,7 +175,7 @@ test('what is no tar, is damaged or ends early says so', async (t) => {
   const refused: Record<string, Uint8Array> = {
     empty: new Uint8Array(0),
     text: Buffer.from('hello'.repeat(1_000)),
-    zip: Buffer.from(`PK\x03\x04${'x'.repeat(600)}`),
+
     twice: gzipSync(zipped),
     short: whole.subarray(0, 1_500),
     damaged: Buffer.concat([whole.subarray(0, 4_096 - 512), Buffer.alloc(512, 'y'), Buffer.alloc(1_024)]),

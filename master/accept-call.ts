@@ -1,12 +1,13 @@
 import type { MessageOf } from '../protocol/envelope.ts';
 import { encode } from '../protocol/envelope.ts';
-import { Fault } from '../protocol/faults.ts';
+import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { add } from '../protocol/resource-arithmetic.ts';
 import type { Resources } from '../protocol/resources.ts';
 import type { CALLS } from '../protocol/scheduler.ts';
 import type { TaskInfo } from '../protocol/task.ts';
 import { accept, type Step } from './offers/accept.ts';
+import { artifactFault } from './offers/artifact-fault.ts';
 import { refuseFor } from './offers/filters.ts';
 import { commands, groupFault, tasksOf } from './offers/groups.ts';
 import { taskKey } from './registry/registry.ts';
@@ -21,6 +22,9 @@ interface Spent {
   readonly role: string;
   readonly agent: string;
 }
+
+/** What no other offer of the kind mends. */
+const NEVER: ReadonlySet<FaultCode> = new Set(['BAD_SHAPE', 'TOO_LARGE', 'UNSUPPORTED']);
 
 /** Spends offers, and proposes what they are spent on, in the order of the call. */
 export function acceptOffers(desk: SchedulerDesk, framework: string, call: AcceptCall): void {
@@ -65,14 +69,15 @@ function launch(desk: SchedulerDesk, { framework, role, agent }: Spent, launches
     unused = add(unused, task.resources);
     dropped(desk, framework, task, fault);
   };
-  const epoch = leader.registry.agents.get(agent)?.epoch ?? 0;
+  const record = leader.registry.agents.get(agent);
+  const epoch = record?.epoch ?? 0;
   for (const part of commands(launches, LIMITS.commandBytes - 1_024)) {
     const underWay = ({ task, attempt }: TaskInfo): boolean =>
       offering.underWay(framework, task, attempt) !== undefined;
-    const fault = groupFault(
-      part,
-      (task) => underWay(task) || leader.registry.tasks.has(taskKey(framework, task.task, task.attempt)),
-    );
+    const known = (task: TaskInfo): boolean =>
+      underWay(task) || leader.registry.tasks.has(taskKey(framework, task.task, task.attempt));
+    const unfit = (task: TaskInfo): Fault | undefined => (known(task) ? undefined : artifactFault(task, record));
+    const fault = groupFault(part, known, part.map(unfit).find(Boolean));
     const tasks = part.filter((task) => {
       if (fault !== undefined && !underWay(task)) {
         refuse(task, fault);
@@ -83,8 +88,9 @@ function launch(desk: SchedulerDesk, { framework, role, agent }: Spent, launches
         return false;
       }
       const key = taskKey(framework, task.task, task.attempt);
-      if (leader.registry.tasks.has(key)) {
-        refuse(task, new Fault('EXISTS'));
+      const barred = leader.registry.tasks.has(key) ? new Fault('EXISTS') : unfit(task);
+      if (barred !== undefined) {
+        refuse(task, barred);
         return false;
       }
       const held = offering.hold(key, { framework, role, agent, resources: task.resources });
@@ -114,7 +120,7 @@ export function dropped(
     const code = ended.exitCode === undefined ? {} : { exitCode: ended.exitCode };
     desk.frameworks.update(framework, { ...about, restart: ended.restart, state: ended.state, ...code });
   } else {
-    const state = fault.code === 'BAD_SHAPE' || fault.code === 'TOO_LARGE' ? 'TASK_ERROR' : 'TASK_DROPPED';
+    const state = NEVER.has(fault.code) ? 'TASK_ERROR' : 'TASK_DROPPED';
     const reason = state === 'TASK_ERROR' ? 'TASK_INVALID' : 'INVALID_OFFERS';
     desk.frameworks.update(framework, {
       ...about,

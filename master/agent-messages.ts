@@ -242,7 +242,7 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
   if (message.digest === undefined || digestOf(leader, agent) !== message.digest) {
     agents.command(agent, { type: 'RECONCILE', request: randomWord(leader.world.random, 12) });
   }
-  dispatch.catchUp(agent);
+  dispatch.catchUp(agent, message.attributes);
   dispatch.flush();
 }
 

@@ -1,9 +1,11 @@
 import type { Timer } from '../io/clock.ts';
+import type { Attributes } from '../protocol/attributes.ts';
 import { cut } from '../protocol/envelope.ts';
 import { LIMITS } from '../protocol/limits.ts';
-import { isTerminal } from '../protocol/task.ts';
+import { isTerminal, type Reason } from '../protocol/task.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { Leader } from './leader.ts';
+import { artifactFault } from './offers/artifact-fault.ts';
 import { type AgentRecord, type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 
 /** Nobody waits for an acknowledgement: those of this long go out together. */
@@ -83,16 +85,17 @@ export class Dispatch {
     this.#tries.delete(key);
   }
 
-  /** Everything an agent may have missed: at every (re)connection. */
-  catchUp(agent: AgentRecord): void {
-    this.#repeat(agent);
+  /** Everything an agent may have missed: at every (re)connection. `attributes`: said with it, and perhaps not committed yet. */
+  catchUp(agent: AgentRecord, attributes: Attributes = agent.attributes): void {
+    this.#repeat({ ...agent, attributes });
     if (agent.doomed !== undefined) this.doom(agent);
   }
 
   #repeat(agent: AgentRecord): void {
     for (const task of tasksOfAgent(this.#leader.registry, agent.agent)) {
       if (isTerminal(task.state)) continue;
-      if (task.state === 'TASK_STAGING' && !this.#answered.has(keyOf(task))) this.launch(task);
+      if (task.state === 'TASK_STAGING' && !this.#answered.has(keyOf(task)) && this.#isFit(task, agent))
+        this.launch(task);
       if (task.kill !== undefined) this.kill(task);
     }
   }
@@ -101,7 +104,7 @@ export class Dispatch {
   flush(): void {
     this.#each(this.#launches, (agent, tasks) => {
       const wanted = tasks
-        .filter((task) => !this.#answered.has(keyOf(task)) && this.#isInTime(task))
+        .filter((task) => !this.#answered.has(keyOf(task)) && this.#isFit(task, agent) && this.#isInTime(task))
         .map(({ framework, info }) => ({ framework, info }));
       for (const part of cut(wanted, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
         if (part.length > 0) this.#sessions.command(agent, { type: 'RUN', tasks: part });
@@ -134,27 +137,40 @@ export class Dispatch {
     this.#waiting.add(id);
   }
 
-  /**
-   * False once an agent in contact has left a launch unanswered for its time: it is dropped, and killed should it have
-   * been heard after all. The kill comes after the last RUN on the same topic, so no launch follows it.
-   */
+  /** False where the agent has come to be one that would start it without its files. */
+  #isFit(task: TaskRecord, agent: AgentRecord): boolean {
+    const fault = artifactFault(task.info, agent);
+    if (fault !== undefined) this.#drop(task, 'LAUNCH_FAILED', fault.message);
+    return fault === undefined;
+  }
+
+  /** False once an agent in contact has left a launch unanswered for its time. */
   #isInTime(task: TaskRecord): boolean {
     const { times } = this.#leader.world;
     const key = keyOf(task);
     const tries = (this.#tries.get(key) ?? 0) + 1;
     this.#tries.set(key, tries);
     if (tries <= Math.ceil(times.launchMs / times.launchRetryMs)) return true;
+    const seconds = Math.round(times.launchMs / 1_000);
+    this.#drop(task, 'LAUNCH_TIMED_OUT', `its agent did not answer the launch within ${seconds} s`);
+    return false;
+  }
+
+  /**
+   * It is dropped, and killed should it have been heard after all. The kill comes after the last RUN on the same topic, so
+   * no launch follows it.
+   */
+  #drop(task: TaskRecord, reason: Reason, message: string): void {
     const { framework, info } = task;
     this.#leader.propose({
       kind: 'END_TASKS',
       tasks: [{ framework, task: info.task, attempt: info.attempt }],
       state: 'TASK_DROPPED',
-      reason: 'LAUNCH_TIMED_OUT',
-      message: `its agent did not answer the launch within ${Math.round(times.launchMs / 1_000)} s`,
+      reason,
+      message,
       nowMs: this.#leader.wallMs(),
     });
     this.kill(task);
-    return false;
   }
 
   /** Hands over and clears what waits for agents in contact; the rest is dropped: `catchUp` finds it in the registry. */

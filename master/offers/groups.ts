@@ -40,13 +40,18 @@ export function commands(launches: readonly TaskInfo[], bytes: number): TaskInfo
   return [...(alone.length > 0 || groups.length === 0 ? cut(alone, bytes) : []), ...groups];
 }
 
-/** Why no task of a group can be launched, where one cannot; undefined for tasks without a group. */
-export function groupFault(part: readonly TaskInfo[], known: (task: TaskInfo) => boolean): Fault | undefined {
+/** Why no task of a group can be launched, where one cannot (`unfit`: why not there); undefined for tasks without a group. */
+export function groupFault(
+  part: readonly TaskInfo[],
+  known: (task: TaskInfo) => boolean,
+  unfit: Fault | undefined,
+): Fault | undefined {
   const [first] = part;
   if (first?.group === undefined) return undefined;
   const before = part.find(known);
   if (before !== undefined)
     return new Fault('EXISTS', `task ${before.task} of group ${first.group} was launched before`);
+  if (unfit !== undefined) return unfit;
   const size = part.reduce((bytes, task) => bytes + encode(task, 'cbor').length, 0);
   if (size > LIMITS.commandBytes - 1_024)
     return new Fault('TOO_LARGE', `group ${first.group} takes more than ${LIMITS.commandBytes - 1_024} bytes`);

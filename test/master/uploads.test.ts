@@ -230,7 +230,7 @@ test('an agent is given what its own live tasks name, verified, and nothing else
   const world = new MasterWorld();
   await world.start();
   const agents = { pi: new ScriptedAgent(world, 'pi'), spy: new ScriptedAgent(world, 'spy') };
-  await agents.pi.say(greeting('pi'));
+  await agents.pi.say(greeting('pi', { attributes: [{ name: 'artifacts', text: 'yes' }] }));
   const framework = new ScriptedFramework(world, 'fw');
   await framework.subscribe();
   const source = sourceOf(3, 1);

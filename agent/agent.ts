@@ -249,7 +249,7 @@ class RunningAgent implements Agent {
         const run = durable.state.runs.get(runName(framework, task, attempt));
         return run === undefined
           ? Promise.resolve(undefined)
-          : options.sandboxes.open(this.#executors.folderOf(run) ?? this.#runs.folderOf(run), path);
+          : options.sandboxes.open(this.#executors.filesOf(run) ?? this.#runs.folderOf(run), path);
       },
       send: (payload) => this.#bus.publish(topicOf(prefix, { kind: 'agentBulk', name }), payload, { qos: 1 }),
       budget: accounting.budget,

@@ -288,19 +288,13 @@ function unfetched(error: unknown): Unfetched {
 
 /** Why an agent takes no such task; undefined where it does. */
 export function artifactBar(
-  { artifacts = [], executor }: Pick<TaskInfo, 'artifacts' | 'executor'>,
+  { artifacts = [] }: Pick<TaskInfo, 'artifacts'>,
   options: ArtifactOptions | undefined,
   agent: string,
 ): Fault | undefined {
   if (artifacts.length === 0) return undefined;
   if (options === undefined)
     return new Fault('UNSUPPORTED', `agent ${agent} fetches no artifacts: it stands for a device`, 'Leave them out.');
-  if (executor !== undefined)
-    return new Fault(
-      'UNSUPPORTED',
-      'an executor and its tasks share a sandbox',
-      'Fetch artifacts in the executor itself.',
-    );
   const strange = artifacts.find(({ uri }) => !options.sources.some((source) => source.takes(uri)));
   if (strange === undefined) return undefined;
   const kind = strange.uri.slice(0, strange.uri.indexOf(':'));

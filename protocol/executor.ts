@@ -69,9 +69,9 @@ const Subscribed = v.object({
   agent: Id,
   agentName: Id,
 });
-const { executor: _executor, restart: _restart, group: _group, ...Launched } = TaskInfo.entries;
-/** A task as its framework gave it. */
-const TaskLaunch = v.object(Launched);
+const { executor: _executor, restart: _restart, group: _group, artifacts: _artifacts, ...Launched } = TaskInfo.entries;
+/** A task as its framework gave it. `sandbox`: the folder (absolute) where its artifacts are; absent where it has none. */
+const TaskLaunch = v.object({ ...Launched, sandbox: v.optional(v.string()) });
 export type LaunchedTask = v.InferOutput<typeof TaskLaunch>;
 /** Start it, and say TASK_RUNNING. One that the executor has already is repeated, not another. */
 const Launch = v.object({ ...V.entries, type: v.literal('LAUNCH'), ...TaskLaunch.entries });

@@ -7,8 +7,6 @@ import { portOf } from './task-checks.ts';
 /** What no single field of a task shows to be wrong, in words; undefined where all is well (Mesos: src/master/validation.cpp). */
 export function contradiction(task: TaskInfo): string | undefined {
   const { resources, limits, healthCheck, check, executor, artifacts = [] } = task;
-  if (executor !== undefined && artifacts.length > 0)
-    return 'artifacts: an executor and its tasks share a sandbox, and fetch what they need themselves';
   const wrong = artifactContradiction(artifacts);
   if (wrong !== undefined) return wrong;
   if (executor !== undefined && (healthCheck !== undefined || check !== undefined))

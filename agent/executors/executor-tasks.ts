@@ -6,6 +6,8 @@ import type { Said, StatusReports } from '../status-reports.ts';
 import type { ExecutorTask } from '../tasks/executor-plan.ts';
 import type { Because } from '../tasks/plan.ts';
 
+/** Stands for the name of an update that its executor gave none. */
+const UNNAMED = '-';
 /** A beginning may wait this long to be written with others. */
 const GATHER_MS = 20;
 
@@ -54,6 +56,12 @@ export class ExecutorTasks {
     return this.#world.durable.state.runs.get(run);
   }
 
+  /** Its executor has said something of it. That it is fetched for, the agent says itself. */
+  wasHeardOf(run: string): boolean {
+    const known = this.run(run);
+    return known?.info.artifacts === undefined ? known?.latest !== undefined : known.said.length > 0;
+  }
+
   /** The run of that task that is meant: of several attempts, the live one. */
   find(task: string, attempt: number | undefined): string | undefined {
     const { framework, info } = this.#record;
@@ -72,6 +80,7 @@ export class ExecutorTasks {
       run: run.run,
       group: info.group === undefined ? undefined : `${info.group} ${info.attempt}`,
       delivered,
+      files: info.artifacts === undefined ? 'there' : 'wanted',
       startedMs: ran === undefined ? undefined : Math.min(ran.monotonicMs, this.#now()),
       maxCompletionMs: info.maxCompletionMs,
       timeUp: false,
@@ -99,6 +108,12 @@ export class ExecutorTasks {
       because: before === undefined ? because : before.because,
     };
     return true;
+  }
+
+  /** As its executor says it, under `uuid` or no name. True once it is durable. */
+  heard(task: Task, said: Said, uuid: string | undefined): Promise<boolean> {
+    const fetched = this.run(task.run)?.info.artifacts !== undefined;
+    return this.report(task, said, uuid ?? (fetched ? UNNAMED : undefined));
   }
 
   /** True once it is durable; `uuid`: under which the executor said it. */

@@ -151,6 +151,11 @@ export class Executors {
     return only === undefined || ended.length > 1 ? undefined : folderOf(only);
   }
 
+  /** Where the files of a run are: its executor's sandbox, unless it has one of its own (or no executor): then undefined. */
+  filesOf(run: Run): string | undefined {
+    return run.info.artifacts === undefined ? this.folderOf(run) : undefined;
+  }
+
   /** Lets go of everything; what runs goes on. */
   async stop(): Promise<void> {
     this.#stopped = true;

@@ -10,10 +10,11 @@ import type { ExecutorStart, Run } from '../checkpoint/state.ts';
 import { deviceEnvironment } from '../devices/device-environment.ts';
 import { type DurableState, isFull } from '../durable-state.ts';
 import { executorConfinement } from '../isolation/confinement.ts';
+import type { RunArtifacts } from '../run-artifacts.ts';
 import type { StatusReports } from '../status-reports.ts';
 import { type Ending, type ExecutorFacts, type ExecutorStep, executorPlan, heardOf } from '../tasks/executor-plan.ts';
-import type { Because } from '../tasks/plan.ts';
-import { ExecutorTasks } from './executor-tasks.ts';
+import { type Because, stateOfUnstarted } from '../tasks/plan.ts';
+import { ExecutorTasks, type Task } from './executor-tasks.ts';
 import { ExecutorWords } from './executor-words.ts';
 
 type Up = MessageOf<typeof EXECUTOR_UP>;
@@ -34,6 +35,9 @@ export interface RunningExecutorWorld {
   readonly environment: Readonly<Record<string, string>>;
   readonly agent: string;
   readonly agentName: string;
+  readonly artifacts: RunArtifacts;
+  /** Absolute path of a task folder. */
+  readonly pathOf: (folder: string) => string;
 }
 
 export interface RunningExecutorListener {
@@ -69,7 +73,7 @@ export class RunningExecutor {
     this.record = record;
     this.#world = world;
     this.#listener = listener;
-    this.#tasks = new ExecutorTasks(record, world, listener.taskEnded);
+    this.#tasks = new ExecutorTasks(record, world, (run) => this.#taskEnded(run));
     this.#words = new ExecutorWords(world.clock);
     this.#subscribeByMs = this.#now() + TIMES.executorRegisterMs;
   }
@@ -132,7 +136,7 @@ export class RunningExecutor {
       case 'unclaimed':
         return launcher.resend(folder);
       case 'running':
-        this.#again = this.#tasks.facts().some(({ reported }) => reported !== undefined);
+        this.#again = [...this.#tasks.values()].some(({ run }) => this.#tasks.wasHeardOf(run));
         this.#subscribeByMs = this.#now() + (this.#again ? TIMES.executorReregisterMs : TIMES.executorRegisterMs);
         this.noticed({ kind: 'running' });
         if (!found.supervised) this.#lookSoon();
@@ -181,7 +185,7 @@ export class RunningExecutor {
       task.delivered = listed.has(task.run);
       if (task.kill !== undefined) task.kill = { ...task.kill, told: 'nothing' };
       // It was told, it said something of it, and has lost it.
-      if (!task.delivered && this.#tasks.run(task.run)?.latest !== undefined)
+      if (!task.delivered && this.#tasks.wasHeardOf(task.run))
         void this.#tasks.report(task, {
           state: 'TASK_FAILED',
           reason: 'EXECUTOR_TERMINATED',
@@ -276,9 +280,11 @@ export class RunningExecutor {
       ...(update.exitCode === undefined ? {} : { exitCode: update.exitCode }),
       ...(update.data === undefined ? {} : { data: update.data }),
     };
-    void this.#tasks.report(task, { ...said, ...more }, update.uuid).then((durable) => {
+    void this.#tasks.heard(task, { ...said, ...more }, update.uuid).then((durable) => {
       if (durable) acknowledge();
     });
+    // It has begun with what it was given: nobody gives it that again.
+    this.#world.artifacts.ended(run);
     return this.#advance();
   }
 
@@ -348,6 +354,10 @@ export class RunningExecutor {
     readonly [Kind in ExecutorStep['kind']]: (step: Extract<ExecutorStep, { kind: Kind }>) => void | Promise<void>;
   } = {
     launch: ({ runs, group }) => this.#handOver(runs, group),
+    fetch: ({ run }) => {
+      const task = this.#tasks.get(run);
+      if (task !== undefined) void this.#fetch(task);
+    },
     killTask: ({ run, graceMs, told }) => {
       const task = this.#tasks.get(run);
       const info = this.#tasks.run(run)?.info;
@@ -389,13 +399,43 @@ export class RunningExecutor {
     },
   };
 
+  /** All that a task asks for, into a sandbox of its own; others use its executor's. */
+  async #fetch(task: Task): Promise<void> {
+    const run = this.#tasks.run(task.run);
+    if (run === undefined) return;
+    const isWanted = (): boolean => !this.#over && this.#tasks.get(task.run) === task && !task.delivered;
+    task.files = 'coming';
+    const found = await this.#world.artifacts.bring(run, sandboxFolder(run), (message) => {
+      if (isWanted()) void this.#tasks.report(task, { state: 'TASK_STARTING', message });
+    });
+    if (found === 'withdrawn' || !isWanted()) return;
+    if (found === undefined) task.files = 'there';
+    else void this.#tasks.report(task, { state: stateOfUnstarted(found.reason), ...found });
+    this.#advance();
+  }
+
+  #taskEnded(name: string): void {
+    const run = this.#tasks.run(name);
+    if (run?.info.artifacts !== undefined) {
+      this.#world.artifacts.withdraw(sandboxFolder(run));
+      this.#world.artifacts.ended(run);
+    }
+    this.#listener.taskEnded(name);
+  }
+
   #handOver(runs: readonly string[], group: string | undefined): void {
     const infos = runs.flatMap((run) => {
       const accepted = this.#tasks.run(run);
       if (accepted === undefined) return [];
-      const { executor: _executor, group: _group, restart: _restart, ...task } = accepted.info;
+      const { executor: _executor, group: _group, restart: _restart, artifacts, ...task } = accepted.info;
       const environment = { ...task.environment, ...deviceEnvironment(accepted.devices) };
-      return [Object.keys(environment).length === 0 ? task : { ...task, environment }];
+      return [
+        {
+          ...task,
+          ...(Object.keys(environment).length === 0 ? {} : { environment }),
+          ...(artifacts === undefined ? {} : { sandbox: `${this.#world.pathOf(sandboxFolder(accepted))}/work` }),
+        },
+      ];
     });
     const [first] = infos;
     if (first === undefined) return;
@@ -428,4 +468,9 @@ export class RunningExecutor {
     // Nobody may be there to tell of its end.
     this.#lookSoon();
   }
+}
+
+/** Of a task's own. It goes as that of a command does (kept-folders.ts). */
+function sandboxFolder({ run, restart }: Run): string {
+  return `${run}/${restart}`;
 }

@@ -20,6 +20,8 @@ export interface ExecutorTask {
   readonly reported: TaskState | undefined;
   /** The executor has it, as far as is known. */
   readonly delivered: boolean;
+  /** What it needs beside itself, while the executor has not got it: to be fetched, on its way, or there (or nothing at all). */
+  readonly files: 'wanted' | 'coming' | 'there';
   readonly startedMs: number | undefined;
   readonly maxCompletionMs: number | undefined;
   readonly timeUp: boolean;
@@ -60,6 +62,8 @@ export interface ExecutorFacts {
 export type ExecutorStep =
   /** Hands tasks over: one, or all of a group. */
   | { readonly kind: 'launch'; readonly runs: readonly string[]; readonly group: string | undefined }
+  /** Fetches what the task needs; then it is planned again. */
+  | { readonly kind: 'fetch'; readonly run: string }
   | { readonly kind: 'killTask'; readonly run: string; readonly graceMs: number; readonly told: 'kill' | 'now' }
   | { readonly kind: 'timeOut'; readonly run: string }
   | {
@@ -95,8 +99,10 @@ export function executorPlan(facts: ExecutorFacts, nowMs: number): ExecutorPlan 
   let wakeMs = facts.subscribed ? Number.POSITIVE_INFINITY : facts.subscribeByMs;
   const fresh: ExecutorTask[] = [];
   for (const task of facts.tasks) {
-    if (task.kill === undefined && !task.delivered) fresh.push(task);
-    else if (task.kill !== undefined && !task.delivered) steps.push(withdrawn(task, task.kill.because));
+    if (task.kill === undefined && !task.delivered) {
+      fresh.push(task);
+      if (task.files === 'wanted') steps.push({ kind: 'fetch', run: task.run });
+    } else if (task.kill !== undefined && !task.delivered) steps.push(withdrawn(task, task.kill.because));
     else if (task.kill !== undefined) {
       const wanted = killing(facts, task, task.kill, nowMs);
       steps.push(...wanted.steps);
@@ -111,13 +117,17 @@ export function executorPlan(facts: ExecutorFacts, nowMs: number): ExecutorPlan 
   return { steps, wakeMs: Number.isFinite(wakeMs) ? wakeMs : undefined };
 }
 
+/** Those that have all they need; of a group, once each of it has. */
 function* launches(fresh: readonly ExecutorTask[]): Generator<ExecutorStep> {
-  const groups = new Map<string, string[]>();
-  for (const { run, group } of fresh) {
-    if (group === undefined) yield { kind: 'launch', runs: [run], group };
-    else groups.set(group, [...(groups.get(group) ?? []), run]);
+  const groups = new Map<string, ExecutorTask[]>();
+  for (const task of fresh) {
+    const { run, group, files } = task;
+    if (group !== undefined) groups.set(group, [...(groups.get(group) ?? []), task]);
+    else if (files === 'there') yield { kind: 'launch', runs: [run], group };
   }
-  for (const [group, runs] of groups) yield { kind: 'launch', runs, group };
+  for (const [group, tasks] of groups)
+    if (tasks.every(({ files }) => files === 'there'))
+      yield { kind: 'launch', runs: tasks.map(({ run }) => run), group };
 }
 
 /** KILL; once more, without grace, when that is over; and when that does not help either, the end of the executor. */

@@ -130,7 +130,7 @@ export function plan(facts: RunFacts, nowMs: number): Plan {
             ? { kind: 'report', state: 'TASK_KILLED', reason: 'KILLED_DURING_LAUNCH', message }
             : {
                 kind: 'report',
-                state: reason === 'ARTIFACT_FETCH_FAILED' ? 'TASK_FAILED' : 'TASK_DROPPED',
+                state: stateOfUnstarted(reason),
                 reason,
                 message,
               },
@@ -292,4 +292,9 @@ function vanished(facts: RunFacts, nowMs: number): Plan {
     ? (['AGENT_REBOOTED', 'the machine was rebooted'] as const)
     : (['LAUNCHER_LOST', 'the exit status is not known: process and supervisor vanished'] as const);
   return { steps: [sweep, { kind: 'report', state: 'TASK_FAILED', reason, message }], wakeMs: undefined };
+}
+
+/** What becomes of a task that was not started: its own failure, or nobody's, and tried elsewhere. */
+export function stateOfUnstarted(reason: Reason): 'TASK_FAILED' | 'TASK_DROPPED' {
+  return reason === 'ARTIFACT_FETCH_FAILED' ? 'TASK_FAILED' : 'TASK_DROPPED';
 }

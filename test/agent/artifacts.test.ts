@@ -195,12 +195,3 @@ test('no byte is fetched that the budget does not allow', async (t) => {
   await world.until(() => world.started.length === 1);
   t.is(world.source.bytesRead, BYTES.length);
 });
-
-test('executors’ tasks are refused aloud', async (t) => {
-  const world = await worldOf(12);
-  const executor = { executor: 'e', argv: ['true'], shutdownGraceMs: 1_000 };
-  world.master.place('e', { argv: [], executor, artifacts: [artifact(URI)] });
-  await world.until(() => world.master.placed.get('e.0')?.refused !== undefined);
-  t.is(world.master.placed.get('e.0')?.refused?.code, 'UNSUPPORTED');
-  t.is(world.source.readings.length, 0);
-});

@@ -25,6 +25,7 @@ function task(run: string, over: Partial<ExecutorTask> = {}): ExecutorTask {
     group: undefined,
     reported: 'TASK_RUNNING',
     delivered: true,
+    files: 'there',
     startedMs: undefined,
     maxCompletionMs: undefined,
     timeUp: false,
@@ -66,6 +67,30 @@ const TABLE: Readonly<Record<string, readonly [ExecutorFacts, number, readonly o
     60_000,
   ],
   'it did not come back': [facts({ subscribed: false }), 60_000, [{ kind: 'shutDown', why: 'reregistration' }], 60_000],
+  'what a task needs is fetched, also before its executor has subscribed': [
+    facts({ subscribed: false, tasks: [task('a', { ...fresh, files: 'wanted' })] }),
+    9,
+    [{ kind: 'fetch', run: 'a' }],
+    60_000,
+  ],
+  'a task whose files are on their way waits, and its group with it': [
+    facts({
+      tasks: [
+        task('a', { ...fresh, files: 'coming' }),
+        task('b', { ...fresh, group: 'g 0' }),
+        task('c', { ...fresh, group: 'g 0', files: 'coming' }),
+      ],
+    }),
+    9,
+    [],
+    undefined,
+  ],
+  'of what the executor has nothing is fetched, whatever became of its files here': [
+    facts({ tasks: [task('a', { files: 'wanted' })] }),
+    9,
+    [],
+    undefined,
+  ],
   'tasks are handed over, those of a group together': [
     facts({ tasks: ['a', 'b', 'c'].map((run) => task(run, { ...fresh, group: run === 'a' ? undefined : 'g 0' })) }),
     9,
@@ -247,6 +272,7 @@ test('whatever is so, a plan does something, waits for a time to come, or for an
     startedMs: fc.option(fc.nat(20_000), { nil: undefined }),
     maxCompletionMs: fc.option(fc.nat(20_000), { nil: undefined }),
     timeUp: fc.constant(false),
+    files: fc.constantFrom('wanted' as const, 'coming' as const, 'there' as const),
     kill: fc.option(
       fc.record({
         sinceMs: fc.nat(20_000),

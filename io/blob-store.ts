@@ -5,7 +5,10 @@ import { type Storage, StorageError } from './storage.ts';
 /** What is known of a blob that is kept as a whole. */
 export interface KeptBlob {
   readonly owner: string;
+  /** Bytes of its content. */
   readonly size: number;
+  /** Bytes of the store's room that its blocks take. */
+  readonly room: number;
   /** Wall-clock milliseconds of its last use. */
   readonly usedMs: number;
 }
@@ -30,8 +33,10 @@ export interface BlobStore {
   remove(hash: string): Promise<void>;
   keep(blob: string, note: KeptBlob): Promise<void>;
   forget(blob: string): Promise<void>;
-  /** Bytes of all blocks. */
+  /** Room that all blocks take, in bytes. */
   readonly bytes: number;
+  /** Room that a block of so many bytes takes. */
+  roomOf(size: number): number;
   readonly blocks: ReadonlyMap<string, StoredBlock>;
   readonly kept: ReadonlyMap<string, KeptBlob>;
 }
@@ -42,6 +47,8 @@ export interface BlobStoreOptions {
   readonly clock: Clock;
   /** In the storage; of its own. */
   readonly folder: string;
+  /** A block counts as at least so many bytes: a file takes an inode and a page, however short it is. Default 0. */
+  readonly leastBytes?: number;
   /** A damaged block was set aside. */
   readonly onCorrupt: (hash: string) => void;
 }
@@ -87,7 +94,11 @@ class FolderBlobStore implements BlobStore {
     this.#options = options;
     this.blocks = blocks;
     this.kept = kept;
-    for (const { size } of blocks.values()) this.bytes += size;
+    for (const { size } of blocks.values()) this.bytes += this.roomOf(size);
+  }
+
+  roomOf(size: number): number {
+    return Math.max(size, this.#options.leastBytes ?? 0);
   }
 
   async read(hash: string): Promise<Uint8Array | undefined> {
@@ -125,7 +136,7 @@ class FolderBlobStore implements BlobStore {
       this.#writing.delete(hash);
     }
     this.blocks.set(hash, { size: bytes.length, sinceMs: clock.monotonic() });
-    this.bytes += bytes.length;
+    this.bytes += this.roomOf(bytes.length);
     return hash;
   }
 
@@ -159,7 +170,8 @@ class FolderBlobStore implements BlobStore {
   }
 
   #drop(hash: string): void {
-    this.bytes -= this.blocks.get(hash)?.size ?? 0;
+    const block = this.blocks.get(hash);
+    if (block !== undefined) this.bytes -= this.roomOf(block.size);
     this.blocks.delete(hash);
   }
 
@@ -176,9 +188,9 @@ class FolderBlobStore implements BlobStore {
 function noteOf(bytes: Uint8Array | undefined): KeptBlob | undefined {
   try {
     const note: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    const { owner, size, usedMs } = note as Partial<Record<keyof KeptBlob, unknown>>;
-    if (typeof owner !== 'string' || typeof size !== 'number' || typeof usedMs !== 'number') return undefined;
-    return { owner, size, usedMs };
+    const { owner, size, room = size, usedMs } = note as Partial<Record<keyof KeptBlob, unknown>>;
+    const numbers = typeof size === 'number' && typeof room === 'number' && typeof usedMs === 'number';
+    return typeof owner === 'string' && numbers ? { owner, size, room, usedMs } : undefined;
   } catch {
     return undefined;
   }

@@ -54,9 +54,9 @@ export class BlobCollector {
     return store.bytes + room <= capBytes ? Promise.resolve() : this.collect(room);
   }
 
-  /** One after another: each plan is made of what the one before has left. */
-  collect(room = 0): Promise<void> {
-    const run = this.#running.catch(() => undefined).then(() => this.#collect(room));
+  /** One after another: each plan is made of what the one before has left. `unwanted`: as of {@link collect}. */
+  collect(room = 0, unwanted: ReadonlySet<string> = new Set()): Promise<void> {
+    const run = this.#running.catch(() => undefined).then(() => this.#collect(room, unwanted));
     this.#running = run;
     return run;
   }
@@ -70,7 +70,7 @@ export class BlobCollector {
     });
   }
 
-  async #collect(room: number): Promise<void> {
+  async #collect(room: number, unwanted: ReadonlySet<string>): Promise<void> {
     const { store, clock, log, capBytes, named, isPinned } = this.#options;
     if (store.blocks.size === 0 && store.kept.size === 0) return;
     const needed = named();
@@ -79,7 +79,7 @@ export class BlobCollector {
       blobs.push({ blob, ...note, named: needed.has(blob), blocks: await this.#blocksOf(blob) });
     const now = clock.monotonic();
     const blocks = new Map(
-      [...store.blocks].map(([hash, { size, sinceMs }]) => [hash, { size, agedMs: now - sinceMs }]),
+      [...store.blocks].map(([hash, { size, sinceMs }]) => [hash, { room: store.roomOf(size), agedMs: now - sinceMs }]),
     );
     const { forget, remove } = collect(blobs, blocks, {
       nowMs: clock.wall(),
@@ -89,6 +89,7 @@ export class BlobCollector {
       capBytes,
       ownerBytes: this.ownerBytes,
       room,
+      unwanted,
     });
     // First that it is kept, then what it consists of: after a crash in between, blocks are loose, and no blob has holes.
     for (const blob of forget) await store.forget(blob);

@@ -10,8 +10,9 @@ import type { AgentSessions } from './agent-sessions.ts';
 import type { Leader } from './leader.ts';
 import { type AgentRecord, tasksOfAgent } from './registry/registry.ts';
 
-/** Blobs of which is remembered what they consist of. */
+/** Blobs of which is remembered what they consist of, and how many blocks those have together, the newest alone apart. */
 const REMEMBERED = 16;
+const REMEMBERED_BLOCKS = LIMITS.uploadBlocks;
 /** Blocks that are on their way to one agent: it may ask again before it is answered. */
 const UNDERWAY = 2 * LIMITS.blockWindow;
 
@@ -68,9 +69,12 @@ export class BlobReading {
     if (blocks === undefined) return undefined;
     const all = new Set(blocks);
     this.#consists.set(blob, all);
-    for (const oldest of this.#consists.keys()) {
-      if (this.#consists.size <= REMEMBERED) break;
+    let hashes = 0;
+    for (const each of this.#consists.values()) hashes += each.size;
+    for (const [oldest, { size }] of this.#consists) {
+      if (this.#consists.size <= REMEMBERED && (hashes <= REMEMBERED_BLOCKS || oldest === blob)) break;
       this.#consists.delete(oldest);
+      hashes -= size;
     }
     return all;
   }

@@ -44,6 +44,8 @@ export class Blobs {
   readonly capBytes: number;
   /** Another master has all of a blob on its disk. */
   onKept: (from: string, blob: string) => void = () => undefined;
+  /** Another master has no room for it. */
+  onFull: (from: string, blob: string) => void = () => undefined;
   readonly #options: BlobsOptions;
   /** What waits for a connection to stand. */
   readonly #postponed = new WeakMap<Bus, Outgoing<typeof MASTER_BLOCKS>[]>();
@@ -64,7 +66,10 @@ export class Blobs {
       exchange: this.exchange,
       clock,
       log,
-      makeRoom: (bytes) => this.collector.makeRoom(bytes),
+      makeRoom: async (bytes) => {
+        await this.collector.makeRoom(bytes);
+        return store.bytes + bytes <= capBytes;
+      },
     });
     this.collector = new BlobCollector({
       store,
@@ -84,6 +89,7 @@ export class Blobs {
       digest,
       clock,
       folder: 'blobs',
+      leastBytes: LIMITS.blockRoomBytes,
       onCorrupt: (block) => {
         counters.count('damaged block of an upload');
         log.error('a block of an upload is damaged; it is set aside, and taken from another master', { block });
@@ -147,11 +153,14 @@ export class Blobs {
         return this.exchange.answered(from, message);
       case 'KEEP': {
         const { blob, owner, size } = message;
-        void this.keeper.keep(blob, owner, size, [from]).then((kept) => {
-          if (kept) this.send(from, { type: 'KEPT', blob });
+        void this.keeper.keep(blob, owner, size, [from]).then((keeping) => {
+          if (keeping === 'kept') this.send(from, { type: 'KEPT', blob });
+          else if (keeping === 'full') this.send(from, { type: 'FULL', blob });
         });
         return;
       }
+      case 'FULL':
+        return this.onFull(from, message.blob);
       case 'KEPT':
         return this.onKept(from, message.blob);
     }

@@ -1,5 +1,5 @@
 import type { Timer } from '../io/clock.ts';
-import { TOO_LARGE_HINT, tooLarge } from '../protocol/blob.ts';
+import { TOO_LARGE_HINT, tooLarge, tooManyPieces } from '../protocol/blob.ts';
 import { CLIENT_BULK } from '../protocol/blob-link.ts';
 import { write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
@@ -7,11 +7,14 @@ import { LIMITS } from '../protocol/limits.ts';
 import { isHeldByMost } from './blobs/majority.ts';
 import { type Asker, type ClientSessions, mayAsk } from './client-sessions.ts';
 import type { Leader } from './leader.ts';
+import { UploadRoom, withLists } from './upload-room.ts';
 
 /** The others are told of uploads so often: what they were told may have been lost, or they come back. */
 const TELL_MS = 2_000;
-/** An upload of which nothing was heard for so long is not waited for. */
-const IDLE_MS = 15_000;
+/** They are not, of an upload of which nothing has come for so long… */
+const QUIET_MS = 15_000;
+/** …and after this it is forgotten: over 1 kbit/s a block takes four minutes. */
+const IDLE_MS = 600_000;
 /** For so long `blob-complete` waits for the other masters before it says that it still waits. */
 const SPREAD_MS = 3_000;
 /**
@@ -30,8 +33,9 @@ interface Upload {
   readonly size: number;
   /** What its client was told to send. */
   expected: Set<string>;
-  /** Bytes that may still come of it: what it has said, and what names that. */
+  /** Bytes that may still come of it: what it has said, and what names that; and blocks. */
   left: number;
+  leftBlocks: number;
   /** Blocks of it that are being written. */
   writing: number;
   heardMs: number;
@@ -51,6 +55,9 @@ export class Uploads {
   /** Blob → the other masters that have all of it, and when they last said so; and who waits for the next that has. */
   readonly #holders = new Map<string, Map<string, number>>();
   readonly #waiting = new Map<string, Set<() => void>>();
+  /** Blob → the other masters that have said, since they were last asked for it, that they have no room. */
+  readonly #full = new Map<string, Set<string>>();
+  readonly #room: UploadRoom;
   #writing = 0;
   #telling: Timer | undefined;
   #stopped = false;
@@ -59,8 +66,10 @@ export class Uploads {
     this.#leader = leader;
     this.#clients = clients;
     const { blobs } = leader.world;
+    this.#room = new UploadRoom(blobs);
     blobs.onKept = (from, blob) => this.#kept(from, blob);
-    blobs.exchange.expecting = () => this.#uploads.size > 0;
+    blobs.onFull = (from, blob) => this.#hasNoRoom(from, blob);
+    blobs.exchange.expecting = () => [...this.#uploads.values()].some((upload) => this.#isLively(upload));
   }
 
   stop(): void {
@@ -68,6 +77,7 @@ export class Uploads {
     this.#telling?.cancel();
     const { blobs } = this.#leader.world;
     blobs.onKept = () => undefined;
+    blobs.onFull = () => undefined;
     blobs.exchange.expecting = () => false;
   }
 
@@ -78,7 +88,7 @@ export class Uploads {
       const key = keyOf(asker.principal.name, asker.session);
       const known = this.#uploads.get(key);
       if (known?.blob !== blob) {
-        const fault = await this.#admit(blob, size, asker.principal.name);
+        const fault = await this.#room.admit(blob, size, asker.principal.name);
         if (fault !== undefined) return fault;
       }
       const { store } = world.blobs;
@@ -88,6 +98,7 @@ export class Uploads {
         size,
         owner: asker.principal.name,
         left: known?.blob === blob ? known.left : withLists(size),
+        leftBlocks: known?.blob === blob ? known.leftBlocks : LIMITS.uploadBlocks + LIMITS.blocksPerList + 1,
         expected: new Set(missing.map((at) => blocks[at] ?? '')),
         writing: known?.writing ?? 0,
         heardMs: world.clock.monotonic(),
@@ -126,12 +137,15 @@ export class Uploads {
       world.counters.count('block beyond the credit');
       return;
     }
-    const { store, capBytes } = world.blobs;
     if (data.length > upload.left)
       return stored(new Fault('TOO_LARGE', `this upload was said to have ${upload.size} bytes, and has more`));
-    if (store.bytes + data.length > capBytes) return stored(noRoom(capBytes));
+    if (upload.leftBlocks === 0) return stored(new Fault('TOO_LARGE', tooManyPieces()));
+    const fault = this.#room.take(client, data.length);
+    if (fault !== undefined) return stored(fault);
     upload.left -= data.length;
+    upload.leftBlocks--;
     upload.heardMs = world.clock.monotonic();
+    this.#tell();
     upload.writing++;
     this.#writing++;
     world.blobs.store
@@ -146,6 +160,7 @@ export class Uploads {
       .finally(() => {
         upload.writing--;
         this.#writing--;
+        this.#room.written(client, hash, data.length);
       });
   }
 
@@ -156,12 +171,18 @@ export class Uploads {
       if (fault !== undefined) return fault;
       const { blobs } = this.#leader.world;
       const owner = asker.principal.name;
-      if (!(await blobs.keeper.keep(blob, owner, size))) return { state: 'incomplete', masters: [] };
+      // Whoever brought its blocks in, it counts as theirs who keep it.
+      const tooMuch = blobs.store.kept.has(blob) ? undefined : await this.#room.share(blob, size, owner);
+      if (tooMuch !== undefined) return tooMuch;
+      if ((await blobs.keeper.keep(blob, owner, size)) !== 'kept') return { state: 'incomplete', masters: [] };
+      if (this.#room.hasLoose(owner)) this.#room.completed(owner, (await blobs.keeper.blocksOf(blob)) ?? []);
       if (!this.#isComplete(blob)) {
+        this.#full.delete(blob);
         this.#tellOf(blob, owner, size);
         await this.#spread(blob);
       }
       const state = this.#isComplete(blob) ? 'complete' : 'spreading';
+      if (state === 'spreading' && this.#isHopeless(blob)) return full([...(this.#full.get(blob) ?? [])].sort());
       if (state === 'complete') this.#uploads.delete(keyOf(owner, asker.session));
       return { state, masters: [...this.#holdersOf(blob)].sort() };
     });
@@ -175,24 +196,6 @@ export class Uploads {
       (answer) => end(answer instanceof Fault ? { fault: answer } : { body: answer }),
       (error: unknown) => end({ fault: new Fault('DISK', `the leader's disk failed: ${String(error)}`) }),
     );
-  }
-
-  async #admit(blob: string, size: number, owner: string): Promise<Fault | undefined> {
-    const { blobs } = this.#leader.world;
-    const { store, capBytes, collector } = blobs;
-    if (size > LIMITS.uploadBytes) return new Fault('TOO_LARGE', tooLarge(size), TOO_LARGE_HINT);
-    const named = blobs.named();
-    let owned = 0;
-    for (const [kept, note] of store.kept)
-      if (note.owner === owner && kept !== blob && named.has(kept)) owned += note.size;
-    if (owned + size > collector.ownerBytes)
-      return new Fault(
-        'LIMIT',
-        `live jobs of ${owner} hold ${mb(owned)} of uploads, and may hold ${mb(collector.ownerBytes)}; this is ${mb(size)}`,
-        'Cancel jobs that are not needed, or give the masters more room with --blobs.',
-      );
-    await collector.makeRoom(withLists(size));
-    return store.bytes + withLists(size) <= capBytes || store.kept.has(blob) ? undefined : noRoom(capBytes);
   }
 
   /** This master and those others of which it is known. */
@@ -215,6 +218,7 @@ export class Uploads {
     const holders = this.#holders.get(blob) ?? new Map<string, number>();
     this.#holders.delete(blob);
     this.#holders.set(blob, holders.set(from, this.#leader.world.clock.monotonic()));
+    this.#full.get(blob)?.delete(from);
     for (const oldest of this.#holders.keys()) {
       if (this.#holders.size <= UPLOADS) break;
       this.#holders.delete(oldest);
@@ -222,7 +226,29 @@ export class Uploads {
     for (const look of this.#waiting.get(blob) ?? []) look();
   }
 
-  /** Resolves once most have it, or have not had it for long. */
+  #hasNoRoom(from: string, blob: string): void {
+    const full = this.#full.get(blob) ?? new Set();
+    this.#full.delete(blob);
+    this.#full.set(blob, full.add(from));
+    for (const oldest of this.#full.keys()) {
+      if (this.#full.size <= UPLOADS) break;
+      this.#full.delete(oldest);
+    }
+    for (const look of this.#waiting.get(blob) ?? []) look();
+  }
+
+  /** Those that have said that they have no room are too many for the others to be most of the voters. */
+  #isHopeless(blob: string): boolean {
+    const full = this.#full.get(blob);
+    const voters = this.#leader.world.quorum.standing().membership.voters.map(({ id }) => id);
+    return full !== undefined && !isHeldByMost(voters, new Set(voters.filter((voter) => !full.has(voter))));
+  }
+
+  #isLively({ heardMs }: Upload): boolean {
+    return this.#leader.world.clock.monotonic() - heardMs <= QUIET_MS;
+  }
+
+  /** Resolves once most have it, or have not had it for long, or cannot. */
   #spread(blob: string): Promise<void> {
     return new Promise((resolve) => {
       const waiting = this.#waiting.get(blob) ?? new Set();
@@ -234,7 +260,7 @@ export class Uploads {
         resolve();
       };
       const look = (): void => {
-        if (this.#isComplete(blob)) done();
+        if (this.#isComplete(blob) || this.#isHopeless(blob)) done();
       };
       const timer = this.#leader.world.clock.after(SPREAD_MS, done);
       waiting.add(look);
@@ -246,11 +272,14 @@ export class Uploads {
   #tell(): void {
     if (this.#telling !== undefined || this.#stopped) return;
     const { clock } = this.#leader.world;
-    for (const [key, { heardMs, blob, owner, size }] of this.#uploads) {
-      if (clock.monotonic() - heardMs > IDLE_MS) this.#uploads.delete(key);
-      else this.#tellOf(blob, owner, size);
+    let lively = false;
+    for (const [key, upload] of this.#uploads) {
+      if (clock.monotonic() - upload.heardMs > IDLE_MS) this.#uploads.delete(key);
+      if (!this.#isLively(upload)) continue;
+      lively = true;
+      this.#tellOf(upload.blob, upload.owner, upload.size);
     }
-    if (this.#uploads.size === 0) return;
+    if (!lively) return;
     this.#telling = clock.after(TELL_MS, () => {
       this.#telling = undefined;
       this.#tell();
@@ -266,23 +295,14 @@ export class Uploads {
   }
 }
 
-/** Bytes of a content, and of the root and lists that name it, where it is not in the very smallest pieces. */
-function withLists(size: number): number {
-  return Math.ceil(size * 1.05) + 2 * LIMITS.chunkBytes;
-}
-
-function noRoom(capBytes: number): Fault {
+function full(masters: readonly string[]): Fault {
   return new Fault(
     'LIMIT',
-    `the masters keep ${mb(capBytes)} of uploads, and live jobs need what is there`,
-    'Cancel jobs that are not needed, or give the masters more room with --blobs.',
+    `${masters.join(', ')} of the masters have no room for it: live jobs need what is there`,
+    'Cancel jobs that are not needed, or give each of the masters more room with --blobs.',
   );
 }
 
 function keyOf(client: string, session: string): string {
   return `${client}/${session}`;
-}
-
-function mb(bytes: number): string {
-  return `${(bytes / 1_048_576).toFixed(1)} MB`;
 }

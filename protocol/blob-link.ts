@@ -59,6 +59,8 @@ const Lack = v.object({ ...V.entries, type: v.literal('LACK'), blocks: Blocks })
 /** The leader has, or is being given, this upload: fetch what you lack of it, and say KEPT once all of it is on disk. */
 const Keep = v.object({ ...V.entries, type: v.literal('KEEP'), blob: Sha256, owner: Id, size: Count });
 const Kept = v.object({ ...V.entries, type: v.literal('KEPT'), blob: Sha256 });
+/** The sender has no room for it: its `--blobs` is full of what is needed. An earlier version does not say so. */
+const Full = v.object({ ...V.entries, type: v.literal('FULL'), blob: Sha256 });
 
 /** master → master, on `masters/<to>/blocks/<from>`. */
-export const MASTER_BLOCKS = { WANT: Want, BLOCK: Block, LACK: Lack, KEEP: Keep, KEPT: Kept } as const;
+export const MASTER_BLOCKS = { WANT: Want, BLOCK: Block, LACK: Lack, KEEP: Keep, KEPT: Kept, FULL: Full } as const;

@@ -52,8 +52,8 @@ export function manifestOf(blocks: readonly Block[], sha256: (bytes: Uint8Array)
   const size = sum(blocks);
   if (size > LIMITS.uploadBytes) return new Fault('TOO_LARGE', tooLarge(size), TOO_LARGE_HINT);
   const parts = blocks.length === 0 ? [] : cut(blocks, Number.POSITIVE_INFINITY, LIMITS.blocksPerList);
-  if (parts.length > LIMITS.blocksPerList)
-    return new Fault('TOO_LARGE', `it is in ${blocks.length} pieces`, 'Pack it into one file (tar), and send that.');
+  if (blocks.length > LIMITS.uploadBlocks)
+    return new Fault('TOO_LARGE', tooManyPieces(), 'Pack it into one file (tar), and send that.');
   const lists = parts.map((part) => encode(part.map(entryOf), 'cbor'));
   const entries = parts.map((part, at) => [sha256(lists[at] ?? new Uint8Array()), sum(part)]);
   const root = encode({ size, lists: entries }, 'cbor');
@@ -63,6 +63,11 @@ export function manifestOf(blocks: readonly Block[], sha256: (bytes: Uint8Array)
 /** What is said of an upload of so many bytes. */
 export function tooLarge(size: number): string {
   return `${(size / 1_048_576).toFixed(1)} MB; an upload may have ${LIMITS.uploadBytes / 1_048_576} MB`;
+}
+
+/** What is said of an upload that is cut too small. */
+export function tooManyPieces(): string {
+  return `it is in more than ${LIMITS.uploadBlocks} pieces`;
 }
 
 /** What to do about it. */

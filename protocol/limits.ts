@@ -146,6 +146,10 @@ export const LIMITS = {
   uploadWindow: 16,
   /** …and an agent from one: a command is never behind more than these. */
   blockWindow: 2,
+  /** Blocks of one upload's content. */
+  uploadBlocks: 65_536,
+  /** What a block takes at least of the room for uploads, in bytes: that bounds how many files, and names in memory, there are. */
+  blockRoomBytes: 8_192,
   /** Bytes that each master keeps of uploads, where its disk is ten times as large. */
   blobBytes: 1_073_741_824,
   /** Bytes a reader of a stream may be granted at once. */

@@ -2,8 +2,8 @@
 export interface Collectable {
   readonly blob: string;
   readonly owner: string;
-  /** Bytes of its content. */
-  readonly size: number;
+  /** Room that its blocks take, in bytes. */
+  readonly room: number;
   /** Wall-clock milliseconds. */
   readonly usedMs: number;
   /** A live task or job names it. */
@@ -14,7 +14,8 @@ export interface Collectable {
 
 /** A block on this master's disk. */
 export interface PlannedBlock {
-  readonly size: number;
+  /** That it takes, in bytes. */
+  readonly room: number;
   /** For how long this process has known it. */
   readonly agedMs: number;
 }
@@ -33,6 +34,8 @@ export interface Bounds {
   readonly ownerBytes: number;
   /** What is to come: so much more must have room. */
   readonly room: number;
+  /** Blocks that go with the first where they are without a blob: their owner has too many of those. */
+  readonly unwanted: ReadonlySet<string>;
 }
 
 /** What goes. */
@@ -51,24 +54,24 @@ export function collect(
   blocks: ReadonlyMap<string, PlannedBlock>,
   bounds: Bounds,
 ): Collection {
-  const { nowMs, ageMs, freshMs, looseMs, capBytes, ownerBytes, room } = bounds;
+  const { nowMs, ageMs, freshMs, looseMs, capBytes, ownerBytes, unwanted } = bounds;
   const users = new Map<string, number>();
   for (const { blocks: own } of blobs) for (const hash of new Set(own)) users.set(hash, (users.get(hash) ?? 0) + 1);
   const ownedBy = new Map<string, number>();
-  for (const { owner, size } of blobs) ownedBy.set(owner, (ownedBy.get(owner) ?? 0) + size);
-  let bytes = room;
-  for (const { size } of blocks.values()) bytes += size;
+  for (const { owner, room } of blobs) ownedBy.set(owner, (ownedBy.get(owner) ?? 0) + room);
+  let bytes = bounds.room;
+  for (const { room } of blocks.values()) bytes += room;
   const forget: string[] = [];
   const remove = new Set<string>();
   const drop = (hash: string): void => {
     if (remove.has(hash)) return;
     remove.add(hash);
-    bytes -= blocks.get(hash)?.size ?? 0;
+    bytes -= blocks.get(hash)?.room ?? 0;
   };
   const loose = [...blocks]
     .filter(([hash]) => !users.has(hash))
     .sort(([, left], [, right]) => right.agedMs - left.agedMs);
-  for (const [hash, { agedMs }] of loose) if (agedMs > looseMs) drop(hash);
+  for (const [hash, { agedMs }] of loose) if (agedMs > looseMs || (unwanted.has(hash) && agedMs > freshMs)) drop(hash);
 
   const candidates = blobs
     .filter(({ named, usedMs }) => !named && nowMs - usedMs > freshMs)
@@ -77,7 +80,7 @@ export function collect(
   const give = (candidate: Collectable): void => {
     forgotten.add(candidate.blob);
     forget.push(candidate.blob);
-    ownedBy.set(candidate.owner, (ownedBy.get(candidate.owner) ?? 0) - candidate.size);
+    ownedBy.set(candidate.owner, (ownedBy.get(candidate.owner) ?? 0) - candidate.room);
     for (const hash of new Set(candidate.blocks)) {
       const left = (users.get(hash) ?? 1) - 1;
       users.set(hash, left);

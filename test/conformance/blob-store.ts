@@ -87,9 +87,9 @@ export const BLOB_STORE_CHECKS: Readonly<Record<string, Check>> = {
   'notes of blobs are kept, replaced and forgotten': async (t, { open }) => {
     const store = await open();
     const blob = 'ab'.repeat(32);
-    await store.keep(blob, { owner: 'ann', size: 5, usedMs: 1 });
-    await store.keep(blob, { owner: 'ann', size: 5, usedMs: 2 });
-    t.deepEqual([...(await open()).kept], [[blob, { owner: 'ann', size: 5, usedMs: 2 }]]);
+    await store.keep(blob, { owner: 'ann', size: 5, room: 5, usedMs: 1 });
+    await store.keep(blob, { owner: 'ann', size: 5, room: 5, usedMs: 2 });
+    t.deepEqual([...(await open()).kept], [[blob, { owner: 'ann', size: 5, room: 5, usedMs: 2 }]]);
     const next = await open();
     await next.forget(blob);
     t.is(next.kept.size, 0);

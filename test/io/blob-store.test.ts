@@ -69,3 +69,19 @@ test('a full disk refuses a block, and spoils nothing', async (t) => {
   disk.capacity = 10_000;
   t.is((await store.read(await store.write(new Uint8Array(1_001))))?.length, 1_001);
 });
+
+test('a short block takes the room of a file', async (t) => {
+  const disk = new SimulatedDisk();
+  const open = () =>
+    openBlobStore({
+      ...{ storage: disk.storage(), digest: systemDigest, clock: systemClock, folder: 'blobs', leastBytes: 4_096 },
+      onCorrupt: () => undefined,
+    });
+  const store = await open();
+  await store.write(new Uint8Array(1));
+  const long = await store.write(new Uint8Array(5_000));
+  t.is(store.bytes, 4_096 + 5_000);
+  t.is((await open()).bytes, 4_096 + 5_000);
+  await store.remove(long);
+  t.is(store.bytes, 4_096);
+});

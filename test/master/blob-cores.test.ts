@@ -11,14 +11,14 @@ const scene = fc
       fc.record({
         blob: name,
         owner: fc.constantFrom('ann', 'bob'),
-        size: fc.nat(1_000),
+        room: fc.nat(1_000),
         usedMs: fc.nat(1_000),
         named: fc.boolean(),
         blocks: fc.array(fc.constantFrom(...'0123456789'), { minLength: 1 }),
       }),
       { selector: ({ blob }) => blob },
     ),
-    loose: fc.array(fc.tuple(fc.constantFrom(...'xyz'), fc.record({ size: fc.nat(500), agedMs: fc.nat(1_000) }))),
+    loose: fc.array(fc.tuple(fc.constantFrom(...'xyz'), fc.record({ room: fc.nat(500), agedMs: fc.nat(1_000) }))),
     bounds: fc.record({
       nowMs: fc.constant(1_000),
       ageMs: fc.nat(1_000),
@@ -27,11 +27,12 @@ const scene = fc
       capBytes: fc.nat(2_000),
       ownerBytes: fc.nat(3_000),
       room: fc.nat(500),
+      unwanted: fc.constant(new Set<string>()),
     }),
   })
   .map(({ blobs, loose, bounds }): [Collectable[], Map<string, PlannedBlock>, Bounds] => {
     const blocks = new Map<string, PlannedBlock>(loose);
-    for (const blob of blobs) for (const hash of blob.blocks) blocks.set(hash, { size: 100, agedMs: 500 });
+    for (const blob of blobs) for (const hash of blob.blocks) blocks.set(hash, { room: 100, agedMs: 500 });
     return [blobs, blocks, bounds];
   });
 
@@ -62,10 +63,10 @@ test('it goes under the caps where anything may go, and takes no more than that'
       const kept = blobs.filter(({ blob }) => !forget.includes(blob));
       const mayGo = kept.filter(({ named, usedMs }) => !named && bounds.nowMs - usedMs > bounds.freshMs);
       let bytes = bounds.room;
-      for (const [hash, { size }] of blocks) if (!remove.includes(hash)) bytes += size;
+      for (const [hash, { room }] of blocks) if (!remove.includes(hash)) bytes += room;
       if (mayGo.length > 0) t.true(bytes <= bounds.capBytes);
       for (const owner of ['ann', 'bob']) {
-        const owned = kept.filter((blob) => blob.owner === owner).reduce((all, { size }) => all + size, 0);
+        const owned = kept.filter((blob) => blob.owner === owner).reduce((all, { room }) => all + room, 0);
         if (mayGo.some((blob) => blob.owner === owner)) t.true(owned <= bounds.ownerBytes);
       }
       const roomy = { ...bounds, capBytes: 1e9, ownerBytes: 1e9, ageMs: 1e9, looseMs: 1e9 };
@@ -76,14 +77,25 @@ test('it goes under the caps where anything may go, and takes no more than that'
 
 test('what was used longest ago goes first', (t) => {
   const blob = (id: string, usedMs: number): Collectable => ({
-    ...{ blob: id, owner: 'ann', size: 10, usedMs, named: false, blocks: [id, 'shared'] },
+    ...{ blob: id, owner: 'ann', room: 10, usedMs, named: false, blocks: [id, 'shared'] },
   });
-  const blocks = new Map(['a', 'b', 'c', 'shared'].map((hash) => [hash, { size: 10, agedMs: 0 }]));
-  const bounds = { nowMs: 1_000, ageMs: 1_000, freshMs: 0, looseMs: 0, capBytes: 30, ownerBytes: 1_000, room: 5 };
+  const blocks = new Map(['a', 'b', 'c', 'shared'].map((hash) => [hash, { room: 10, agedMs: 0 }]));
+  const times = { nowMs: 1_000, ageMs: 1_000, freshMs: 0, looseMs: 0 };
+  const bounds = { ...times, capBytes: 30, ownerBytes: 1_000, room: 5, unwanted: new Set<string>() };
   t.deepEqual(collect([blob('a', 30), blob('b', 10), blob('c', 20)], blocks, bounds), {
     forget: ['b', 'c'],
     remove: ['b', 'c'],
   });
+});
+
+test('what an owner has brought in and not completed goes where it is too much, but not what a blob has, nor a moment ago', (t) => {
+  const blob: Collectable = { blob: 'a', owner: 'ann', room: 20, usedMs: 900, named: true, blocks: ['a', 'used'] };
+  const aged = { a: 500, used: 500, old: 500, young: 50, others: 500 };
+  const blocks = new Map(Object.entries(aged).map(([hash, agedMs]) => [hash, { room: 10, agedMs }]));
+  const times = { nowMs: 1_000, ageMs: 1_000, freshMs: 100, looseMs: 1_000 };
+  const unwanted = new Set(['used', 'old', 'young']);
+  const bounds = { ...times, capBytes: 1_000, ownerBytes: 1_000, room: 0, unwanted };
+  t.deepEqual(collect([blob], blocks, bounds), { forget: [], remove: ['old'] });
 });
 
 test('most of the voters, of whoever else', (t) => {

@@ -1,5 +1,8 @@
 import test from 'ava';
+import { openBlobStore } from '../../io/blob-store.ts';
 import { systemDigest } from '../../io/node/digest.ts';
+import { BlobKeeper } from '../../master/blob-keeper.ts';
+import type { BlockExchange } from '../../master/block-exchange.ts';
 import type { Asker, ClientSessions } from '../../master/client-sessions.ts';
 import type { Leader } from '../../master/leader.ts';
 import { Uploads } from '../../master/uploads.ts';
@@ -10,6 +13,7 @@ import { LIMITS } from '../../protocol/limits.ts';
 import { topicOf } from '../../protocol/topics.ts';
 import { type Client, createClient, Fault, type UploadProgress, type UploadSource } from '../../sdk/index.ts';
 import { VirtualClock } from '../sim/clock.ts';
+import { SimulatedDisk } from '../sim/storage.ts';
 import { greeting, MasterWorld, ScriptedAgent, ScriptedClient, ScriptedFramework, task } from './world.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -193,16 +197,22 @@ test('what is uploaded again is used again: it stays until its job is there', as
   t.true(again.blocks.every(({ hash }) => hashesOn(world).has(hash)));
 });
 
-test("another master's word that it has an upload counts for a while: what it has forgotten since is asked about again", async (t) => {
+/** The leader of three masters that has all of whatever is uploaded; the other two are played. */
+function leaderOfThree() {
   const clock = new VirtualClock();
   const asked: string[] = [];
   const replies: unknown[] = [];
-  let hears: (from: string, blob: string) => void = () => undefined;
+  const blob = 'a'.repeat(64);
+  const heard = { kept: (_from: string, _blob: string) => {}, full: (_from: string, _blob: string) => {} };
   const blobs = {
     exchange: { expecting: () => false },
-    keeper: { keep: () => Promise.resolve(true) },
-    set onKept(heard: typeof hears) {
-      hears = heard;
+    keeper: { keep: () => Promise.resolve('kept' as const) },
+    store: { kept: new Map([[blob, {}]]) },
+    set onKept(listener: typeof heard.kept) {
+      heard.kept = listener;
+    },
+    set onFull(listener: typeof heard.full) {
+      heard.full = listener;
     },
     send: (to: string) => void asked.push(to),
   };
@@ -210,20 +220,123 @@ test("another master's word that it has an upload counts for a while: what it ha
   const quorum = { standing: () => ({ membership: { voters, learners: [] } }) };
   const leader = { world: { id: 'm1', clock, blobs, quorum } } as unknown as Leader;
   const clients = {
-    reply: (_name: string, _session: string, { body }: { body: unknown }) => replies.push(body),
+    reply: (_name: string, _session: string, { body, fault }: { body?: unknown; fault?: unknown }) =>
+      replies.push(fault ?? body),
   } as unknown as ClientSessions;
   const uploads = new Uploads(leader, clients);
   const asker = { principal: { name: 'ann', role: 'user' }, session: 's', request: 'r' } as unknown as Asker;
-  const blob = 'a'.repeat(64);
-  hears('m2', blob);
-  uploads.complete({ blob, size: 1 }, asker);
+  return { clock, asked, replies, blob, heard, uploads, complete: () => uploads.complete({ blob, size: 1 }, asker) };
+}
+
+test("another master's word that it has an upload counts for a while: what it has forgotten since is asked about again", async (t) => {
+  const { clock, asked, replies, blob, heard, uploads, complete } = leaderOfThree();
+  heard.kept('m2', blob);
+  complete();
   await clock.advance(10);
   t.deepEqual([replies.pop(), asked], [{ state: 'complete', masters: ['m1', 'm2'] }, []]);
   await clock.advance(DAY_MS);
-  uploads.complete({ blob, size: 1 }, asker);
+  complete();
   await clock.advance(10_000);
   t.deepEqual([replies.pop(), asked], [{ state: 'spreading', masters: ['m1'] }, ['m2', 'm3']]);
   uploads.stop();
+});
+
+test('where too many masters have no room for it, its client hears which; and of their room, once there is some', async (t) => {
+  const { clock, replies, blob, heard, uploads, complete } = leaderOfThree();
+  complete();
+  await clock.advance(10);
+  heard.full('m2', blob);
+  await clock.advance(10);
+  t.is(replies.length, 0, 'the third may have it');
+  heard.full('m3', blob);
+  await clock.advance(10);
+  t.like(replies.pop(), { code: 'LIMIT' });
+  complete();
+  await clock.advance(10);
+  heard.kept('m3', blob);
+  await clock.advance(10);
+  t.deepEqual(replies.pop(), { state: 'complete', masters: ['m1', 'm3'] });
+  uploads.stop();
+});
+
+test('a master takes no more of what others are given than its own room', async (t) => {
+  const clock = new VirtualClock();
+  const disk = new SimulatedDisk();
+  const store = await openBlobStore({
+    ...{ storage: disk.storage(), digest: systemDigest, clock, folder: 'blobs', onCorrupt: () => undefined },
+  });
+  const capBytes = 12 * LIMITS.chunkBytes;
+  const source = sourceOf(20, 1);
+  const { manifest } = source;
+  const there = new Map([manifest.root, ...manifest.lists].map((bytes) => [systemDigest.sha256(bytes), bytes]));
+  for (const [at, { hash }] of source.blocks.entries()) {
+    const bytes = await source.read(at);
+    if (!(bytes instanceof Fault)) there.set(hash, bytes);
+  }
+  const exchange = {
+    obtain: async (hash: string) => {
+      const bytes = (await store.read(hash)) ?? there.get(hash);
+      if (bytes !== undefined) await store.write(bytes);
+      return bytes;
+    },
+  } as unknown as BlockExchange;
+  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const room = { bytes: capBytes };
+  const makeRoom = (bytes: number): Promise<boolean> => Promise.resolve(store.bytes + bytes <= room.bytes);
+  const keeper = new BlobKeeper({ store, exchange, clock, log, makeRoom });
+  t.is(await keeper.keep(manifest.blob, 'ann', manifest.size, ['m1']), 'full');
+  t.true(store.bytes <= capBytes);
+  t.is(store.kept.size, 0);
+  room.bytes = 100 * LIMITS.chunkBytes;
+  t.is(
+    await keeper.keep(manifest.blob, 'ann', manifest.size + 1, ['m1']),
+    'lacking',
+    'it is not what it is said to be',
+  );
+  t.is(await keeper.keep(manifest.blob, 'ann', manifest.size, ['m1']), 'kept');
+});
+
+/** So many blocks of one byte, more or less. */
+function crumbsOf(count: number): UploadSource {
+  const content = Array.from({ length: count }, (_, at) => Uint8Array.of(at & 255, at >> 8));
+  const blocks = content.map((bytes): Block => ({ hash: systemDigest.sha256(bytes), size: bytes.length }));
+  const manifest = manifestOf(blocks, systemDigest.sha256);
+  if (manifest instanceof Fault) throw new Error(manifest.message);
+  return { manifest, blocks, read: (at) => Promise.resolve(content[at] ?? new Uint8Array()) };
+}
+
+test('blocks are bounded by number too: the shortest takes the room of a file', async (t) => {
+  const world = new MasterWorld({ blobBytes: 200 * LIMITS.blockRoomBytes });
+  await world.start();
+  const answer = await settled(world, clientOf(world, 'ann').upload(crumbsOf(150)));
+  t.true(answer instanceof Fault && answer.code === 'LIMIT', 'a few hundred bytes, and more than half of the room');
+  t.true(hashesOn(world).size <= 100);
+  const pieces = Array.from({ length: LIMITS.uploadBlocks + 1 }, () => ({ hash: '0'.repeat(64), size: 1 }));
+  const named = manifestOf(pieces, systemDigest.sha256);
+  t.true(named instanceof Fault && named.code === 'TOO_LARGE' && named.message.includes('more than 65536 pieces'));
+});
+
+test('what somebody brings in and never completes is a part of their half, and leaves the other to others', async (t) => {
+  const world = new MasterWorld({ blobBytes: 40 * LIMITS.chunkBytes });
+  await world.start();
+  const [ann, bob] = [clientOf(world, 'ann'), clientOf(world, 'bob')];
+  /** Its last block is never there. */
+  const broken = (salt: number): UploadSource => {
+    const source = sourceOf(12, salt);
+    const lost = new Fault('CONFLICT', 'it changed');
+    return { ...source, read: (at) => (at === 11 ? Promise.resolve(lost) : source.read(at)) };
+  };
+  const code = async (client: Client, source: UploadSource): Promise<string> => {
+    const answer = await settled(world, client.upload(source));
+    return answer instanceof Fault ? `${answer.code} ${answer.message}` : 'taken';
+  };
+  t.regex(await code(ann, broken(1)), /^CONFLICT/);
+  t.regex(await code(ann, sourceOf(12, 2)), /^LIMIT uploads that ann did not complete hold 0\.\d MB/);
+  t.true(hashesOn(world).size <= 23);
+  t.is(await code(bob, sourceOf(15, 3)), 'taken');
+  // Ten minutes later what was left in the middle makes room.
+  await world.clock.advance(700_000);
+  t.is(await code(ann, sourceOf(15, 4)), 'taken');
 });
 
 test('an agent is given what its own live tasks name, verified, and nothing else', async (t) => {

@@ -13,6 +13,7 @@ import { measureIdle } from './idle.ts';
 import { measureIdleCluster } from './idle-cluster.ts';
 import { measureJobRate } from './job-rate.ts';
 import { measureLinks } from './links.ts';
+import { measureLossyLink } from './lossy-link.ts';
 import { type Measured, machine, printTable } from './report.ts';
 import { measureSimulatedAgents } from './simulated-agents.ts';
 import { measureSimulator } from './simulator.ts';
@@ -69,6 +70,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     title: 'A cluster that has nothing to do',
     measure: ({ folder, minutes }) => measureIdleCluster(folder, minutes ?? 10),
   },
+  board: { title: 'A slow board behind a link that loses packets', measure: ({ folder }) => measureLossyLink(folder) },
   commits: { title: 'Three masters commit', measure: ({ folder }) => measureCommits(folder) },
   simulator: { title: 'The simulator', measure: () => measureSimulator() },
   agents: {

@@ -1,7 +1,7 @@
 import { Fault } from '../protocol/faults.ts';
-import { askBatch } from './ask.ts';
 import { EXIT } from './exit-codes.ts';
 import { followJob } from './follow.ts';
+import { findJob } from './job-name.ts';
 import type { Verb } from './verb.ts';
 
 /** `mesq attach JOB`: as `mesq run` would, had it not been left: its output from the beginning, exits as it exits. */
@@ -12,10 +12,14 @@ export const attach: Verb = {
     command.argument('<job>', "the job's id");
   },
   run: async (context, command) => {
-    const [job = ''] = command.args;
+    const [text = ''] = command.args;
+    const known = await findJob(
+      context,
+      text,
+      (job, task) => `mesq attach ${job} follows all of them, mesq logs -f ${task} that one.`,
+    );
+    if (known instanceof Fault) return known;
     const connection = await context.connect();
-    if (connection instanceof Fault) return connection;
-    const known = await askBatch(context, 'job', { job });
-    return known instanceof Fault ? known : followJob(context, connection, known.spec);
+    return connection instanceof Fault ? connection : followJob(context, connection, known.spec);
   },
 };

@@ -1,7 +1,9 @@
 import { Fault } from '../protocol/faults.ts';
 import { askBatch } from './ask.ts';
+import { jobIdOf } from './job-name.ts';
 import { jsonOfJob } from './jobs.ts';
 import { printJson, printLine } from './output.ts';
+import { unknownJob } from './unknown-job.ts';
 import type { Verb } from './verb.ts';
 
 /** `mesq cancel JOB`: no task of it starts any more, and those that run are stopped. */
@@ -11,9 +13,15 @@ export const cancel: Verb = {
     command.argument('<job>', "the job's id");
   },
   run: async (context, command) => {
-    const [id = ''] = command.args;
+    const [text = ''] = command.args;
+    const id = await jobIdOf(
+      context,
+      text,
+      (job, task) => `mesq cancel ${job} stops all of them, mesq kill ${task} that one.`,
+    );
+    if (id instanceof Fault) return id;
     const answer = await askBatch(context, 'cancel', { job: id });
-    if (answer instanceof Fault) return answer;
+    if (answer instanceof Fault) return answer.code === 'NOT_FOUND' ? unknownJob(context, id) : answer;
     const { job } = answer;
     if (context.options.json) await printJson(context, jsonOfJob(job));
     else if (job.finished === null)

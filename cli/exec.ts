@@ -2,6 +2,7 @@ import { Fault } from '../protocol/faults.ts';
 import type { ExecSession } from '../sdk/index.ts';
 import { Escape } from './escape.ts';
 import { EXIT } from './exit-codes.ts';
+import { whyMissing } from './missing-task.ts';
 import { notice } from './output.ts';
 import { settleable } from './settleable.ts';
 import { readAnyTask } from './task-name.ts';
@@ -60,7 +61,9 @@ export const exec: Verb = {
     });
     const lost = tellLosses(context, connection.bus);
     try {
-      return await follow(context, session, tty);
+      const end = await follow(context, session, tty);
+      if (!(end instanceof Fault) || end.code !== 'NOT_FOUND' || (await session.started)) return end;
+      return await whyMissing(context, name, 'enter', end);
     } finally {
       lost();
     }

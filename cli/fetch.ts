@@ -2,6 +2,7 @@ import { check } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { SandboxPath } from '../protocol/sandbox-path.ts';
 import type { OutputPiece } from '../sdk/index.ts';
+import { whyMissing } from './missing-task.ts';
 import { settleable } from './settleable.ts';
 import { readAnyTask } from './task-name.ts';
 import type { NewFile } from './terminal.ts';
@@ -52,13 +53,15 @@ export const fetchFile: Verb = {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
       terminal.onSignal(signal, () => stopped.settle(undefined));
     const pieces = connection.client.readFile({ ...source, answerMs: options.timeoutMs })[Symbol.asyncIterator]();
-    if (output === '-') return copy(pieces, stopped.promise, (bytes) => terminal.out.write(bytes));
+    const told = async (end: number | Fault): Promise<number | Fault> =>
+      end instanceof Fault && end.code === 'NOT_FOUND' ? whyMissing(context, name, 'read', end) : end;
+    if (output === '-') return told(await copy(pieces, stopped.promise, (bytes) => terminal.out.write(bytes)));
     const file = await terminal.newFile(
       output ?? path.split('/').findLast((part) => part !== '' && part !== '.') ?? '',
       force,
     );
     if (file instanceof Fault) return file;
-    return copyToFile(pieces, stopped.promise, file);
+    return told(await copyToFile(pieces, stopped.promise, file));
   },
 };
 

@@ -1,8 +1,8 @@
 import { Fault } from '../protocol/faults.ts';
-import type { JobSpec, JobView } from '../protocol/job.ts';
+import { type JobSpec, type JobView, parseTaskName } from '../protocol/job.ts';
 import { formatResources } from '../protocol/resources.ts';
 import { shownUri } from '../protocol/shown-uri.ts';
-import { askBatch } from './ask.ts';
+import { askForJob, noJob } from './job-name.ts';
 import { jsonOfJob } from './jobs.ts';
 import { isoTime, printJson } from './output.ts';
 import { printable } from './printable.ts';
@@ -18,8 +18,11 @@ export const job: Verb = {
     command.argument('<job>', "the job's id");
   },
   run: async (context, command) => {
-    const [id = ''] = command.args;
-    const [answer, tasks] = await Promise.all([askBatch(context, 'job', { job: id }), listTasks(context, id)]);
+    const [text = ''] = command.args;
+    const name = parseTaskName(text);
+    if (name === undefined) return noJob(text);
+    const { job: id } = name;
+    const [answer, tasks] = await Promise.all([askForJob(context, id), listTasks(context, id)]);
     if (answer instanceof Fault) return answer;
     if (tasks instanceof Fault) return tasks;
     const { terminal, options } = context;

@@ -1,5 +1,7 @@
 import { Fault } from '../protocol/faults.ts';
 import { askBatch, askLeader, BATCH } from './ask.ts';
+import { askForJob } from './job-name.ts';
+import { noSuchIndex } from './missing-task.ts';
 import { printJson, printLine } from './output.ts';
 import { jsonOfTask } from './task-list.ts';
 import { readTaskName } from './task-name.ts';
@@ -16,7 +18,7 @@ export const kill: Verb = {
     if (name instanceof Fault) return name;
     const { job, index } = name;
     if (!/\.\d+$/.test(command.args[0] ?? '')) {
-      const found = await askBatch(context, 'job', { job });
+      const found = await askForJob(context, job);
       if (found instanceof Fault) return found;
       const { count } = found.spec;
       if (count > 1)
@@ -27,7 +29,7 @@ export const kill: Verb = {
         );
     }
     const answer = await askBatch(context, 'kill', { job, index });
-    if (answer instanceof Fault && answer.code === 'NOT_FOUND') return killOrphan(context, `${job}.${index}`, answer);
+    if (answer instanceof Fault && answer.code === 'NOT_FOUND') return killOrphan(context, job, index);
     if (answer instanceof Fault) return answer;
     const { task } = answer;
     if (context.options.json) await printJson(context, jsonOfTask(task));
@@ -37,9 +39,14 @@ export const kill: Verb = {
 };
 
 /** A task of a job that a restored backup has forgotten. */
-async function killOrphan(context: Context, task: string, notFound: Fault): Promise<number | Fault> {
+async function killOrphan(context: Context, job: string, index: number): Promise<number | Fault> {
+  const task = `${job}.${index}`;
   const answer = await askLeader(context, 'orphan-kill', { framework: BATCH, task });
-  if (answer instanceof Fault) return answer.code === 'NOT_FOUND' ? notFound : answer;
+  if (answer instanceof Fault) {
+    if (answer.code !== 'NOT_FOUND') return answer;
+    const known = await askForJob(context, job);
+    return known instanceof Fault ? known : noSuchIndex(job, index, known.spec.count);
+  }
   if (context.options.json) await printJson(context, answer);
   else await printLine(context, `${task}, which nobody knew any more, is being killed`);
   return 0;

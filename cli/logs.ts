@@ -1,10 +1,10 @@
 import { Fault } from '../protocol/faults.ts';
-import { askBatch, BATCH } from './ask.ts';
+import { whyMissing } from './missing-task.ts';
 import { notice } from './output.ts';
 import { StreamCopy } from './stream-copy.ts';
 import { type Tail, tailOf } from './tail.ts';
-import { type AnyTask, readAnyTask } from './task-name.ts';
-import type { Context, Verb } from './verb.ts';
+import { readAnyTask } from './task-name.ts';
+import type { Verb } from './verb.ts';
 
 interface LogsOptions {
   readonly follow?: boolean;
@@ -55,7 +55,7 @@ export const logs: Verb = {
     let start: Tail = { from: 0, bytes: new Uint8Array() };
     if (tail !== undefined) {
       const found = await tailOf(client, source, Number(tail));
-      if (found instanceof Fault) return found.code === 'NOT_FOUND' ? missing(name, found, context) : found;
+      if (found instanceof Fault) return found.code === 'NOT_FOUND' ? whyMissing(context, name, 'read', found) : found;
       start = found;
       if (start.bytes.length > 0) await out.write(start.bytes);
       if (!follow) return 0;
@@ -64,19 +64,6 @@ export const logs: Verb = {
     context.terminal.onSignal('SIGINT', () => copy.stop());
     const end = await copy.ended;
     if (!(end instanceof Fault)) return 0;
-    return end.code === 'NOT_FOUND' ? missing(name, end, context) : end;
+    return end.code === 'NOT_FOUND' ? whyMissing(context, name, 'read', end) : end;
   },
 };
-
-/** Nothing to read: either there is no such job, or the task waits still. */
-async function missing({ framework, task }: AnyTask, fault: Fault, context: Context): Promise<Fault> {
-  if (framework !== BATCH) return fault;
-  const job = task.slice(0, task.lastIndexOf('.'));
-  const known = await askBatch(context, 'job', { job });
-  if (known instanceof Fault) return known;
-  return new Fault(
-    'NOT_FOUND',
-    'that task has not started, or there is none of that index',
-    `See mesq ps ${job}, and mesq why ${job}.`,
-  );
-}

@@ -2,6 +2,7 @@ import { Fault } from '../protocol/faults.ts';
 import type { JobView, TaskView } from '../protocol/job.ts';
 import { askBatch, BATCH } from './ask.ts';
 import { EXIT, exitCodeOfAll } from './exit-codes.ts';
+import { findJob } from './job-name.ts';
 import { jsonOfJob } from './jobs.ts';
 import { notice, printJson } from './output.ts';
 import type { Verb } from './verb.ts';
@@ -14,7 +15,14 @@ export const wait: Verb = {
     command.argument('<job>', "the job's id");
   },
   run: async (context, command) => {
-    const [job = ''] = command.args;
+    const [text = ''] = command.args;
+    const known = await findJob(
+      context,
+      text,
+      (job, task) => `mesq wait ${job} waits for all of them, mesq logs -f ${task} for that one.`,
+    );
+    if (known instanceof Fault) return known;
+    const job = known.spec.job;
     const connection = await context.connect();
     if (connection instanceof Fault) return connection;
     const tasks = new Map<number, TaskView>();

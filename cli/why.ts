@@ -2,10 +2,12 @@ import { Fault } from '../protocol/faults.ts';
 import type { AgentVerdict } from '../protocol/operator.ts';
 import { askBatch, askLeader, BATCH } from './ask.ts';
 import { type Explanation, explain } from './explanation.ts';
+import { noJob } from './job-name.ts';
 import { printJson, printLine } from './output.ts';
 import { stateColour } from './state-colour.ts';
 import { formatTable } from './table.ts';
 import { readTaskName } from './task-name.ts';
+import { unknownJob } from './unknown-job.ts';
 import type { Context, Verb } from './verb.ts';
 
 const VERDICTS = {
@@ -23,13 +25,13 @@ export const why: Verb = {
   run: async (context, command) => {
     const [asked = ''] = command.args;
     const name = readTaskName(asked);
-    const found = name instanceof Fault ? name : await askBatch(context, 'job', { job: name.job });
+    const found = name instanceof Fault ? noJob(asked) : await askBatch(context, 'job', { job: name.job });
     if (!(found instanceof Fault)) return ofJob(context, found);
     if (name instanceof Fault || found.code === 'NOT_FOUND') {
       const declared = await ofFramework(context, asked);
       if (declared !== undefined) return declared;
     }
-    return found;
+    return !(name instanceof Fault) && found.code === 'NOT_FOUND' ? unknownJob(context, name.job) : found;
   },
 };
 

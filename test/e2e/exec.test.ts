@@ -70,7 +70,7 @@ test('without a terminal there are three pipes: all bytes, streams apart, and th
 
   const gone = await cluster.mesq('exec', `${job}x`, '--', 'true');
   t.is(gone.code, 125);
-  t.regex(gone.stderr, /no task \S+ runs/);
+  t.regex(gone.stderr, /there is no job \S+/);
 });
 
 test('with a terminal here there is one there: its size follows, Ctrl-C is for the program, and here all is as before', async (t) => {

@@ -24,9 +24,12 @@ export const cancel: Verb = {
     if (answer instanceof Fault) return answer.code === 'NOT_FOUND' ? unknownJob(context, id) : answer;
     const { job } = answer;
     if (context.options.json) await printJson(context, jsonOfJob(job));
-    else if (job.finished === null)
-      await printLine(context, `${id}: ${job.tasks.running} running tasks are being stopped`);
+    else if (job.finished === null) await printLine(context, `${id}: ${stopping(job.tasks.running)} being stopped`);
     else await printLine(context, `${id}: ${job.state}`);
     return 0;
   },
 };
+
+function stopping(running: number): string {
+  return running === 1 ? '1 running task is' : `${running} running tasks are`;
+}

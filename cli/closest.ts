@@ -1,7 +1,7 @@
-/** The one of `known` that was most likely meant: at most two slips (insert, leave out, replace, swap) and less than half the word away. */
+/** The one of `known` that was most likely meant: one slip (insert, leave out, replace, swap) away, or two of five letters or more. */
 export function closest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
-  let fewest = Math.min(2, Math.floor(word.length / 2)) + 1;
+  let fewest = (word.length < 5 ? 1 : 2) + 1;
   for (const one of known) {
     const slips = distance(word.toLowerCase(), one.toLowerCase());
     if (slips < fewest) {

@@ -2,6 +2,7 @@ import { Fault } from '../protocol/faults.ts';
 import type { ExecSession } from '../sdk/index.ts';
 import { Escape } from './escape.ts';
 import { EXIT } from './exit-codes.ts';
+import { tellLosses } from './losses.ts';
 import { whyMissing } from './missing-task.ts';
 import { notice } from './output.ts';
 import { settleable } from './settleable.ts';
@@ -19,8 +20,6 @@ const USUAL_SIZE = { rows: 24, columns: 80 };
 const USUAL_TYPE = 'xterm';
 /** A shell's own numbers for whom a signal ended. */
 const SIGNAL_EXITS: Readonly<Record<Signal, number>> = { SIGINT: EXIT.interrupted, SIGTERM: 143, SIGHUP: EXIT.hungUp };
-/** A move to another leader takes less, and is nobody's concern. */
-const LOST_MS = 2_000;
 
 /** `mesq exec TASK -- CMD`: a program in the sandbox of a task that runs; exits as it exits. */
 export const exec: Verb = {
@@ -59,13 +58,14 @@ export const exec: Verb = {
       argv: argv.length === 0 ? ['sh'] : argv,
       ...(tty ? { terminal: { ...USUAL_SIZE, ...sizeOf(input), type } } : {}),
     });
-    const lost = tellLosses(context, connection.bus);
+    const typed = tty && input.isTerminal;
+    const forget = tellLosses(terminal.clock, connection.bus, (event) => void say(context, event, typed));
     try {
       const end = await follow(context, session, tty);
       if (!(end instanceof Fault) || end.code !== 'NOT_FOUND' || (await session.started)) return end;
       return await whyMissing(context, name, 'enter', end);
     } finally {
-      lost();
+      forget();
     }
   },
 };
@@ -117,29 +117,15 @@ function sizeOf(input: Input): { rows?: number; columns?: number } {
   return { ...(within(rows) ? { rows } : {}), ...(within(columns) ? { columns } : {}) };
 }
 
-/** Says on standard error when the connection is lost for longer; the returned function ends that. */
-function tellLosses(
-  context: Context,
-  bus: { onDisconnected(listener: () => void): void; onConnected(listener: () => void): void },
-): () => void {
-  const { clock } = context.terminal;
-  let timer: ReturnType<typeof clock.after> | undefined;
-  let over = false;
-  bus.onDisconnected(() => {
-    if (over) return;
-    timer ??= clock.after(LOST_MS, () => {
-      void notice(
-        context,
-        '\nthe connection to the cluster is lost; trying again. ~. at the beginning of a line leaves.',
-      );
-    });
-  });
-  bus.onConnected(() => {
-    timer?.cancel();
-    timer = undefined;
-  });
-  return () => {
-    over = true;
-    timer?.cancel();
-  };
+/** For whoever types into a terminal it stands on a line of its own, and says how one leaves it now. */
+async function say(context: Context, event: 'lost' | 'back', typed: boolean): Promise<void> {
+  const { terminal, options } = context;
+  if (typed && !options.quiet) await terminal.error.write('\n');
+  const leaving = typed ? ' ~. at the beginning of a line leaves.' : '';
+  await notice(
+    context,
+    event === 'lost'
+      ? `the connection to the cluster is lost; trying again. The program goes on meanwhile.${leaving}`
+      : 'connected again',
+  );
 }

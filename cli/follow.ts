@@ -6,6 +6,7 @@ import { ArrayOutput } from './array-output.ts';
 import { BATCH } from './ask.ts';
 import { EXIT, exitCodeOfAll } from './exit-codes.ts';
 import { explain, neverFits, whyWaiting } from './explanation.ts';
+import { tellLosses } from './losses.ts';
 import { notice } from './output.ts';
 import { Progress } from './progress.ts';
 import { type Settleable, settleable } from './settleable.ts';
@@ -14,8 +15,6 @@ import { TaskOutput } from './task-output.ts';
 import type { Connection, Signal } from './terminal.ts';
 import type { Context } from './verb.ts';
 
-/** A move to another leader takes less, and is nobody's concern. */
-const LOST_MS = 2_000;
 /** Most tasks are placed by then; why one is not is asked only afterwards, */
 const FIRST_EXPLAIN_MS = 500;
 /** and again, in case the answer has changed. */
@@ -71,8 +70,8 @@ class Following {
   #cancelled: Promise<void> | undefined;
   #never: Fault | undefined;
   #closed = false;
-  /** Runs while there is no connection and nobody was told. */
-  #lost: Timer | undefined;
+  /** Nobody is told of a lost connection any more. */
+  readonly #forget: () => void;
 
   constructor(
     context: Context,
@@ -98,15 +97,13 @@ class Following {
       spec.count === 1
         ? new TaskOutput({ ...shared, clock })
         : new ArrayOutput({ ...shared, progress: this.#progress });
-    connection.bus.onDisconnected(() => {
-      this.#lost ??= clock.after(LOST_MS, () => {
-        if (!this.#closed) this.#say('the connection to the cluster is lost; trying again. What was accepted goes on.');
-      });
-    });
-    connection.bus.onConnected(() => {
-      this.#lost?.cancel();
-      this.#lost = undefined;
-    });
+    this.#forget = tellLosses(clock, connection.bus, (event) =>
+      this.#say(
+        event === 'lost'
+          ? 'the connection to the cluster is lost; trying again. What was accepted goes on.'
+          : 'connected again',
+      ),
+    );
     this.#submitted = submitted;
   }
 
@@ -155,7 +152,7 @@ class Following {
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
-    this.#lost?.cancel();
+    this.#forget();
   }
 
   #changed(view: TaskView): void {

@@ -1,7 +1,7 @@
 import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar } from 'yaml';
 import { Fault } from '../protocol/faults.ts';
 import type { JobSpec } from '../protocol/job.ts';
-import { closest } from './closest.ts';
+import { nodeOf, unknownBelow, unknownName } from './job-fields.ts';
 import { jobSpecOf, type WrittenJob } from './needs.ts';
 import { type WrittenUpload, writtenUpload } from './uploads.ts';
 
@@ -69,15 +69,15 @@ export async function readJobFile(job: string, text: string, file: string): Prom
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false });
   const [error] = document.errors;
   if (error !== undefined) return new Fault('BAD_JOB', `${at(error.pos[0])}: ${error.message}`);
-  const places = new Map<FieldName, Node>();
-  const written = readFields(document.contents, places);
+  const written = readFields(document.contents);
   if (written instanceof Problem) return new Fault('BAD_JOB', `${at(written.at)}: ${written.message}`, written.hint);
   const spec = await jobSpecOf(job, written);
   if (!('fault' in spec)) return spec;
   const field = fileField(spec.field);
-  const place = places.get(field)?.range?.[0] ?? 0;
   const { code, message, hint } = spec.fault;
-  const named = message.startsWith(`${field}:`) ? message : `${field}: ${message}`;
+  const told = message.replace(new RegExp(`^${spec.field}(?=[.:])`), field);
+  const named = /^[.:]/.test(told.slice(field.length)) && told.startsWith(field) ? told : `${field}: ${told}`;
+  const place = nodeOf(document.contents, named)?.range?.[0] ?? 0;
   return new Fault(code, `${at(place)}: ${named}`, hint);
 }
 
@@ -97,17 +97,21 @@ function fileField(field: keyof WrittenJob): FieldName {
   return field === 'argv' ? 'command' : field === 'environment' ? 'env' : field;
 }
 
-function readFields(contents: Node | null, places: Map<FieldName, Node>): WrittenJob | Problem {
+function readFields(contents: Node | null): WrittenJob | Problem {
   if (!isMap(contents))
     return new Problem(contents, 'a job is a map of fields', 'Begin it like command: [echo, hello].');
   const job: Record<string, unknown> = {};
   for (const { key, value } of contents.items) {
     const keyNode = key as Node;
     const name = isScalar(keyNode) ? String(keyNode.value) : '';
-    if (!isField(name)) return unknownField(keyNode, name);
+    if (!isField(name)) {
+      const { message, hint } = unknownName(name, Object.keys(FIELDS));
+      return new Problem(keyNode, message, hint);
+    }
     const node = value as Node | null;
     if (node === null || (isScalar(node) && node.value === null)) return new Problem(keyNode, `${name} is empty`);
-    places.set(name, node);
+    const unknown = unknownBelow(name, node);
+    if (unknown !== undefined) return new Problem(unknown.key, unknown.message, unknown.hint);
     const read = readValue(name, node);
     if (read instanceof Problem) return read;
     job[name] = read;
@@ -117,12 +121,6 @@ function readFields(contents: Node | null, places: Map<FieldName, Node>): Writte
   if (command === undefined && rest['container'] === undefined)
     return new Problem(contents, 'command is missing', 'Add it like command: [echo, hello].');
   return { ...rest, argv: command ?? [], ...(env === undefined ? {} : { environment: env }) } as WrittenJob;
-}
-
-function unknownField(node: Node, name: string): Problem {
-  const meant = closest(name, Object.keys(FIELDS));
-  const hint = meant === undefined ? `Take one of ${Object.keys(FIELDS).join(', ')}.` : `Did you mean ${meant}?`;
-  return new Problem(node, `there is no field ${JSON.stringify(name)}`, hint);
 }
 
 function readValue(

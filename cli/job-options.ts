@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { Fault } from '../protocol/faults.ts';
+import { FAULTS, Fault } from '../protocol/faults.ts';
 import type { JobSpec } from '../protocol/job.ts';
 import { jobSpecOf, type WrittenJob } from './needs.ts';
 
@@ -96,11 +96,13 @@ export async function specOfOptions(
   });
   if (!('fault' in made)) return made;
   const { field, fault } = made;
-  const told = fault.message.replace(new RegExp(`^${field}: `), '');
+  const [, at, told = ''] = new RegExp(`^(?:${field}(?:\\.([\\w.-]+))?: )?(.*)$`, 's').exec(fault.message) ?? [];
   // One of several options, which the message names.
   if (field === 'disconnect')
     return new Fault(fault.code, `--${told.replaceAll('_', '-')}`, fault.hint?.replace('replace: true', '--replace'));
-  return new Fault(fault.code, `${OPTIONS[field] ?? `--${kebab(field)}`}: ${told}`, fault.hint);
+  // The general one is about job files.
+  const hint = fault.hint === FAULTS.BAD_JOB.hint ? 'See mesq run --help.' : fault.hint;
+  return new Fault(fault.code, `${optionOf(field, at, options)}: ${told}`, hint);
 }
 
 /** Where an option is called otherwise than the field that it fills. */
@@ -111,6 +113,17 @@ const OPTIONS: Readonly<Partial<Record<keyof WrittenJob, string>>> = {
   container: '--image',
   artifacts: '--artifact',
 };
+
+/** The option that filled a field, and where it may be repeated, which of them. `at` is the place within the field. */
+function optionOf(field: keyof WrittenJob, at: string | undefined, { artifact, constraint }: JobOptions): string {
+  if (field === 'container' && at !== undefined && at !== 'image') return `--${at}`;
+  const option = OPTIONS[field] ?? `--${kebab(field)}`;
+  if (at === undefined) return option;
+  const repeated = field === 'artifacts' ? artifact : field === 'constraints' ? constraint : undefined;
+  const text = repeated?.[Number.parseInt(at, 10)];
+  if (text !== undefined) return repeated?.length === 1 ? option : `${option} ${JSON.stringify(text.slice(0, 80))}`;
+  return field === 'environment' ? `${option} ${at}` : option;
+}
 
 function kebab(field: string): string {
   return field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

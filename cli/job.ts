@@ -1,5 +1,8 @@
+import type { Artifact } from '../protocol/artifact.ts';
+import { artifactPlace } from '../protocol/artifact-place.ts';
+import { blobOf } from '../protocol/blob.ts';
 import { Fault } from '../protocol/faults.ts';
-import { type JobSpec, type JobView, parseTaskName } from '../protocol/job.ts';
+import { type JobSpec, type JobUpload, type JobView, parseTaskName } from '../protocol/job.ts';
 import { formatResources } from '../protocol/resources.ts';
 import { shownUri } from '../protocol/shown-uri.ts';
 import { askForJob, noJob } from './job-name.ts';
@@ -9,6 +12,7 @@ import { printable } from './printable.ts';
 import { listTasks } from './ps.ts';
 import { formatTable } from './table.ts';
 import { jsonOfTask, taskColumns } from './task-list.ts';
+import { contentOf } from './uploads.ts';
 import type { Verb } from './verb.ts';
 
 /** `mesq job ID`: one job, what it asks for, and its tasks. */
@@ -46,12 +50,26 @@ function describe(view: JobView, spec: JobSpec): string[] {
     `tasks     ${total}: ${pending} pending, ${running} running, ${finished} finished, ${failed} failed`,
     `command   ${spec.argv.map(quoted).join(' ')}`,
     ...(spec.container === undefined ? [] : [`image     ${spec.container.image}`]),
-    ...(spec.artifacts ?? []).map(({ uri }) => `artifact  ${shownUri(uri)}`),
+    ...(spec.artifacts ?? []).map((artifact, at) => describeArtifact(artifact, uploadOf(spec, at))),
     `needs     ${formatResources(spec.resources)}${ports}, each`,
     ...(spec.constraints.length === 0 ? [] : [`where     ${spec.constraints.join(', ')}`]),
     `created   ${isoTime(view.created)}`,
     ...(view.finished === null ? [] : [`finished  ${isoTime(view.finished)}`]),
   ];
+}
+
+function uploadOf({ uploads = [] }: JobSpec, at: number): JobUpload | undefined {
+  return uploads.find(({ artifact }) => artifact === at);
+}
+
+/** What it is, and where in the sandbox: `upload    src → app/ (5.1 MB in 110 files)`. */
+function describeArtifact(artifact: Artifact, upload: JobUpload | undefined): string {
+  const { uri, extract, executable } = artifact;
+  const what = blobOf(uri) === undefined ? 'artifact' : 'upload  ';
+  const place = artifactPlace(artifact) ?? '';
+  const into = extract ? `${place === '' ? '.' : place}/` : place;
+  const content = upload === undefined ? '' : ` (${contentOf(upload.size, upload.files)})`;
+  return `${what}  ${upload?.from ?? shownUri(uri)} → ${into}${executable ? ', executable' : ''}${content}`;
 }
 
 /** As a shell would take it. */

@@ -80,7 +80,12 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
   if (constraints.length > 0) {
     // A regular expression engine hangs on it, which most commands do without.
     const { parseConstraint } = await import('../protocol/constraints.ts');
-    for (const text of constraints) taken<unknown>('constraints', parseConstraint(text), undefined);
+    for (const [at, text] of constraints.entries()) {
+      const read = parseConstraint(text);
+      const placed =
+        read instanceof Fault ? new Fault(read.code, `constraints.${at}: ${read.message}`, read.hint) : read;
+      taken<unknown>('constraints', placed, undefined);
+    }
   }
   const fields = {
     job,
@@ -110,7 +115,10 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
   const [first] = wrong;
   if (first !== undefined) return first;
   const spec = check(JobSpec, fields);
-  return spec instanceof Fault ? { field: fieldOf(spec), fault: new Fault('BAD_JOB', spec.message) } : spec;
+  if (!(spec instanceof Fault)) return spec;
+  const field = fieldOf(spec);
+  const told = spec.message.replace(/^(timeMs|killGraceMs)(?=: )/, field);
+  return { field, fault: new Fault('BAD_JOB', told) };
 }
 
 function resourcesOf(

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { FAULTS, Fault } from '../protocol/faults.ts';
+import { closest } from './closest.ts';
 import { readCommonOptions, secretOf, type WrittenOptions } from './common-options.ts';
 import { printFault } from './output.ts';
 import type { Connection, Terminal } from './terminal.ts';
@@ -17,15 +18,26 @@ const EXAMPLES = [
 
 /** Runs one command line (without `node` and the script) to its end, and gives the exit code. */
 export async function runCommandLine(argv: readonly string[], terminal: Terminal): Promise<number> {
-  const words = askedWords(argv);
-  const [first = ''] = words;
+  const { words, helped } = askedWords(argv);
+  const [first = '', second = ''] = words;
   const asked = Object.hasOwn(VERBS, first) ? (first as VerbName) : undefined;
   const above = asked === undefined ? undefined : await VERBS[asked].load();
-  const below = above?.verbs !== undefined && Object.hasOwn(above.verbs, words[1] ?? '') ? words[1] : undefined;
+  const below = above?.verbs !== undefined && Object.hasOwn(above.verbs, second) ? second : undefined;
   const verb = below === undefined ? above : await above?.verbs?.[below]?.load();
   const usageExit = verb?.faultExit ?? USAGE_EXIT;
   const json = asksForJson(argv);
+  const unknown =
+    first !== '' && asked === undefined
+      ? unknownCommand('mesq', first, Object.keys(VERBS))
+      : above?.verbs !== undefined && second !== '' && below === undefined
+        ? unknownCommand(`mesq ${asked}`, second, Object.keys(above.verbs))
+        : undefined;
+  if (unknown !== undefined) {
+    await printFault(terminal, unknown, json);
+    return USAGE_EXIT;
+  }
   let code = 0;
+  let misplaced: string | undefined;
   const writes: Promise<unknown>[] = [];
   const program = newProgram(terminal);
   program.configureOutput({
@@ -40,10 +52,21 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
     const command = program.command(name, { hidden: false }).summary(summary).description(`${summary}.`);
     if (verb === undefined || name !== asked) continue;
     const told = below === undefined ? command : command.command(below);
+    addCommonOptions(command);
     if (below === undefined)
-      for (const [word, entry] of Object.entries(verb.verbs ?? {})) command.command(word).summary(entry.summary);
-    else told.summary(above?.verbs?.[below]?.summary ?? '').description(`${told.summary()}.`);
-    addCommonOptions(told);
+      for (const [word, entry] of Object.entries(verb.verbs ?? {}))
+        command
+          .command(word)
+          .summary(entry.summary)
+          .allowUnknownOption()
+          .allowExcessArguments()
+          .action(() => {
+            misplaced = word;
+          });
+    else {
+      addCommonOptions(told);
+      told.summary(above?.verbs?.[below]?.summary ?? '').description(`${told.summary()}.`);
+    }
     told.addHelpText('before', `${verb.examples.map((line: string) => `  ${line}`).join('\n')}\n`);
     verb.configure(told);
     told.action(async () => {
@@ -51,7 +74,12 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
     });
   }
   try {
-    await program.parseAsync([...argv], { from: 'user' });
+    await program.parseAsync(helped ? [...words, '--help'] : [...argv], { from: 'user' });
+    if (misplaced !== undefined) {
+      code = usageExit;
+      const order = `Write mesq ${asked} ${misplaced} first, and its options behind.`;
+      await printFault(terminal, new Fault('BAD_USAGE', `${misplaced} stands behind options`, order), json);
+    }
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) code = 0;
@@ -131,16 +159,38 @@ function contextOf(terminal: Terminal, options: CommonOptions): { context: Conte
   return { context: { terminal, options, connect }, close };
 }
 
-/** The first word that is no option, and the one right behind it: only the file of that verb is loaded. */
-function askedWords(argv: readonly string[]): readonly string[] {
-  const takesValue = new Set(['--url', '--prefix', '--token', '--ca', '--timeout']);
-  for (let at = 0; at < argv.length; at++) {
+/** Options of every verb; those that take a value are true. */
+const COMMON: Readonly<Record<string, boolean>> = {
+  ...{ '--url': true, '--prefix': true, '--token': true, '--ca': true, '--timeout': true },
+  ...{ '--json': false, '--quiet': false, '--help': false, '-h': false },
+};
+
+/**
+ * The first word that is no option, and the one behind it, up to an option that a verb has for itself: only the file of
+ * that verb is loaded. Also whether `help` stands before them.
+ */
+function askedWords(argv: readonly string[]): { readonly words: readonly string[]; readonly helped: boolean } {
+  const words: string[] = [];
+  let helped = false;
+  for (let at = 0; at < argv.length && words.length < 2; at++) {
     const word = argv[at] ?? '';
-    if (takesValue.has(word)) at++;
-    else if (word === 'help') continue;
-    else if (!word.startsWith('-')) return argv.slice(at, at + 2);
+    const [flag = ''] = word.split('=');
+    if (word === 'help' && words.length === 0) helped = true;
+    else if (!word.startsWith('-')) words.push(word);
+    else if (!Object.hasOwn(COMMON, flag)) break;
+    else if (COMMON[flag] === true && flag === word) at++;
   }
-  return [];
+  return { words, helped };
+}
+
+function unknownCommand(above: string, word: string, known: readonly string[]): Fault {
+  const meant = closest(word, known);
+  const help = above === 'mesq' ? 'See mesq help.' : `See ${above} --help.`;
+  return new Fault(
+    'BAD_USAGE',
+    `unknown command '${word}'${above === 'mesq' ? '' : ` of ${above}`}`,
+    meant === undefined ? help : `Did you mean ${above} ${meant}? ${help}`,
+  );
 }
 
 /** Whether a command line that cannot be read asked for JSON: before `--`, which ends our own options. */

@@ -2,7 +2,8 @@ import type { Artifact } from '../protocol/artifact.ts';
 import { blobUri } from '../protocol/blob.ts';
 import { check } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
-import { JobSpec } from '../protocol/job.ts';
+import { JobSpec, type JobUpload } from '../protocol/job.ts';
+import { LIMITS } from '../protocol/limits.ts';
 import { SandboxPath } from '../protocol/sandbox-path.ts';
 import type { Client, UploadProgress } from '../sdk/index.ts';
 import { notice } from './output.ts';
@@ -89,7 +90,12 @@ export async function withUploads(
   if (prepared.length === 0) return spec;
   const sent = await sendUploads(context, client, prepared);
   if (sent instanceof Fault) return sent;
-  const whole = check(JobSpec, { ...spec, artifacts: [...(spec.artifacts ?? []), ...sent] });
+  const before = spec.artifacts ?? [];
+  const uploads = prepared.map(({ path, upload }, at): JobUpload => {
+    const { files, manifest } = upload;
+    return { artifact: before.length + at, from: path.slice(0, LIMITS.pathLength), files, size: manifest.size };
+  });
+  const whole = check(JobSpec, { ...spec, artifacts: [...before, ...sent], uploads });
   return whole instanceof Fault ? new Fault('BAD_JOB', whole.message) : whole;
 }
 
@@ -103,9 +109,13 @@ function artifactOf({ kind, path, into, upload }: Prepared): Artifact {
 
 /** `5.1 MB in 110 files, 0.1 MB of it new; .git left out`. */
 function summaryOf({ files, skipped }: ReadUpload, { size, sent }: UploadProgress): string {
-  const what = files === 1 ? '1 file' : `${files} files`;
   const news = sent === 0 ? 'all of it there already' : `${mb(Math.min(sent, size))} of it new`;
-  return `${mb(size)} in ${what}, ${news}${skipped > 0 ? '; .git left out' : ''}`;
+  return `${contentOf(size, files)}, ${news}${skipped > 0 ? '; .git left out' : ''}`;
+}
+
+/** `5.1 MB in 110 files` */
+export function contentOf(size: number, files: number): string {
+  return `${mb(size)} in ${files === 1 ? '1 file' : `${files} files`}`;
 }
 
 function mb(bytes: number): string {

@@ -5,16 +5,12 @@ import { HealthCheck } from '../protocol/task-checks.ts';
 
 /** A job file's name of each time, and the schema's. */
 const TIMES = { delay: 'delayMs', interval: 'intervalMs', timeout: 'timeoutMs', grace: 'gracePeriodMs' } as const;
-const KNOWN = ['command', 'http', 'tcp', 'failures', ...Object.keys(TIMES)];
 
 /**
  * A health check as people write it: `command` a line for sh -c or a list, `http` and `tcp` where to ask, times as
  * durations, `failures` in a row. A port alone may stand for `http` and `tcp`. Faults: BAD_JOB.
  */
 export function healthCheckOf(written: Readonly<Record<string, unknown>>): HealthCheck | Fault {
-  const unknown = Object.keys(written).find((name) => !KNOWN.includes(name));
-  if (unknown !== undefined)
-    return bad(`there is no field ${JSON.stringify(unknown)}`, `Take one of ${KNOWN.join(', ')}.`);
   const { command, http, tcp, failures } = written;
   const fields: Record<string, unknown> = {};
   if (command !== undefined)
@@ -30,7 +26,15 @@ export function healthCheckOf(written: Readonly<Record<string, unknown>>): Healt
     fields[field] = ms;
   }
   const made = check(HealthCheck, fields);
-  return made instanceof Fault ? bad(made.message) : made;
+  return made instanceof Fault ? bad(asWritten(made.message)) : made;
+}
+
+/** The schema's words, with the job file's name of the field. */
+function asWritten(message: string): string {
+  const [name = ''] = /^\w+/.exec(message) ?? [];
+  const time = Object.entries(TIMES).find(([, field]) => field === name)?.[0];
+  const file = name === 'consecutiveFailures' ? 'failures' : time;
+  return file === undefined ? message.replace(/^command\.argv/, 'command') : `${file}${message.slice(name.length)}`;
 }
 
 function whereOf(written: unknown): unknown {

@@ -4,16 +4,12 @@ import { type Disconnect, RECONCILE_POLICIES } from '../protocol/task.ts';
 
 /** Nomad's names in a job file, and the schema's. */
 const TIMES = { lost_after: 'lostAfterMs', stop_on_client_after: 'stopOnClientAfterMs' } as const;
-const KNOWN = [...Object.keys(TIMES), 'replace', 'reconcile'];
 
 /**
  * What becomes of tasks out of reach, as people write it: `lost_after` and `stop_on_client_after` are durations,
  * `replace` is true or false, `reconcile` one of {@link RECONCILE_POLICIES}. Faults: BAD_JOB.
  */
 export function disconnectOf(written: Readonly<Record<string, unknown>>): Disconnect | Fault {
-  const unknown = Object.keys(written).find((name) => !KNOWN.includes(name));
-  if (unknown !== undefined)
-    return bad(`there is no field ${JSON.stringify(unknown)}`, `Take one of ${KNOWN.join(', ')}.`);
   const made: { -readonly [Field in keyof Disconnect]: Disconnect[Field] } = {};
   for (const [name, field] of Object.entries(TIMES)) {
     const text = written[name];
@@ -24,7 +20,7 @@ export function disconnectOf(written: Readonly<Record<string, unknown>>): Discon
   }
   const { replace, reconcile } = written;
   if (replace !== undefined) {
-    if (typeof replace !== 'boolean') return bad('replace is true or false');
+    if (typeof replace !== 'boolean') return bad('replace: it is true or false');
     made.replace = replace;
   }
   if (reconcile === undefined) return made;

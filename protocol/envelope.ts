@@ -1,6 +1,7 @@
 import { Decoder, Encoder } from 'cbor-x';
 import * as v from 'valibot';
 import { Fault } from './faults.ts';
+import { wordsOf } from './issue-words.ts';
 import { LIMITS } from './limits.ts';
 import { cborProblem, jsonProblem } from './message-shape.ts';
 
@@ -126,7 +127,7 @@ export function check<Schema extends v.GenericSchema>(schema: Schema, value: unk
     const result = v.safeParse(schema, value, { abortEarly: true });
     if (result.success) return result.output;
     const [issue] = result.issues;
-    return new Fault('BAD_SHAPE', `${v.getDotPath(issue) ?? 'the message'}: ${issue.message.slice(0, 300)}`);
+    return new Fault('BAD_SHAPE', `${v.getDotPath(issue) ?? 'the message'}: ${wordsOf(issue).slice(0, 300)}`);
   } catch {
     // A value whose own properties are hostile (a key named toString, say) may throw while it is described.
     return new Fault('BAD_SHAPE', 'the message cannot be described');

@@ -20,6 +20,18 @@ export const JobId = v.pipe(
   ),
 );
 
+/** One artifact as it was before it was uploaded. */
+const JobUpload = v.object({
+  /** Its place in the list of artifacts. */
+  artifact: v.pipe(Count, v.maxValue(LIMITS.artifactsPerTask)),
+  /** The file or folder, as it was written there. */
+  from: v.pipe(v.string(), v.maxLength(LIMITS.pathLength)),
+  files: Count,
+  /** In bytes; of a folder, of its tar. */
+  size: Count,
+});
+export type JobUpload = v.InferOutput<typeof JobUpload>;
+
 /** What the batch framework runs: `count` tasks of one command, `MESQ_TASK_INDEX` from 0 to count - 1 (docs/jobs.md). */
 export const JobSpec = v.object({
   job: JobId,
@@ -30,6 +42,8 @@ export const JobSpec = v.object({
   container: v.optional(ContainerInfo),
   /** In each task's sandbox before it starts (docs/artifacts.md). */
   artifacts: v.optional(Artifacts),
+  /** For people: what those of its artifacts were that came from the machine of whoever submitted it. */
+  uploads: v.optional(v.pipe(v.array(JobUpload), v.maxLength(LIMITS.artifactsPerTask))),
   environment: v.optional(Environment, {}),
   count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LIMITS.jobCount)), 1),
   /** Of each task: scalars only. */

@@ -1,7 +1,11 @@
 import test from 'ava';
 import { readJobFile } from '../../cli/job-file.ts';
+import { artifactsOf } from '../../cli/written-artifact.ts';
+import { Artifact } from '../../protocol/artifact.ts';
+import { ContainerInfo } from '../../protocol/container.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { formatResources } from '../../protocol/resources.ts';
+import { Disconnect } from '../../protocol/task.ts';
 
 function read(text: string) {
   return readJobFile('j1', `command: [serve]\n${text}`, 'job.yaml');
@@ -54,9 +58,10 @@ artifacts:
   const wrong: Record<string, RegExp> = {
     '{uri: ftp://h/a}': /artifacts\.0: uri: an artifact is http/,
     'http://h/': /give it a path/,
-    '{uri: "http://h/a", sha: x}': /no field sha/,
+    '{uri: "http://h/a", sha: x}': /no field "sha"/,
     '"http://h/a,path=../x"': /leads out of the sandbox/,
     '"http://h/a,sha256=12"': /64 hexadecimal digits/,
+    '"http://h/a,chekcsum=12"': /artifacts\.0: there is no option "chekcsum"/,
     '17': /artifacts\.0/,
   };
   for (const [one, words] of Object.entries(wrong)) {
@@ -119,5 +124,105 @@ for (const [what, text, says] of [
     if (!(fault instanceof Fault)) return;
     t.regex(fault.message, /^job\.yaml:2:\d+: /);
     t.true(fault.message.includes(says), fault.message);
+  });
+}
+
+for (const [what, text, place, hint] of [
+  ['a value of a check', 'healthCheck:\n  http:\n    port: 1\n    path: health\n', '5:11', /./],
+  ['a time of a check', 'healthCheck:\n  tcp: 1\n  delay: soon\n', '4:10', /./],
+  ['a number of a check by the name it has in the file', 'healthCheck:\n  tcp: 1\n  failures: 0\n', '4:13', /./],
+  ['a name within a probe', 'healthCheck:\n  http:\n    prot: 1\n', '4:5', /Did you mean port\?/],
+  ['a name of a check', 'healthCheck:\n  tcp: 1\n  intervall: 1s\n', '4:3', /Did you mean interval\?/],
+  ['a name of disconnect', 'disconnect:\n  replace: true\n  lost_afer: 1h\n', '4:3', /Did you mean lost_after\?/],
+  ['a value of disconnect', 'disconnect:\n  lost_after: 1h\n  replace: perhaps\n', '4:12', /./],
+  [
+    'a name of an artifact',
+    'artifacts:\n  - http://h/a\n  - uri: http://h/b\n    exract: true\n',
+    '5:5',
+    /Did you mean extract\?/,
+  ],
+  ['a value of an artifact', 'artifacts:\n  - http://h/a\n  - uri: http://h/b\n    sha256: x\n', '5:13', /./],
+  [
+    'an artifact written in a line',
+    'artifacts:\n  - http://h/a\n  - http://h/b,exract\n',
+    '4:5',
+    /Did you mean extract\?/,
+  ],
+  ['a name of a container', 'container:\n  image: busybox\n  netwrk: host\n', '4:3', /Did you mean network\?/],
+  ['a value of a container', 'container:\n  image: busybox\n  pull: maybe\n', '4:9', /./],
+  [
+    'a port of a container',
+    'container:\n  image: busybox\n  ports:\n    - container: 80\n    - hst: 1\n',
+    '6:7',
+    /Did you mean host\?/,
+  ],
+  ['a volume of a container', 'container:\n  image: b\n  volumes:\n    - host: /x\n      path: y\n', '6:13', /./],
+  ['one of several constraints', 'constraints:\n  - a==b\n  - a=b\n', '4:5', /./],
+  ['a value of the environment', 'env:\n  GOOD: 1\n  1BAD: 2\n', '4:9', /./],
+] as const) {
+  test(`a mistake in a field within a field has the line of that one: ${what}`, async (t) => {
+    const fault = await read(text);
+    t.true(fault instanceof Fault);
+    if (!(fault instanceof Fault)) return;
+    t.true(fault.message.startsWith(`job.yaml:${place}: `), fault.message);
+    t.regex(fault.hint, hint);
+  });
+}
+
+test('everything that the pages say of a container, a check and disconnect is known', async (t) => {
+  const job = await read(`
+healthCheck:
+  http: { port: 1, scheme: https, path: /x }
+  delay: 1s
+  interval: 1s
+  timeout: 1s
+  grace: 1s
+  failures: 1
+disconnect: { lost_after: 1h, stop_on_client_after: 1h, replace: true, reconcile: keep_original }
+container:
+  image: busybox
+  pull: never
+  workdir: /w
+  user: nobody
+  network: bridge
+  ports: [{ container: 80, host: 31000 }]
+  volumes: [{ host: /x, path: /y, readOnly: true }, { volume: v, path: /z }]
+artifacts: [{ uri: "http://h/x", path: p, extract: false, executable: true, cache: true }]
+`);
+  t.false(job instanceof Fault, job instanceof Fault ? job.message : '');
+  if (job instanceof Fault) return;
+  const names = (of: object | undefined): string[] => Object.keys(of ?? {}).sort();
+  t.deepEqual(names(job.container), Object.keys(ContainerInfo.entries).sort());
+  t.deepEqual(names(job.disconnect), Object.keys(Disconnect.entries).sort());
+  t.deepEqual(names({ ...job.artifacts?.[0], sha256: '' }), Object.keys(Artifact.entries).sort());
+});
+
+for (const [text, hint] of [
+  ['http://h/a,chekcsum=12', 'Did you mean sha256=…?'],
+  ['http://h/a,sha=12', 'Did you mean sha256=…?'],
+  ['http://h/a,extrct', 'Did you mean extract?'],
+  ['http://h/a,Extract', 'Did you mean extract?'],
+  ['http://h/a,pth=x,extract', 'Did you mean path=…?'],
+  ['http://h/a,mode=755', 'Take one of path, extract, executable, cache, sha256.'],
+  ['http://h/a?b=1,exectable', 'Did you mean executable?'],
+] as const) {
+  test(`a slip in what stands behind an address is no part of it: ${text}`, (t) => {
+    const fault = artifactsOf([text]);
+    t.true(fault instanceof Fault);
+    if (fault instanceof Fault) t.true(fault.hint.startsWith(hint), `${fault.message}: ${fault.hint}`);
+  });
+}
+
+for (const text of [
+  'http://h/a,b/tool',
+  'http://h/tool?x=1,y=2',
+  'http://h/maps/1,2',
+  'http://h/a,b.tar',
+  'http://h/a,path',
+]) {
+  test(`a comma may be the address’s own: ${text}`, (t) => {
+    const made = artifactsOf([text]);
+    if (text.endsWith(',path')) t.true(made instanceof Fault);
+    else t.like(made, [{ uri: text }]);
   });
 }

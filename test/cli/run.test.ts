@@ -112,3 +112,24 @@ test('while something is fetched, it is said how far it is', async (t) => {
   t.is(code, 0);
   t.regex(stderr, /task \w+\.0: fetching x: 0 MB\n.*task \w+\.0: fetching x: 3 MB\n/s);
 });
+
+test('what is wrong with an option names it, and of several of a kind the one', async (t) => {
+  for (const [argv, says] of [
+    [['--count', '0'], /--count: 0 is below 1\n {2}See mesq run --help/],
+    [['--time', '0'], /--time: 0 is below 1/],
+    [['--name', 'a'.repeat(80)], /--name: has 80 characters, at most 64/],
+    [['--image', 'x', '--pull', 'sometimes'], /--pull: "sometimes" is none of "never", "missing", "always"/],
+    [['--image', '-x'], /--image: an image is written like/],
+    [['--env', '1=2'], /--env 1: an environment name/],
+    [['--artifact', 'http://h/a,chekcsum=1'], /--artifact: there is no option "chekcsum"\n {2}Did you mean sha256=…\?/],
+    [['--artifact', 'http://h/a', '--artifact', 'http://h/b,exract'], /--artifact "http:\/\/h\/b,exract": there is/],
+    [['--constraint', 'a=b', '--constraint', 'c==d'], /--constraint "a=b": in "a=b", character 2/],
+    [['--constraint', 'a=b'], /--constraint: in "a=b", character 2/],
+  ] as const) {
+    const { code, stderr, stdout } = await shell().mesq('run', ...argv, '--', 'true');
+    t.is(code, 125);
+    t.is(stdout, '');
+    t.regex(stderr, says);
+  }
+  t.regex((await shell().mesq('run', '--', '')).stderr, /the command: the program is empty/);
+});

@@ -1,12 +1,14 @@
 import { runCommandLine } from '../../cli/program.ts';
 import type { Signal, Sink, Terminal } from '../../cli/terminal.ts';
+import type { Verb } from '../../cli/verb.ts';
 import { VERBS } from '../../cli/verbs.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { createClient } from '../../sdk/client.ts';
 import type { BatchWorld } from '../frameworks/batch-world.ts';
 
 // Verbs are read from the disk when they are first typed: on a busy machine an hour of virtual time passes meanwhile.
-await Promise.all(Object.values(VERBS).map(({ load }) => load()));
+const verbs: readonly Verb[] = await Promise.all(Object.values(VERBS).map(({ load }) => load()));
+await Promise.all(verbs.flatMap(({ verbs = {} }) => Object.values(verbs).map(({ load }) => load())));
 await import('../../protocol/constraints.ts');
 
 /** A shell by hand: what is typed runs against a batch framework and a master under the test's control, on virtual time. */

@@ -57,6 +57,9 @@ test('a folder is with most masters before its job is submitted, and what change
   t.is(first.code, 0, first.stderr);
   t.regex(first.stderr, /uploaded .*work: 4\.\d MB in 110 files, 4\.\d MB of it new/);
   t.true((await holders(quorum, await sourceOf(folder))).length >= 2);
+  const shown = (await run(quorum, 'job', first.stdout.trim())).stdout;
+  t.regex(shown, /^upload .*\/work → \.\/ \(4\.\d MB in 110 files\)$/m);
+  t.notRegex(shown, /blob:/);
   t.regex((await run(quorum, ...command)).stderr, /all of it there already/);
   await writeFile(join(folder, 'small', 's30'), 'changed');
   const third = await run(quorum, ...command);

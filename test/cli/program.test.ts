@@ -1,0 +1,60 @@
+import test from 'ava';
+import { BatchWorld } from '../frameworks/batch-world.ts';
+import { ScriptedShell } from './scripted-terminal.ts';
+
+function mesq(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new ScriptedShell(new BatchWorld(1)).mesq(...argv);
+}
+
+for (const [line, said] of [
+  ['rnu -- true', "unknown command 'rnu'\n  Did you mean mesq run? See mesq help."],
+  ['nope', "unknown command 'nope'\n  See mesq help."],
+  ['help rnu', "unknown command 'rnu'\n  Did you mean mesq run?"],
+  ['rnu --help', "unknown command 'rnu'"],
+  ['--quiet agent stat', "unknown command 'stat' of mesq agent\n  Did you mean mesq agent stats?"],
+  ['agent --quiet instal', "unknown command 'instal' of mesq agent\n  Did you mean mesq agent install?"],
+  ['help agent stat', "unknown command 'stat' of mesq agent"],
+  ['agent bogus --data x', "unknown command 'bogus' of mesq agent\n  See mesq agent --help."],
+  ['agent --data x stats a1', 'stats stands behind options\n  Write mesq agent stats first, and its options behind.'],
+  ['agents --urll x', "unknown option '--urll'\n  Did you mean --url?"],
+  ['--urll x agents', "unknown option '--urll'\n  Did you mean --url?"],
+] as const) {
+  test(`a slip in a command is told, and what was meant: ${line}`, async (t) => {
+    const { code, stdout, stderr } = await mesq(...line.split(' '));
+    t.is(code, 2);
+    t.is(stdout, '');
+    t.true(stderr.startsWith(`error: ${said}`), stderr);
+  });
+}
+
+test('a slip is told as JSON where that is asked for, wherever', async (t) => {
+  for (const argv of [
+    ['--json', 'rnu'],
+    ['rnu', '--json'],
+    ['agent', '--json', 'stat'],
+  ]) {
+    const { code, stderr } = await mesq(...argv);
+    t.is(code, 2);
+    t.is((JSON.parse(stderr) as { error: { code: string } }).error.code, 'BAD_USAGE');
+  }
+});
+
+test('help is the same whichever way it is asked for, of what is below a verb too', async (t) => {
+  for (const [words, usage] of [
+    [['run'], 'Usage: mesq run [options] -- COMMAND'],
+    [['agent'], 'Usage: mesq agent [options] [command]'],
+    [['agent', 'stats'], 'Usage: mesq agent stats [options] <agent>'],
+    [[], 'Usage: mesq [options] [command]'],
+  ] as const) {
+    const asked = await mesq('help', ...words);
+    t.is(asked.code, 0);
+    t.true(asked.stdout.includes(usage), asked.stdout);
+    t.is((await mesq(...words, '--help')).stdout, asked.stdout);
+    if (words.length > 0) t.true(asked.stdout.startsWith(`  `), 'examples come first');
+  }
+});
+
+test('options of every verb may stand before what is below one', async (t) => {
+  const { code, stderr } = await mesq('agent', '--timeout', '1s', 'stats', 'nosuch');
+  t.not(code, 2, stderr);
+});

@@ -1,5 +1,4 @@
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { openRelay, type Relay } from './relay.ts';
 
 /** How far and how narrow: half of the round trip in milliseconds, and bits a second each way. */
 export interface LinkShape {
@@ -8,49 +7,24 @@ export interface LinkShape {
 }
 
 /** A way to one port of this machine on which every byte takes its time. */
-export interface DelayingLink {
-  readonly url: string;
-  close(): void;
-}
+export type DelayingLink = Pick<Relay, 'url' | 'close'>;
 
 /**
  * Opens such a link to `target` on a free port. Losses are not imitated: TCP hides them as more of the same delay. A
  * connection is made at once; what is measured goes over one that stands.
  */
-export async function openDelayingLink(
+export function openDelayingLink(
   target: { readonly host: string; readonly port: number },
   shape: LinkShape,
 ): Promise<DelayingLink> {
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect({ ...target, noDelay: true });
-    near.setNoDelay(true);
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(from);
+  return openRelay(target, {
+    carry: (from, to) => {
       const arrives = arrivals(shape);
       from.on('data', (piece: Buffer) => {
         setTimeout(() => to.write(piece), arrives(piece.length, performance.now()) - performance.now());
       });
-      from.on('error', () => to.destroy());
-      from.on('close', () => {
-        sockets.delete(from);
-        to.destroy();
-      });
-    }
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    // No host that masters name: whoever comes this way is never sent past the link.
-    url: `mqtt://localhost:${(server.address() as AddressInfo).port}`,
-    close: () => {
-      server.close();
-      for (const socket of sockets) socket.destroy();
     },
-  };
+  });
 }
 
 /** When a piece has come across: pieces queue before the narrow end, then all travel equally long. */

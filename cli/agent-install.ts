@@ -31,6 +31,7 @@ export const agentInstall: Verb = {
     'mesq agent install --master mqtts://m1:8883 --token-file token --name attic --attributes site:roof',
     'mesq agent install --master mqtt://127.0.0.1:1883     # beside a master on this machine',
   ],
+  exits: { 1: 'also where all was written, and systemd-analyze objects to it' },
   configure: (command) => {
     const gather = (value: string, before: string[] = []): string[] => [...before, value];
     command

@@ -63,6 +63,7 @@ export const agent: Verb = {
       load: async () => (await import('./agent-upgrade.ts')).agentUpgrade,
     },
   },
+  exits: { 0: 'it was told to stop; its tasks go on' },
   configure: (command) => {
     const gather = (value: string, before: string[] = []): string[] => [...before, value];
     command

@@ -19,6 +19,7 @@ const COLOUR = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
 /** `mesq doctor`: what this machine lacks, and how the cluster is; exit code 1 where anything fails. */
 export const doctor: Verb = {
   examples: ['mesq doctor', 'mesq doctor --url mqtts://m1:8883'],
+  exits: { 1: 'something that was looked at fails' },
   configure: (command) => {
     command.option('--data <dir>', 'data folder to check (default ~/.local/state/mesq)');
   },

@@ -12,6 +12,7 @@ type PublishedEvent = v.InferOutput<typeof PublishedEvent>;
 /** `mesq events [-f]`: what the leader remembers, and then what happens. */
 export const events: Verb = {
   examples: ['mesq events', 'mesq events -f --json | jq .text'],
+  exits: { 0: 'also after Ctrl-C, and once nobody reads any more' },
   configure: (command) => {
     command.option('-f, --follow', 'go on as things happen');
   },

@@ -24,6 +24,18 @@ const SIGNAL_EXITS: Readonly<Record<Signal, number>> = { SIGINT: EXIT.interrupte
 /** `mesq exec TASK -- CMD`: a program in the sandbox of a task that runs; exits as it exits. */
 export const exec: Verb = {
   faultExit: EXIT.cluster,
+  exits: {
+    0: 'the program ended well',
+    n: 'its own code',
+    125: 'the cluster or the command line was wrong; the task does not run',
+    126: 'the program cannot be executed',
+    127: 'there is no such program',
+    '128+n': 'signal n ended it',
+    129: 'the terminal was lost: the program is hung up on',
+    130: 'Ctrl-C without a terminal, `~.` with one: the program is hung up on',
+    141: 'nobody reads standard output any more: the program is hung up on',
+    143: 'SIGTERM: the program is hung up on',
+  },
   examples: [
     'mesq exec k3v9x2ab                       # a shell in the sandbox of its task',
     'mesq exec k3v9x2ab.4 -- top',

@@ -26,3 +26,14 @@ export function exitCodeOfAll(tasks: Iterable<Pick<TaskView, 'state' | 'reason' 
   for (const task of tasks) highest = Math.max(highest, exitCodeOf(task));
   return highest;
 }
+
+/** What becomes of a task, as `run`, `wait` and `attach` tell it. */
+export const TASK_EXITS = {
+  0: 'every task finished',
+  n: "the task's own code; of several tasks the highest",
+  124: 'it ran longer than its `--time`',
+  125: 'the cluster or the command line was wrong; a task never started, was lost, or was ended for its health',
+  126: 'the command cannot be executed',
+  127: 'there is no such command',
+  '128+n': 'signal n ended it; 137 also where it had no more memory, which is said',
+} as const;

@@ -2,6 +2,7 @@ import { check } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { SandboxPath } from '../protocol/sandbox-path.ts';
 import type { OutputPiece } from '../sdk/index.ts';
+import { EXIT } from './exit-codes.ts';
 import { whyMissing } from './missing-task.ts';
 import { settleable } from './settleable.ts';
 import { readAnyTask } from './task-name.ts';
@@ -14,9 +15,6 @@ interface FetchOptions {
   readonly overBudget?: boolean;
 }
 
-/** As a shell has it of a program that was interrupted. */
-const INTERRUPTED = 130;
-
 /** `mesq fetch TASK PATH`: a file of the task's sandbox, wherever it runs or ran. */
 export const fetchFile: Verb = {
   examples: [
@@ -24,6 +22,10 @@ export const fetchFile: Verb = {
     'mesq fetch k3v9x2ab.4 out/model.bin -o model.bin --force',
     'mesq fetch k3v9x2ab.4.0 report.json -o - | jq .',
   ],
+  exits: {
+    130: 'interrupted: nothing is left of the file',
+    141: 'nobody reads standard output any more',
+  },
   configure: (command) => {
     command
       .argument('<task>', 'job, job.index, job.index.attempt, or framework/task')
@@ -84,15 +86,19 @@ async function copy(
   stopped: Promise<undefined>,
   write: (bytes: Uint8Array) => Promise<boolean>,
 ): Promise<number | Fault> {
+  let left: number = EXIT.interrupted;
   for (;;) {
     const next = await Promise.race([pieces.next(), stopped]);
     if (next === undefined || next.done === true) break;
     const piece = next.value;
     if (piece instanceof Fault) return piece;
-    if (piece.bytes.length > 0 && !(await write(piece.bytes))) break;
+    if (piece.bytes.length > 0 && !(await write(piece.bytes))) {
+      left = EXIT.brokenPipe;
+      break;
+    }
     if (piece.end) return 0;
   }
   // A generator that waits for its next piece returns only with it: nobody waits for that here.
   pieces.return?.().catch(() => {});
-  return INTERRUPTED;
+  return left;
 }

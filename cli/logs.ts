@@ -22,6 +22,7 @@ export const logs: Verb = {
     'mesq logs k3v9x2ab.4.0           # its first attempt',
     'mesq logs spark/stage-7          # a task of another framework',
   ],
+  exits: { 0: 'also after Ctrl-C, and once nobody reads any more' },
   configure: (command) => {
     command
       .argument('<task>', 'job, job.index, job.index.attempt, or framework/task')

@@ -33,6 +33,7 @@ export const master: Verb = {
     'mesq master --id m1 --data DIR --peer m2=mqtt://127.0.0.1:1884 --peer m3=mqtt://127.0.0.1:1885',
     'mesq master --id m1 --data DIR --listen mqtts://0.0.0.0:8883 --tls-cert m1.pem --tls-key m1.key',
   ],
+  exits: { 0: 'it was told to stop' },
   configure: (command) => {
     const gather = (value: string, before: string[] = []): string[] => [...before, value];
     command

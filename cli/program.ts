@@ -69,8 +69,18 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
     }
     told.addHelpText('before', `${verb.examples.map((line: string) => `  ${line}`).join('\n')}\n`);
     verb.configure(told);
+    const needed = told.options.filter(({ mandatory }) => mandatory);
+    // Commander would miss one before it sees that its name was mistyped.
+    for (const option of needed) option.makeOptionMandatory(false);
     told.action(async () => {
-      code = await runVerb(verb, told, terminal);
+      const missing = needed.find((option) => told.getOptionValue(option.attributeName()) === undefined);
+      if (missing === undefined) {
+        code = await runVerb(verb, told, terminal);
+        return;
+      }
+      code = usageExit;
+      const { flags, description } = missing;
+      await printFault(terminal, new Fault('BAD_USAGE', `${flags} is missing: ${description}`, likeIn(verb)), json);
     });
   }
   try {
@@ -86,7 +96,7 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
     else {
       code = usageExit;
       if (error.code !== 'commander.help')
-        await printFault(terminal, usageFault(error, below === undefined ? asked : `${asked} ${below}`), json);
+        await printFault(terminal, usageFault(error, below === undefined ? asked : `${asked} ${below}`, verb), json);
     }
   }
   await Promise.all(writes);
@@ -200,9 +210,18 @@ function asksForJson(argv: readonly string[]): boolean {
 }
 
 /** `error: unknown option '--cpu'\n(Did you mean --cpus?)` as a fault. */
-function usageFault(error: CommanderError, verb: string | undefined): Fault {
+function usageFault(error: CommanderError, name: string | undefined, verb: Verb | undefined): Fault {
   const [message = '', ...more] = error.message.replace(/^error: /, '').split('\n');
+  const help = name === undefined ? 'See mesq help.' : `See mesq ${name} --help.`;
+  if (error.code === 'commander.missingArgument' && verb !== undefined) {
+    const [, argument] = /'(.*)'/.exec(message) ?? [];
+    return new Fault('BAD_USAGE', `the ${argument} is missing`, likeIn(verb));
+  }
   const suggestion = /\((Did you mean .*)\)/.exec(more.join(' '))?.[1];
-  const help = verb === undefined ? 'See mesq help.' : `See mesq ${verb} --help.`;
   return new Fault('BAD_USAGE', message, suggestion === undefined ? help : `${suggestion} ${help}`);
+}
+
+/** Its first example, without what is said about it. */
+function likeIn({ examples: [example = ''] }: Verb): string {
+  return `Write it like ${example.replace(/\s+#.*$/, '')}`;
 }

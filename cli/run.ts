@@ -1,5 +1,5 @@
 import { Fault } from '../protocol/faults.ts';
-import { EXIT } from './exit-codes.ts';
+import { EXIT, TASK_EXITS } from './exit-codes.ts';
 import { runJob } from './follow.ts';
 import { addJobOptions, type JobOptions, specOfOptions } from './job-options.ts';
 import { printJson, printLine } from './output.ts';
@@ -17,6 +17,14 @@ interface RunOptions {
 /** `mesq run -- CMD`: a job of one command, followed to its end; exits as it exits. */
 export const run: Verb = {
   faultExit: EXIT.cluster,
+  exits: {
+    ...TASK_EXITS,
+    0: 'every task finished; with `--detach`, the job was submitted',
+    125: `${TASK_EXITS[125]}; it could never be placed, with the reason`,
+    129: 'the terminal was lost: the job is left to the cluster',
+    130: 'Ctrl-C: the job was cancelled and has ended; after a second one it is left to the cluster',
+    141: 'nobody reads standard output any more: the job was cancelled',
+  },
   examples: [
     'mesq run -- echo hello',
     'mesq run --cpus 2 --mem 1G --time 10m -- make -C /srv/project',

@@ -5,8 +5,8 @@ import { stateColour } from './state-colour.ts';
 import type { Column } from './table.ts';
 
 /**
- * What the leader knows (tasks that were placed) and what batch knows (also those that wait), as one list: by job and
- * index, the newest attempt of each; of the same attempt the leader's word, which comes first.
+ * What the leader knows (tasks that were placed) and what batch knows (also those that wait), as one list in the order of
+ * `mesq ps`: the newest attempt of each; of the same attempt the leader's word, which comes first.
  */
 export function mergeTasks(placed: readonly TaskView[], scheduled: readonly TaskView[]): TaskView[] {
   const newest = new Map<string, TaskView>();
@@ -15,13 +15,22 @@ export function mergeTasks(placed: readonly TaskView[], scheduled: readonly Task
     const known = newest.get(key);
     if (known === undefined || task.attempt > known.attempt) newest.set(key, task);
   }
-  return [...newest.values()].sort(inOrder);
+  return inOrder([...newest.values()]);
 }
 
-/** Oldest job first, then by job and index. */
-function inOrder(a: TaskView, b: TaskView): number {
-  if (a.job !== b.job) return (a.created ?? 0) - (b.created ?? 0) || (a.job < b.job ? -1 : 1);
-  return a.index - b.index;
+/** Tasks by index, and those of the newest job first, as `mesq jobs` has it: what one has just begun is in sight. */
+function inOrder(tasks: readonly TaskView[]): TaskView[] {
+  const oldest = new Map<string, number>();
+  const jobOf = ({ framework, job }: TaskView): string => `${framework} ${job}`;
+  for (const task of tasks) {
+    const known = oldest.get(jobOf(task)) ?? Number.POSITIVE_INFINITY;
+    oldest.set(jobOf(task), Math.min(known, task.created ?? 0));
+  }
+  const created = (task: TaskView): number => oldest.get(jobOf(task)) ?? 0;
+  return tasks.toSorted((a, b) => {
+    if (jobOf(a) === jobOf(b)) return a.index - b.index;
+    return created(b) - created(a) || (jobOf(a) < jobOf(b) ? -1 : 1);
+  });
 }
 
 /** A task as `--json` has it. */

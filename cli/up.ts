@@ -24,6 +24,7 @@ export const up: Verb = {
     'mesq up --masters 3',
     'mesq up --port 0 --http 0      # any free ports',
   ],
+  exits: { 0: 'it was told to stop' },
   configure: (command) => {
     command
       .option('--agents <n>', 'they share the cpus, memory, disk and ports of this machine', '2')

@@ -37,6 +37,11 @@ export interface Verb {
   readonly examples: readonly string[];
   /** Exit code for every fault, where the verb passes other exit codes on; default: by the fault's code. */
   readonly faultExit?: number;
+  /**
+   * What it exits with, for docs/cli.md: of a verb that passes other exit codes on, all of them; of any other, what goes
+   * beyond the common ones. `n` stands for a program's own code.
+   */
+  readonly exits?: Readonly<Record<string, string>>;
   /** Adds its arguments and options. */
   configure(command: Command): void;
   /** Verbs below it, by their word: `mesq agent install`. */

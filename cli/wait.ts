@@ -1,7 +1,7 @@
 import { Fault } from '../protocol/faults.ts';
 import type { JobView, TaskView } from '../protocol/job.ts';
 import { askBatch, BATCH } from './ask.ts';
-import { EXIT, exitCodeOfAll } from './exit-codes.ts';
+import { EXIT, exitCodeOfAll, TASK_EXITS } from './exit-codes.ts';
 import { findJob } from './job-name.ts';
 import { jsonOfJob } from './jobs.ts';
 import { notice, printJson } from './output.ts';
@@ -10,6 +10,7 @@ import type { Verb } from './verb.ts';
 /** `mesq wait JOB`: until it has ended; exits with the highest code of its tasks. */
 export const wait: Verb = {
   faultExit: EXIT.cluster,
+  exits: { ...TASK_EXITS, 130: 'Ctrl-C: the job goes on' },
   examples: ['mesq wait k3v9x2ab && echo done'],
   configure: (command) => {
     command.argument('<job>', "the job's id");

@@ -16,6 +16,10 @@ for (const [line, said] of [
   ['help agent stat', "unknown command 'stat' of mesq agent"],
   ['agent bogus --data x', "unknown command 'bogus' of mesq agent\n  See mesq agent --help."],
   ['agent --data x stats a1', 'stats stands behind options\n  Write mesq agent stats first, and its options behind.'],
+  ['agent --dta x', "unknown option '--dta'\n  Did you mean --data?"],
+  ['agent', '--data <dir> is missing: its data folder, of its own\n  Write it like mesq agent --master'],
+  ['kill', 'the task is missing\n  Write it like mesq kill k3v9x2ab.4'],
+  ['agent stats', 'the agent is missing\n  Write it like mesq agent stats pi-3'],
   ['agents --urll x', "unknown option '--urll'\n  Did you mean --url?"],
   ['--urll x agents', "unknown option '--urll'\n  Did you mean --url?"],
 ] as const) {

@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
-import type { Launcher, TaskExit, TaskStart } from '../../io/launcher.ts';
+import test from 'ava';
+import type { TaskExit } from '../../io/launcher.ts';
 import { checkNamespaces, NAMESPACES } from '../../io/node/namespaces.ts';
 import { findUser } from '../../io/node/users.ts';
-import type { HostOptions } from './launcher-host.ts';
-import { type RealLauncherWorld, realLauncherWorld, textOf } from './launcher-world.ts';
+import { launcherScenes, runToEnd } from './launcher-scene.ts';
+import { textOf } from './launcher-world.ts';
 
 const here = join('/tmp', `mesq-namespaces-${process.pid}`, 'work');
 mkdirSync(here, { recursive: true });
@@ -19,29 +19,7 @@ const able = await checkNamespaces(NAMESPACES, here).then(
 );
 rmSync(join(here, '..'), { recursive: true });
 
-const scene = (
-  title: string,
-  options: HostOptions,
-  act: (t: ExecutionContext, world: RealLauncherWorld, launcher: Launcher) => Promise<void>,
-) => {
-  const runner = able ? test.serial : test.serial.skip;
-  runner(title, async (t) => {
-    const world = await realLauncherWorld(options);
-    try {
-      await act(t, world, await world.attach());
-    } finally {
-      await world.end();
-    }
-  });
-};
-
-async function run(launcher: Launcher, task: TaskStart): Promise<TaskExit> {
-  const end = new Promise<TaskExit>((resolve) =>
-    launcher.onExit((exit) => exit.folder === task.folder && resolve(exit)),
-  );
-  await launcher.launch(task);
-  return await end;
-}
+const scene = launcherScenes(() => able);
 
 const someDevice = readdirSync('/dev').find(
   (name) =>
@@ -58,7 +36,12 @@ for (const user of ['root', 'nobody'].filter((name) => findUser(name) !== undefi
       const script =
         'ls /dev; echo kept >/tmp/mine; ls /tmp; echo $((6 * 7)) >>/dev/stdout; head -c 4 /dev/zero | wc -c >>/dev/fd/1; echo x >/dev/null';
       const devices = someDevice === undefined ? [] : [`/dev/${someDevice}`, '/dev/is-not-there'];
-      const exit = await run(launcher, { folder: 'fw/one/0', argv: ['sh', '-c', script], environment: {}, devices });
+      const exit = await runToEnd(launcher, {
+        folder: 'fw/one/0',
+        argv: ['sh', '-c', script],
+        environment: {},
+        devices,
+      });
       const folder = join(world.root, 'fw/one/0');
       t.is(exit.code, 0, textOf(join(folder, 'stderr')));
       const base = [
@@ -80,7 +63,7 @@ for (const user of ['root', 'nobody'].filter((name) => findUser(name) !== undefi
       t.deepEqual(textOf(join(folder, 'stdout')).split('\n'), [...wanted, 'mine', '42', '4', '']);
       t.false(existsSync('/tmp/mine'));
       t.is(textOf(join(folder, 'tmp/mine')), 'kept\n', 'on disk, beside the sandbox');
-      t.is((await run(launcher, { folder: 'fw/two/0', argv: ['ls', '/tmp'], environment: {} })).code, 0);
+      t.is((await runToEnd(launcher, { folder: 'fw/two/0', argv: ['ls', '/tmp'], environment: {} })).code, 0);
       t.is(textOf(join(world.root, 'fw/two/0/stdout')), '', 'nothing of another task');
       await launcher.remove('fw/one/0');
       t.false(existsSync(folder), 'nothing is mounted here');
@@ -98,7 +81,7 @@ scene(
     ];
     const before = hostname();
     t.is(
-      (await run(launcher, { folder: 'one', argv, environment: {} })).code,
+      (await runToEnd(launcher, { folder: 'one', argv, environment: {} })).code,
       0,
       textOf(join(world.root, 'one/stderr')),
     );

@@ -1,42 +1,19 @@
 import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
-import type { Launcher, TaskExit, TaskStart } from '../../io/launcher.ts';
+import test from 'ava';
 import { systemProber } from '../../io/node/prober.ts';
 import { findUser } from '../../io/node/users.ts';
 import { volumeFolders } from '../../io/node/volume-folders.ts';
-import type { HostOptions } from './launcher-host.ts';
-import { type RealLauncherWorld, realLauncherWorld, textOf } from './launcher-world.ts';
+import { launcherScenes, runToEnd } from './launcher-scene.ts';
+import { realLauncherWorld, textOf } from './launcher-world.ts';
 
 const USER = 'nobody';
 const nobody = findUser(USER) ?? { name: USER, uid: -1, gid: -1, groups: [] };
 const asRoot = process.getuid?.() === 0 && nobody.uid > 0;
 if (!asRoot) console.warn(`SKIPPED: tests of tasks with a user of their own (they take root, and a user ${USER})`);
 
-const scene = (
-  title: string,
-  options: HostOptions,
-  act: (t: ExecutionContext, world: RealLauncherWorld, launcher: Launcher) => Promise<void>,
-) => {
-  const runner = options.user !== undefined && !asRoot ? test.serial.skip : test.serial;
-  runner(title, async (t) => {
-    const world = await realLauncherWorld(options);
-    try {
-      await act(t, world, await world.attach());
-    } finally {
-      await world.end();
-    }
-  });
-};
-
-async function run(launcher: Launcher, task: TaskStart): Promise<TaskExit> {
-  const end = new Promise<TaskExit>((resolve) =>
-    launcher.onExit((exit) => exit.folder === task.folder && resolve(exit)),
-  );
-  await launcher.launch(task);
-  return await end;
-}
+const scene = launcherScenes(({ user }) => user === undefined || asRoot);
 
 scene(
   'a task runs as its user, with none of root’s rights, in a sandbox of its own',
@@ -49,7 +26,7 @@ scene(
       'cat ../run 2>&1; ls .. 2>&1; echo x 2>&1 >../exit; kill -0 $PPID 2>&1',
     ].join('\n');
     const sandbox = join(world.root, 'fw/one/0/work');
-    const exit = await run(launcher, {
+    const exit = await runToEnd(launcher, {
       folder: 'fw/one/0',
       argv: ['sh', '-c', script],
       environment: { SANDBOX: sandbox, SECRET: 's3cret' },
@@ -68,9 +45,9 @@ scene(
 );
 
 scene('a program that is missing says so as another user too', { user: USER }, async (t, _world, launcher) => {
-  t.is((await run(launcher, { folder: 'a', argv: ['no-such-program'], environment: {} })).code, 127);
-  t.is((await run(launcher, { folder: 'b', argv: ['/etc/passwd'], environment: {} })).code, 126);
-  t.is((await run(launcher, { folder: 'c', argv: ['sh', '-c', 'exit 9'], environment: { 'x.y': '1' } })).code, 9);
+  t.is((await runToEnd(launcher, { folder: 'a', argv: ['no-such-program'], environment: {} })).code, 127);
+  t.is((await runToEnd(launcher, { folder: 'b', argv: ['/etc/passwd'], environment: {} })).code, 126);
+  t.is((await runToEnd(launcher, { folder: 'c', argv: ['sh', '-c', 'exit 9'], environment: { 'x.y': '1' } })).code, 9);
 });
 
 scene(
@@ -89,7 +66,7 @@ scene(
       const second = await closed.attach();
       t.is(second.isolation.notes.filter((note) => note.includes('may not pass')).length, 1);
       t.is(
-        (await run(second, { folder: 'one', argv: ['sh', '-c', 'echo x >file; cat file'], environment: {} })).code,
+        (await runToEnd(second, { folder: 'one', argv: ['sh', '-c', 'echo x >file; cat file'], environment: {} })).code,
         0,
       );
     } finally {
@@ -107,12 +84,12 @@ scene(
     t.like(launcher.isolation, { cgroups: 'none', memory: 'process', cpu: false, processes: 'none' });
     const limits = { memoryBytes: 48 * 1_048_576 };
     const argv = (mb: number) => world.argv({ uses: mb, output: 'done', code: 3 });
-    const greedy = await run(launcher, { folder: 'greedy', argv: argv(96), environment: {}, limits });
+    const greedy = await runToEnd(launcher, { folder: 'greedy', argv: argv(96), environment: {}, limits });
     t.not(greedy.code, 3);
     t.is(greedy.outOfMemory, undefined);
     t.is(textOf(join(world.root, 'greedy/stdout')), '');
-    t.is((await run(launcher, { folder: 'modest', argv: argv(8), environment: {}, limits })).code, 3);
-    t.is((await run(launcher, { folder: 'free', argv: argv(96), environment: {} })).code, 3);
+    t.is((await runToEnd(launcher, { folder: 'modest', argv: argv(8), environment: {}, limits })).code, 3);
+    t.is((await runToEnd(launcher, { folder: 'free', argv: argv(96), environment: {} })).code, 3);
   },
 );
 
@@ -122,7 +99,7 @@ scene(
   async (t, world, launcher) => {
     t.is(launcher.isolation.processes, 'user');
     const limits = { processes: 123 };
-    await run(launcher, {
+    await runToEnd(launcher, {
       folder: 'one',
       argv: ['sh', '-c', 'grep processes /proc/self/limits'],
       environment: {},

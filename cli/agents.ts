@@ -22,13 +22,13 @@ export const agents: Verb = {
         ...(drain === undefined ? {} : { drain: { ...drain, deadline: isoTime(drain.deadline) } }),
       }),
       columns: [
-        { title: 'NAME', value: ({ name }) => name },
-        { title: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
-        { title: 'TASKS', value: ({ tasks }) => tasks, align: 'right' },
-        { title: 'SEEN', value: ({ lastSeen }) => ago(lastSeen, now), align: 'right' },
+        { title: 'NAME', whole: true, value: ({ name }) => name },
+        { title: 'STATE', whole: true, value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
+        { title: 'TASKS', spare: 1, value: ({ tasks }) => tasks, align: 'right' },
+        { title: 'SEEN', spare: 3, value: ({ lastSeen }) => ago(lastSeen, now), align: 'right' },
         { title: 'RESOURCES', value: ({ resources }) => resources.total },
-        { title: 'ALLOCATED', value: ({ resources }) => resources.allocated || '-' },
-        { title: 'ATTRIBUTES', value: attributesOf },
+        { title: 'ALLOCATED', spare: 2, value: ({ resources }) => resources.allocated || '-' },
+        { title: 'ATTRIBUTES', spare: 4, value: attributesOf },
       ],
     });
     return 0;

@@ -45,7 +45,7 @@ export const fetchFile: Verb = {
     if (trouble instanceof Fault)
       return new Fault(
         'BAD_USAGE',
-        `${JSON.stringify(path)}: ${trouble.message}`,
+        `${JSON.stringify(path)}: ${trouble.message.replace(/^the message: /, '')}`,
         'Name a file below the sandbox, like out/result.csv.',
       );
     const { terminal, options } = context;

@@ -15,7 +15,7 @@ export const frameworks: Verb = {
       none: 'No framework has subscribed.',
       json: (framework) => framework,
       columns: [
-        { title: 'NAME', value: ({ name }) => name },
+        { title: 'NAME', whole: true, value: ({ name }) => name },
         { title: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
         { title: 'ROLES', value: ({ roles }) => roles.join(',') || '-' },
         { title: 'TASKS', value: ({ tasks }) => tasks, align: 'right' },

@@ -30,15 +30,15 @@ export function jsonOfJob(job: JobView): object {
 
 function jobColumns(now: number): Column<JobView>[] {
   return [
-    { title: 'ID', value: ({ id }) => id },
-    { title: 'NAME', value: ({ name }) => name || '-' },
-    { title: 'OWNER', value: ({ owner }) => owner },
-    { title: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
-    { title: 'TASKS', value: ({ tasks }) => tasks.total, align: 'right' },
-    { title: 'PENDING', value: ({ tasks }) => tasks.pending, align: 'right' },
-    { title: 'RUNNING', value: ({ tasks }) => tasks.running, align: 'right' },
-    { title: 'FINISHED', value: ({ tasks }) => tasks.finished, align: 'right' },
-    { title: 'FAILED', value: ({ tasks }) => tasks.failed, align: 'right' },
-    { title: 'AGE', value: ({ created }) => ago(created, now), align: 'right' },
+    { title: 'ID', whole: true, value: ({ id }) => id },
+    { title: 'NAME', spare: 1, value: ({ name }) => name || '-' },
+    { title: 'OWNER', spare: 8, value: ({ owner }) => owner },
+    { title: 'STATE', whole: true, value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
+    { title: 'TASKS', spare: 2, value: ({ tasks }) => tasks.total, align: 'right' },
+    { title: 'PENDING', spare: 7, value: ({ tasks }) => tasks.pending, align: 'right' },
+    { title: 'RUNNING', spare: 5, value: ({ tasks }) => tasks.running, align: 'right' },
+    { title: 'FINISHED', spare: 6, value: ({ tasks }) => tasks.finished, align: 'right' },
+    { title: 'FAILED', spare: 3, value: ({ tasks }) => tasks.failed, align: 'right' },
+    { title: 'AGE', spare: 4, value: ({ created }) => ago(created, now), align: 'right' },
   ];
 }

@@ -102,11 +102,11 @@ async function showLeaderless(context: Context, fault: Fault): Promise<Fault> {
       none: '',
       json: (master) => master,
       columns: [
-        { title: 'ID', value: ({ id }) => id },
+        { title: 'ID', whole: true, value: ({ id }) => id },
         { title: 'ROLE', value: ({ role }) => role, colour: ({ role }) => stateColour(role) },
-        { title: 'TERM', value: ({ term }) => term, align: 'right' },
-        { title: 'VERSION', value: ({ version }) => version || '-' },
-        { title: 'URL', value: ({ url }) => url },
+        { title: 'TERM', spare: 2, value: ({ term }) => term, align: 'right' },
+        { title: 'VERSION', spare: 3, value: ({ version }) => version || '-' },
+        { title: 'URL', whole: true, value: ({ url }) => url },
       ],
     });
   return fault;
@@ -119,16 +119,16 @@ async function show(context: Context): Promise<number | Fault> {
     none: 'There is no master.',
     json: (master) => master,
     columns: [
-      { title: 'ID', value: ({ id }) => id },
+      { title: 'ID', whole: true, value: ({ id }) => id },
       {
         title: 'ROLE',
         value: ({ role, voter }) => (voter ? role : `${role}, learning`),
         colour: ({ role }) => stateColour(role),
       },
-      { title: 'TERM', value: heard(({ term }) => term), align: 'right' },
-      { title: 'COMMITTED', value: heard(({ commitIndex }) => commitIndex), align: 'right' },
-      { title: 'VERSION', value: ({ version }) => version || '-' },
-      { title: 'URL', value: ({ url }) => url },
+      { title: 'TERM', spare: 2, value: heard(({ term }) => term), align: 'right' },
+      { title: 'COMMITTED', spare: 1, value: heard(({ commitIndex }) => commitIndex), align: 'right' },
+      { title: 'VERSION', spare: 3, value: ({ version }) => version || '-' },
+      { title: 'URL', whole: true, value: ({ url }) => url },
     ],
   });
   return 0;

@@ -15,10 +15,10 @@ export const offers: Verb = {
       none: 'Nothing is on offer.',
       json: (offer) => ({ ...offer, created: isoTime(offer.created) }),
       columns: [
-        { title: 'ID', value: ({ id }) => id },
-        { title: 'FRAMEWORK', value: ({ framework }) => framework },
+        { title: 'ID', whole: true, value: ({ id }) => id },
+        { title: 'FRAMEWORK', whole: true, value: ({ framework }) => framework },
         { title: 'ROLE', value: ({ role }) => role },
-        { title: 'AGENT', value: ({ agent }) => agent },
+        { title: 'AGENT', whole: true, value: ({ agent }) => agent },
         { title: 'AGE', value: ({ created }) => ago(created, now), align: 'right' },
         { title: 'RESOURCES', value: ({ resources }) => resources },
       ],

@@ -215,8 +215,15 @@ function usageFault(error: CommanderError, name: string | undefined, verb: Verb 
   const help = name === undefined ? 'See mesq help.' : `See mesq ${name} --help.`;
   if (error.code === 'commander.missingArgument' && verb !== undefined) {
     const [, argument] = /'(.*)'/.exec(message) ?? [];
-    return new Fault('BAD_USAGE', `the ${argument} is missing`, likeIn(verb));
+    return new Fault('BAD_USAGE', `<${argument}> is missing`, likeIn(verb));
   }
+  const [, most, got] = /Expected (\d+) arguments? but got (\d+)/.exec(message) ?? [];
+  if (most !== undefined)
+    return new Fault(
+      'BAD_USAGE',
+      `mesq ${name} takes ${most === '0' ? 'no word' : `at most ${most}`}, and got ${got}`,
+      help,
+    );
   const suggestion = /\((Did you mean .*)\)/.exec(more.join(' '))?.[1];
   return new Fault('BAD_USAGE', message, suggestion === undefined ? help : `${suggestion} ${help}`);
 }

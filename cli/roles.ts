@@ -14,7 +14,7 @@ export const roles: Verb = {
       none: 'No framework has a role yet.',
       json: (role) => role,
       columns: [
-        { title: 'ROLE', value: ({ role }) => role },
+        { title: 'ROLE', whole: true, value: ({ role }) => role },
         { title: 'WEIGHT', value: ({ weight }) => weight, align: 'right' },
         { title: 'SHARE', value: ({ share }) => `${(100 * share).toFixed(1)}%`, align: 'right' },
         { title: 'FRAMEWORKS', value: ({ frameworks }) => frameworks.join(',') || '-' },

@@ -51,7 +51,7 @@ export async function restore(options: RestoreOptions): Promise<Restored | Fault
         return recreateLog(target, { uuid: options.recreate, generation: generation ?? 2, createdMs });
       }
       const path = resolve(options.file);
-      const backup = await readBackup(fileStorage(dirname(path)), basename(path));
+      const backup = await orDiskFault(path, () => readBackup(fileStorage(dirname(path)), basename(path)));
       if (backup instanceof Fault)
         return new Fault('BAD_USAGE', backup.message, 'Pass a file that mesq backup has made; nothing was changed.');
       return restoreLog(target, backup, generation);

@@ -5,6 +5,10 @@ export interface Column<Row> {
   readonly value: (row: Row) => string | number | null;
   /** Numbers stand on the right. Default left. */
   readonly align?: 'right';
+  /** What one copies from it, or must not misread: it is cut last of all. */
+  readonly whole?: true;
+  /** Where the table is too wide although it was cut, the column with the highest number is left out first. Default: never. */
+  readonly spare?: number;
   /** Gives what is shown a colour. */
   readonly colour?: (row: Row) => Colour | undefined;
 }
@@ -13,7 +17,7 @@ export const COLOURS = { red: 31, green: 32, yellow: 33, grey: 90 } as const;
 export type Colour = keyof typeof COLOURS;
 
 export interface TableOptions {
-  /** Characters a line: wider tables lose the ends of their widest columns. Undefined: any width. */
+  /** Characters a line: wider tables lose the ends of their widest columns, then columns. Undefined: any width. */
   readonly columns: number | undefined;
   readonly colours: boolean;
 }
@@ -23,12 +27,8 @@ const GAP = 2;
 const NARROWEST = 6;
 
 /** Lines with a heading, or one that says there is nothing. Null is shown as `-`. */
-export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[], options: TableOptions): string {
-  const cells = rows.map((row) => columns.map(({ value }) => printable(String(value(row) ?? '-'))));
-  const widths = columns.map(({ title }, at) =>
-    Math.max(title.length, ...cells.map((line) => widthOf(line[at] ?? ''))),
-  );
-  shrink(widths, columns, options.columns);
+export function formatTable<Row>(rows: readonly Row[], all: readonly Column<Row>[], options: TableOptions): string {
+  const { columns, cells, widths } = fit(rows, all, options.columns);
   const line = (texts: readonly string[], paint: (text: string, at: number) => string): string =>
     texts
       .map((text, at) => {
@@ -59,16 +59,51 @@ export function paint(text: string, colour: Colour): string {
   return `\u001b[${COLOURS[colour]}m${text}\u001b[39m`;
 }
 
-/** Takes from the widest column, one character at a time, until the table fits or nothing is left to take. */
-function shrink(widths: number[], columns: readonly { title: string }[], most: number | undefined): void {
-  if (most === undefined) return;
+interface Fitted<Row> {
+  readonly columns: readonly Column<Row>[];
+  readonly cells: readonly (readonly string[])[];
+  readonly widths: readonly number[];
+}
+
+/** Cuts what may be cut; where that is not enough, leaves a column out and tries again; cuts everything at last. */
+function fit<Row>(rows: readonly Row[], columns: readonly Column<Row>[], most: number | undefined): Fitted<Row> {
+  const cells = rows.map((row) => columns.map(({ value }) => printable(String(value(row) ?? '-'))));
+  const widths = columns.map(({ title }, at) =>
+    Math.max(title.length, ...cells.map((line) => widthOf(line[at] ?? ''))),
+  );
+  const fitted = { columns, cells, widths };
+  if (most === undefined || shrink(widths, columns, most, false)) return fitted;
+  const spare = Math.max(...columns.map((column) => column.spare ?? 0));
+  if (spare > 0)
+    return fit(
+      rows,
+      columns.filter((column) => column.spare !== spare),
+      most,
+    );
+  shrink(widths, columns, most, true);
+  return fitted;
+}
+
+/** Takes from the widest column, one character at a time, until the table fits (true) or nothing is left to take. */
+function shrink(
+  widths: number[],
+  columns: readonly { readonly title: string; readonly whole?: true }[],
+  most: number,
+  everything: boolean,
+): boolean {
   const total = (): number => widths.reduce((sum, width) => sum + width, 0) + GAP * (widths.length - 1);
   while (total() > most) {
-    const widest = widths.indexOf(Math.max(...widths));
-    const width = widths[widest] ?? 0;
-    if (width <= Math.max(NARROWEST, columns[widest]?.title.length ?? 0)) return;
+    const open = widths.map((width, at) => {
+      const column = columns[at];
+      const least = Math.max(NARROWEST, column?.title.length ?? 0);
+      return column?.whole === true && !everything ? 0 : width > least ? width : 0;
+    });
+    const widest = open.indexOf(Math.max(...open));
+    const width = open[widest] ?? 0;
+    if (width === 0) return false;
     widths[widest] = width - 1;
   }
+  return true;
 }
 
 function cut(text: string, width: number): string {

@@ -41,27 +41,30 @@ export function jsonOfTask(task: TaskView): object {
 
 export function taskColumns(now: number): Column<TaskView>[] {
   return [
-    { title: 'TASK', value: ({ framework, id }) => (framework === BATCH ? id : `${framework}/${id}`) },
-    { title: 'ATTEMPT', value: ({ attempt }) => attempt, align: 'right' },
+    { title: 'TASK', whole: true, value: ({ framework, id }) => (framework === BATCH ? id : `${framework}/${id}`) },
+    { title: 'ATTEMPT', spare: 5, value: ({ attempt }) => attempt, align: 'right' },
     {
       title: 'STATE',
+      whole: true,
       value: ({ state, healthy }) =>
         healthy === false ? `${state} unhealthy` : healthy === true ? `${state} healthy` : state,
       colour: ({ state }) => stateColour(state),
     },
     { title: 'AGENT', value: ({ agent }) => agent },
-    { title: 'EXIT', value: ({ exitCode }) => exitCode, align: 'right' },
+    { title: 'EXIT', spare: 1, value: ({ exitCode }) => exitCode, align: 'right' },
     {
       title: 'STARTED',
+      spare: 3,
       value: ({ started }) => (started === null ? null : `${ago(started, now)} ago`),
       align: 'right',
     },
     {
       title: 'TOOK',
+      spare: 4,
       value: ({ started, finished }) => (finished === null ? null : ago(started, finished)),
       align: 'right',
     },
-    { title: 'WHY', value: why },
+    { title: 'WHY', spare: 2, value: why },
   ];
 }
 

@@ -51,12 +51,25 @@ export const token: Verb = {
     return Promise.resolve(
       new Fault(
         'BAD_USAGE',
-        USAGE[action] === undefined ? `mesq token does not know ${action}` : `mesq token ${action} takes other words`,
+        USAGE[action] === undefined ? `mesq token does not know ${action}` : wrongWords(action, { id, role, name }),
         `Write ${USAGE[action] ?? Object.values(USAGE).join(', or ')}.`,
       ),
     );
   },
 };
+
+function wrongWords(
+  action: string,
+  { id, role, name }: { id: string | undefined; role: string | undefined; name: string | undefined },
+): string {
+  if (action === 'create' && id !== undefined) return `mesq token create takes options alone, and not ${id}`;
+  if (action === 'create')
+    return `${[...(role === undefined ? ['--role'] : []), ...(name === undefined ? ['--name'] : [])].join(' and ')} missing`;
+  if (action === 'list') return `mesq token list takes options alone, and not ${id}`;
+  return role === undefined
+    ? 'the id of a token, or a --name, is what is revoked: one of them'
+    : '--role revokes nothing';
+}
 
 const USAGE: Readonly<Record<string, string>> = {
   create: 'mesq token create --role ROLE --name NAME',
@@ -98,11 +111,11 @@ async function list(context: Context, role?: string, name?: string): Promise<num
       ...(joins === undefined ? {} : { joins: { ...joins, until: isoTime(joins.until) } }),
     }),
     columns: [
-      { title: 'ID', value: ({ id }) => id },
+      { title: 'ID', whole: true, value: ({ id }) => id },
       { title: 'ROLE', value: ({ role }) => role },
-      { title: 'NAME', value: ({ name }) => name },
-      { title: 'AGE', value: ({ created }) => ago(created, now), align: 'right' },
-      { title: 'JOINED', value: ({ joins }) => joinsText(joins, now) },
+      { title: 'NAME', whole: true, value: ({ name }) => name },
+      { title: 'AGE', spare: 1, value: ({ created }) => ago(created, now), align: 'right' },
+      { title: 'JOINED', spare: 2, value: ({ joins }) => joinsText(joins, now) },
     ],
   });
   return 0;

@@ -99,7 +99,7 @@ async function printExplanation(context: Context, what: string, explained: Expla
     formatTable<AgentVerdict>(
       agents,
       [
-        { title: 'AGENT', value: ({ agent }) => agent },
+        { title: 'AGENT', whole: true, value: ({ agent }) => agent },
         { title: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
         { title: 'FITS', value: ({ fits, never }) => (fits ? 'yes' : never ? 'never' : 'not now') },
         { title: 'MISSING', value: ({ missing }) => missing.join(', ') || '-' },

@@ -49,8 +49,9 @@ class Session {
       named
         .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
         .replace(/\b[a-z0-9]{8}(?=\.\d)/g, 'JOB')
-        // What was suppressed a moment before is revived by the job itself: on a busy machine that is seen.
+        // What was suppressed a moment before is revived by the job itself, and a start takes its time: on a busy machine both are seen.
         .replace(/^! waiting: batch has suppressed offers .*\n/gm, '')
+        .replace(/^! placed on agent \S+, which has not begun it yet\n/gm, '')
         .replace(/(leader +\d+ +)\d+ /, '$1N ')
         .replace(/(\.\d .*) +\d+m?s ago +\d+m?s /g, '$1 AGO TOOK ')
     );

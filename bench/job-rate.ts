@@ -9,13 +9,12 @@ import { benchFolder, endLauncher, startAgentPart, startMasterPart } from './rea
 import { type Measured, quantile } from './report.ts';
 import { startSlurm } from './slurm.ts';
 
-const TASKS = 1_000;
 const NEEDS = 'cpus:0.1;mem:32';
 /** At least this part of the launcher's own loop, more than BullMQ, and so many times Slurm. */
 const PART = 0.8;
 const TIMES_SLURM = 8;
 /** Slurm takes half a minute for a thousand; its rate is the same for fewer. */
-const SLURM_TASKS = 400;
+const MOST_OF_SLURM = 400;
 const ROUNDS = 3;
 
 /** Tasks a second, from submit to all of them FINISHED, and to the last acknowledgement committed in the registry. */
@@ -33,37 +32,39 @@ interface Round {
 }
 
 /**
- * A job of 1,000 × /bin/true through a real master and a real agent, with room for all of them and with two slots,
+ * A job of `tasks` × /bin/true through a real master and a real agent, with room for all of them and with two slots,
  * beside the same number of starts in loops: over the same launcher, over Node's spawn, over xargs. The median of three
  * rounds, after a first job that pays for code which is compiled once in a process's life. With room for all, BullMQ has
  * its turn in each round and Slurm one after them, where they are installed; where not, that is said.
  */
-export async function measureJobRate(parent: string, bullmqModules: string | undefined): Promise<Measured[]> {
+export async function measureJobRate(
+  parent: string,
+  tasks: number,
+  bullmqModules: string | undefined,
+): Promise<Measured[]> {
   const folder = benchFolder(parent);
   const bullmq = await startBullmq(folder.path, bullmqModules);
   if (typeof bullmq === 'string') console.log(`BullMQ is left out: ${bullmq}`);
   const peer = typeof bullmq === 'string' ? undefined : bullmq;
-  const wide = await throughCluster(parent, 'cpus:32;mem:32768', 320, peer);
+  const wide = await throughCluster(parent, tasks, 'cpus:32;mem:32768', 320, peer);
   await peer?.stop();
-  const rows = rowsOf(`${TASKS} × /bin/true, cpus:32;mem:32768`, wide.first, wide.rounds);
+  const rows = rowsOf(`${tasks} × /bin/true, cpus:32;mem:32768`, wide.first, wide.rounds);
   const slurm = await startSlurm(folder.path);
   if (typeof slurm === 'string') console.log(`Slurm is left out: ${slurm}`);
   else {
-    rows.push(
-      rowOfSlurm(
-        await slurm.rate(SLURM_TASKS),
-        middleOf(wide.rounds, ({ rate }) => rate.acknowledged),
-      ),
-    );
+    const count = Math.min(tasks, MOST_OF_SLURM);
+    const ours = middleOf(wide.rounds, ({ rate }) => rate.acknowledged);
+    rows.push(rowOfSlurm(count, await slurm.rate(count), ours));
     await slurm.stop();
   }
   folder.remove();
-  const narrow = await throughCluster(parent, 'cpus:0.2;mem:32768', 2, undefined);
-  return [...rows, ...rowsOf(`${TASKS} × /bin/true, 2 slots`, narrow.first, narrow.rounds)];
+  const narrow = await throughCluster(parent, tasks, 'cpus:0.2;mem:32768', 2, undefined);
+  return [...rows, ...rowsOf(`${tasks} × /bin/true, 2 slots`, narrow.first, narrow.rounds)];
 }
 
 async function throughCluster(
   parent: string,
+  tasks: number,
   resources: string,
   concurrency: number,
   bullmq: Bullmq | undefined,
@@ -72,11 +73,11 @@ async function throughCluster(
   const master = await startMasterPart(folder.path);
   const agent = await startAgentPart(folder.path, 'a1', master.url, resources);
   const { client, close } = await connectClient(master.url, 'bench');
-  const first = await runJob(client, TASKS);
+  const first = await runJob(client, tasks);
   const rounds: Round[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const floor = await measureLauncherFloor(TASKS, concurrency, parent);
-    rounds.push({ floor, rate: await runJob(client, TASKS), bullmq: await bullmq?.rate(TASKS) });
+    const floor = await measureLauncherFloor(tasks, concurrency, parent);
+    rounds.push({ floor, rate: await runJob(client, tasks), bullmq: await bullmq?.rate(tasks) });
   }
   await close();
   await agent.stop();
@@ -94,9 +95,9 @@ function perSecond(rate: number): string {
   return `${rate.toFixed(0)}/s`;
 }
 
-function rowOfSlurm(slurm: number, ours: number): Measured {
+function rowOfSlurm(count: number, slurm: number, ours: number): Measured {
   return {
-    what: `the same against Slurm, tuned, 8 × slurmd with 4 slots, an array of ${SLURM_TASKS}`,
+    what: `the same against Slurm, tuned, 8 × slurmd with 4 slots, an array of ${count}`,
     value: `${(ours / slurm).toFixed(1)} times`,
     beside: `Slurm ${slurm.toFixed(1)}/s`,
     target: `≥ ${TIMES_SLURM} times`,

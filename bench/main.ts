@@ -30,6 +30,8 @@ interface BenchOptions {
   readonly secureAgents: readonly number[] | undefined;
   /** How often the leader is killed. */
   readonly kills: number;
+  /** Of a job of /bin/true. */
+  readonly tasks: number;
   /** A folder into which bullmq and ioredis were installed. */
   readonly bullmq: string | undefined;
 }
@@ -43,7 +45,10 @@ const PARTS: Readonly<Record<string, Part>> = {
   cores: { title: 'The pure cores', measure: () => measureCores() },
   allocation: { title: 'The allocator, in the shapes published for Mesos', measure: () => measureAllocation() },
   fairness: { title: 'Shares after a minute', measure: () => measureFairness() },
-  jobs: { title: 'Jobs of /bin/true, end to end', measure: ({ folder, bullmq }) => measureJobRate(folder, bullmq) },
+  jobs: {
+    title: 'Jobs of /bin/true, end to end',
+    measure: ({ folder, tasks, bullmq }) => measureJobRate(folder, tasks, bullmq),
+  },
   latency: { title: 'One task', measure: ({ folder }) => measureTaskLatency(folder) },
   agent: { title: 'An agent at work', measure: ({ folder }) => measureAgent(folder) },
   idle: { title: 'Nothing to do', measure: ({ folder, minutes }) => measureIdle(folder, minutes ?? 2) },
@@ -87,6 +92,7 @@ const { values, positionals } = parseArgs({
     agents: { type: 'string' },
     'secure-agents': { type: 'string' },
     kills: { type: 'string', default: '40' },
+    tasks: { type: 'string', default: '1000' },
     bullmq: { type: 'string' },
   },
 });
@@ -104,6 +110,7 @@ for (const name of wanted) {
       agents: counts(values.agents),
       secureAgents: counts(values['secure-agents']),
       kills: Number(values.kills),
+      tasks: Number(values.tasks),
       bullmq: values.bullmq,
     }),
   );

@@ -11,6 +11,7 @@ import type { LineListener } from '../io/line-socket.ts';
 import type { Log } from '../io/log.ts';
 import type { ClientTls } from '../io/node/broker-stream.ts';
 import { systemClock } from '../io/node/clock.ts';
+import { optimize } from '../io/node/engine.ts';
 import { connectMqttBus, type MqttBus } from '../io/node/mqtt-bus.ts';
 import { openOutputFile } from '../io/node/output-file.ts';
 import { systemRandom } from '../io/node/random.ts';
@@ -86,6 +87,7 @@ export async function startDeviceAgent(options: DeviceAgentOptions): Promise<Dev
     pid: process.pid,
     log,
   });
+  launcher.onStarted(optimize);
   let bus: MqttBus | undefined;
   let willOf: (() => Will) | undefined;
   let connected = false;

@@ -39,6 +39,8 @@ interface Download {
   readonly withdrawn: AbortController;
   readonly done: Promise<string>;
   waiting: number;
+  /** What it has got, in use until all who wait have it. */
+  got: string | undefined;
   bytes: number;
   size: number | undefined;
   trouble: string | undefined;
@@ -65,7 +67,7 @@ export class ArtifactDownloads {
   }
 
   /**
-   * The name of the file, once it is there whole. Rejects with an ArtifactError (transient where it was given up), or with a
+   * The name of the file, once it is there whole, and in use: `unuse` it. Rejects with an ArtifactError (transient where it was given up), or with a
    * StorageError. Withdrawn by `signal`, it rejects at once; what is there stays only where others want it.
    */
   async get(artifact: Artifact, signal: AbortSignal): Promise<string> {
@@ -81,11 +83,22 @@ export class ArtifactDownloads {
       else signal.addEventListener('abort', withdraw, { once: true });
     });
     try {
-      return await Promise.race([download.done, withdrawn]);
+      const name = await Promise.race([download.done, withdrawn]);
+      this.#world.files.use(name);
+      return name;
     } finally {
       if (withdraw !== undefined) signal.removeEventListener('abort', withdraw);
-      if (--download.waiting === 0) download.withdrawn.abort();
+      if (--download.waiting === 0) {
+        download.withdrawn.abort();
+        this.#letGo(download);
+      }
     }
+  }
+
+  #letGo(download: Download): void {
+    const { got } = download;
+    download.got = undefined;
+    if (got !== undefined) this.#world.files.unuse(got);
   }
 
   progressOf(artifact: Artifact): Progress | undefined {
@@ -110,7 +123,7 @@ export class ArtifactDownloads {
       return other;
     }
     const withdrawn = new AbortController();
-    const state = { artifact, withdrawn, waiting: 1, bytes: 0, size: undefined, trouble: undefined };
+    const state = { artifact, withdrawn, waiting: 1, got: undefined, bytes: 0, size: undefined, trouble: undefined };
     const download: Download = Object.assign(state, { done: Promise.resolve('') });
     const done = this.#run(key, download).finally(() => {
       if (this.#running.get(key) === download) this.#running.delete(key);
@@ -126,7 +139,11 @@ export class ArtifactDownloads {
     const { signal } = download.withdrawn;
     await this.#turn(signal);
     try {
-      return await this.#persist(key, download);
+      download.got = await this.#persist(key, download);
+      const name = download.got;
+      // Nobody may be waiting any more.
+      if (download.waiting === 0) this.#letGo(download);
+      return name;
     } catch (error) {
       const later = this.#stopped || (error instanceof ArtifactError && error.transient && !signal.aborted);
       if (!later) await this.#world.files.removePart(key).catch(() => undefined);
@@ -212,6 +229,7 @@ export class ArtifactDownloads {
       const reading = await source.read(uri, part.bytes, part.version, download.withdrawn.signal);
       const known = files.index.candidate(artifact);
       if (known !== undefined && reading.version === known.version) {
+        files.use(known.name);
         await reading.bytes[Symbol.asyncIterator]().return?.();
         return known.name;
       }

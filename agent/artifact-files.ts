@@ -178,13 +178,22 @@ export class ArtifactFiles {
     await this.#world.storage.remove(`${name}${NOTE}`);
   }
 
-  /** The part is whole: from now on it is a file, under the name of its content. */
+  /**
+   * The part is whole: from now on it is a file, under the name of its content. It is being used already, by whoever it was
+   * fetched for: `unuse` it once they have it.
+   */
   async keepPart(key: string, name: string, uri: string, version: string | undefined, bytes: number): Promise<void> {
     const part = this.#partOf(key);
-    await this.#world.storage.rename(part, name);
-    this.index.add(name, bytes, uri, version);
-    await this.write();
-    await this.#world.storage.remove(`${part}${NOTE}`);
+    this.use(name);
+    try {
+      await this.#world.storage.rename(part, name);
+      this.index.add(name, bytes, uri, version);
+      await this.write();
+      await this.#world.storage.remove(`${part}${NOTE}`);
+    } catch (error) {
+      this.unuse(name);
+      throw error;
+    }
   }
 }
 

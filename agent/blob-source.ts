@@ -8,8 +8,14 @@ import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { shownBlob } from '../protocol/shown-uri.ts';
 
-/** A block that did not come is asked for again after this long: another master may lead by then. */
+/**
+ * A block that did not come is asked for again after this long: another master may lead by then. At least: on a slow link after three
+ * times what blocks have taken, and each time twice as late, for one that comes twice holds up the others.
+ */
 const AGAIN_MS = 5_000;
+const LATER = 3;
+/** What a block took is forgotten by and by. */
+const FADING = 0.8;
 /** Nothing came for so long: whoever reads tries later, from where it is. */
 const PATIENCE_MS = 120_000;
 
@@ -39,6 +45,9 @@ export class BlobSource implements ArtifactSource {
   /** Blocks asked for, over all readings: what may lie before a command on the connection. */
   #underway = 0;
   readonly #queue: (() => void)[] = [];
+  /** What a block has taken of late, and when the last one came. */
+  #tookMs = 0;
+  #cameMs = 0;
   #listening: Promise<unknown> | undefined;
 
   constructor(world: BlobSourceWorld) {
@@ -136,14 +145,25 @@ export class BlobSource implements ArtifactSource {
         reject(error);
       };
       const aborted = (): void => failed(new ArtifactError('nobody needs it any more', true));
+      let times = 1;
+      let askedMs = begun;
       const again = (): void => {
-        if (clock.monotonic() - begun > PATIENCE_MS)
+        if (clock.monotonic() - Math.max(begun, this.#cameMs) > PATIENCE_MS)
           return failed(new ArtifactError(`no master gives the upload ${shownBlob(blob)}`, true));
-        ask(blob, [hash]);
+        // What was asked for later comes later, too.
+        const [oldest] = this.#wanted.keys();
+        const silentMs = clock.monotonic() - Math.max(askedMs, this.#cameMs);
+        if (oldest === hash && silentMs >= Math.max(AGAIN_MS, LATER * this.#tookMs) * times) {
+          ask(blob, [hash]);
+          askedMs = clock.monotonic();
+          times *= 2;
+        }
         timer = clock.after(AGAIN_MS, again);
       };
       const came = (bytes: Uint8Array): void => {
         settle();
+        this.#cameMs = clock.monotonic();
+        this.#tookMs = Math.max(this.#cameMs - begun, FADING * this.#tookMs);
         resolve(bytes);
       };
       const wanted: Wanted = { blob, hash, came, failed };

@@ -184,9 +184,10 @@ export class RunArtifacts {
     await Promise.all(
       artifacts.map(async (artifact, at) => {
         try {
-          const name = files.index.find(run, at, artifact) ?? (await downloads.get(artifact, withdrawn.signal));
+          const known = files.index.find(run, at, artifact);
+          if (known !== undefined) files.use(known);
+          const name = known ?? (await downloads.get(artifact, withdrawn.signal));
           used[at] = name;
-          files.use(name);
           files.index.take(run, at, name, isShared(artifact));
         } catch (error) {
           // Of several the first says why: the others end because of it.

@@ -56,11 +56,18 @@ interface Piece {
   readonly bytes: () => Promise<Uint8Array | Fault>;
 }
 
-/**
- * Of what was sent nothing is answered for so long: the connection, or the leader, was lost on the way. Over 32 kbit/s
- * one block takes 8 s, and waits behind those before it.
- */
+/** The broker has it, and nothing was answered for so long: the leader was lost. */
 const ANSWER_MS = 15_000;
+/** Nothing moves on a connection that stands: over 1 kbit/s one block takes more than four minutes. */
+const UNDERWAY_MS = 600_000;
+/** A block that is answered in this time lets one more go with it; where it takes twice as long, half as many go. */
+const QUICK_MS = 4_000;
+/** With so many it begins. */
+const FIRST_WINDOW = 2;
+/** Blocks that are asked about at once: to begin with (3 kB), and at least. Twice as many where the answer is quick. */
+const FIRST_BATCH = 48;
+const LEAST_BATCH = 6;
+const QUICK_ANSWER_MS = 2_000;
 /** Between two questions whether it is complete, where the answer came at once. */
 const LOOK_AGAIN_MS = 500;
 const PATIENCE_MS = 60_000;
@@ -96,6 +103,9 @@ class Upload {
   readonly #options: UploadOptions;
   /** What was put and not answered, by hash. */
   readonly #unanswered = new Map<string, (outcome: Outcome) => void>();
+  /** Blocks on their way at once, and asked about at once: as many as the link carries in some seconds. */
+  #window = FIRST_WINDOW;
+  #batch = FIRST_BATCH;
   #sent = 0;
   #done = 0;
   /** Monotonic milliseconds of the last progress. */
@@ -155,12 +165,12 @@ class Upload {
   async #pass(): Promise<Fault | undefined> {
     this.#done = 0;
     const pieces = this.#pieces();
-    for (let from = 0; from < pieces.length; from += LIMITS.blocksPerList) {
-      const batch = pieces.slice(from, from + LIMITS.blocksPerList);
-      for (let outcome: Outcome = 'lost'; outcome === 'lost'; ) {
-        outcome = await this.#send(batch);
-        if (outcome instanceof Fault) return outcome;
-      }
+    for (let from = 0; from < pieces.length; ) {
+      const batch = pieces.slice(from, from + this.#batch);
+      const outcome = await this.#send(batch);
+      if (outcome instanceof Fault) return outcome;
+      if (outcome === 'lost') continue;
+      from += batch.length;
       this.#done += batch.reduce((all, { size }) => all + size, 0);
       this.#tell();
     }
@@ -182,10 +192,8 @@ class Upload {
 
   /** One batch: asks what of it is lacking, and sends that. */
   async #send(batch: readonly Piece[]): Promise<Outcome> {
-    const { blob, size } = this.#source.manifest;
-    const blocks = batch.map(({ hash }) => hash);
-    const answer = await this.#patiently(() => this.#link.missing({ blob, size, blocks }));
-    if (answer instanceof Fault) return answer;
+    const answer = await this.#ask(batch);
+    if (answer instanceof Fault || answer === 'lost') return answer;
     const lacking = new Map<string, Piece>();
     for (const at of answer.missing) {
       const piece = batch[at];
@@ -193,16 +201,44 @@ class Upload {
     }
     const outcomes = new Set<Outcome>();
     const queue = [...lacking.values()];
-    const sendSome = async (): Promise<void> => {
-      for (let piece = queue.shift(); piece !== undefined && outcomes.size === 0; piece = queue.shift()) {
-        const outcome = await this.#put(piece);
+    const underway = new Set<Promise<void>>();
+    const start = (piece: Piece): void => {
+      const put = this.#put(piece).then((outcome) => {
+        underway.delete(put);
         if (outcome !== 'stored') outcomes.add(outcome);
-      }
+      });
+      underway.add(put);
     };
-    await Promise.all(Array.from({ length: Math.max(1, answer.window) }, sendSome));
+    for (;;) {
+      while (outcomes.size === 0 && underway.size < Math.max(1, Math.min(this.#window, answer.window))) {
+        const piece = queue.shift();
+        if (piece === undefined) break;
+        start(piece);
+      }
+      if (underway.size === 0) break;
+      await Promise.race(underway);
+    }
     for (const outcome of outcomes) if (outcome !== 'lost') return outcome;
     if (outcomes.size === 0) return 'stored';
     return this.#isStuck() ? new Fault('TIMED_OUT', 'the leader takes no blocks of the upload') : 'lost';
+  }
+
+  /** Which of them are lacking; of fewer the next time where the question itself was too long for the link. */
+  async #ask(
+    batch: readonly Piece[],
+  ): Promise<{ readonly missing: readonly number[]; readonly window: number } | 'lost' | Fault> {
+    const { clock } = this.#link;
+    const { blob, size } = this.#source.manifest;
+    const begunMs = clock.monotonic();
+    const answer = await this.#link.missing({ blob, size, blocks: batch.map(({ hash }) => hash) });
+    if (answer instanceof Fault) {
+      if (!PASSING.has(answer.code) || this.#isStuck()) return answer;
+      if (answer.code === 'TIMED_OUT') this.#batch = Math.max(LEAST_BATCH, Math.floor(this.#batch / 2));
+      await this.#pause();
+      return 'lost';
+    }
+    if (clock.monotonic() - begunMs < QUICK_ANSWER_MS) this.#batch = Math.min(LIMITS.blocksPerList, this.#batch * 2);
+    return answer;
   }
 
   async #put({ hash, bytes: readBytes }: Piece): Promise<Outcome> {
@@ -210,13 +246,15 @@ class Upload {
     const bytes = await readBytes();
     if (bytes instanceof Fault) return bytes;
     let timer: Timer | undefined;
+    const begunMs = clock.monotonic();
     const answered = new Promise<Outcome>((resolve) => {
       this.#unanswered.set(hash, resolve);
-      const begunMs = clock.monotonic();
+      let arrived = false;
       const look = (): void => {
         const silentMs = clock.monotonic() - Math.max(begunMs, this.#movedMs);
-        if (silentMs >= ANSWER_MS) resolve('lost');
-        else timer = clock.after(ANSWER_MS - silentMs, look);
+        const leftMs = (arrived ? ANSWER_MS : UNDERWAY_MS) - silentMs;
+        if (leftMs <= 0) resolve('lost');
+        else timer = clock.after(Math.min(leftMs, ANSWER_MS), look);
       };
       timer = clock.after(ANSWER_MS, look);
       bus
@@ -227,7 +265,13 @@ class Upload {
             qos: 1,
           },
         )
-        .catch(() => resolve('lost'));
+        .then(
+          () => {
+            arrived = true;
+            this.#movedMs = clock.monotonic();
+          },
+          () => resolve('lost'),
+        );
     });
     const outcome = await answered;
     timer?.cancel();
@@ -235,8 +279,15 @@ class Upload {
     if (outcome !== 'stored') return outcome;
     this.#sent += bytes.length;
     this.#movedMs = clock.monotonic();
+    this.#learn(this.#movedMs - begunMs);
     this.#tell();
     return outcome;
+  }
+
+  /** A block took so long, with those before it. */
+  #learn(tookMs: number): void {
+    if (tookMs < QUICK_MS) this.#window = Math.min(LIMITS.uploadWindow, this.#window + 1);
+    else if (tookMs > 2 * QUICK_MS) this.#window = Math.max(1, Math.floor(this.#window / 2));
   }
 
   /** Asks again where the cluster was away. */

@@ -171,3 +171,49 @@ test('without any master for long it gives up for now', async (t) => {
   }
   t.true(error instanceof ArtifactError && error.transient);
 });
+
+test('over a link of 8 kbit/s blocks take half a minute each, and hardly one comes twice', async (t) => {
+  const clock = new VirtualClock();
+  const bytes = sampleBytes(20 * LIMITS.chunkBytes);
+  const kept = new ScriptedMasters(clock);
+  const uri = kept.put(bytes);
+  let hear: (payload: Uint8Array) => void = () => undefined;
+  let carried = 0;
+  let freeMs = 0;
+  const source = new BlobSource({
+    ...{ clock, digest: systemDigest },
+    listen: (handler) => {
+      hear = handler;
+      return Promise.resolve();
+    },
+    ask: (_blob, hashes) => {
+      for (const block of hashes) {
+        const data = new Uint8Array(kept.blocks.get(block) ?? new Uint8Array());
+        carried += data.length;
+        freeMs = Math.max(freeMs, clock.monotonic()) + data.length;
+        clock.after(freeMs - clock.monotonic(), () => hear(write(AGENT_BLOCKS, { type: 'BLOCK', block, data })));
+      }
+    },
+  });
+  let got = 0;
+  let ended: unknown = 'not yet';
+  const readAll = async (): Promise<void> => {
+    const reading = await source.read(uri, 0, undefined, new AbortController().signal);
+    for await (const piece of reading.bytes) got += piece.length;
+  };
+  void readAll().then(
+    () => {
+      ended = undefined;
+    },
+    (error: unknown) => {
+      ended = error;
+    },
+  );
+  for (let steps = 0; steps < 10_000 && ended === 'not yet'; steps++) {
+    await new Promise(setImmediate);
+    clock.step();
+  }
+  t.is(ended, undefined);
+  t.is(got, bytes.length);
+  t.true(carried < 1.3 * bytes.length, `${carried} bytes for ${bytes.length}`);
+});

@@ -380,3 +380,29 @@ test('an agent is given what its own live tasks name, verified, and nothing else
   t.is((await uploaded(world, ann, source)).sent, LIMITS.chunkBytes, 'whoever has it mends it');
   t.deepEqual(await answers('pi', blob, [first.hash]), [first.hash]);
 });
+
+test('a block that takes minutes to come is taken, and whoever has it not yet is told of it again', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const source = sourceOf(2, 1);
+  const { manifest } = source;
+  const blocks = [manifest.blob, ...source.blocks.map(({ hash }) => hash)];
+  const slow = new ScriptedClient(world, 'ann');
+  const heard: MessageOf<typeof CLIENT_BULK>[] = [];
+  await slow.bus.subscribe(topicOf('mesq', { kind: 'clientBulk', name: 'ann', session: 's1' }), 1, ({ payload }) => {
+    const message = read(CLIENT_BULK, payload);
+    if (!(message instanceof Fault)) heard.push(message.message);
+  });
+  const asked = await slow.ask('r1', 'blob-missing', { blob: manifest.blob, size: manifest.size, blocks });
+  t.like(asked?.body, { missing: [0, 1, 2] });
+  for (const [at] of source.blocks.entries()) {
+    await world.clock.advance(240_000);
+    const put = write(UPLOADS, { type: 'PUT', data: new Uint8Array((await source.read(at)) as Uint8Array) });
+    slow.bus.publish(topicOf('mesq', { kind: 'upload', name: 'ann', session: 's1' }), put, { qos: 1 }).catch(() => {});
+    await world.clock.advance(1_000);
+  }
+  t.deepEqual(
+    heard.map((message) => message.type === 'STORED' && (message.fault?.code ?? 'stored')),
+    ['stored', 'stored'],
+  );
+});

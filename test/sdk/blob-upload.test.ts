@@ -69,6 +69,8 @@ function slowLeader(clock: VirtualClock, rate: number) {
 for (const [name, rate] of [
   ['256 kbit/s', 32_000],
   ['32 kbit/s', 4_000],
+  ['8 kbit/s', 1_000],
+  ['2 kbit/s', 250],
 ] as const)
   test(`over a link of ${name} it takes its time, and nothing is sent twice`, async (t) => {
     const clock = new VirtualClock();

@@ -15,6 +15,16 @@ export interface ServiceSettings {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly log?: string;
+  /** {@link knowsSubgroups} of the machine's systemd. Default false. */
+  readonly subgroup?: boolean;
+}
+
+/** Since when a unit can name a subgroup for its own processes; before, the line would be one that systemd complains of. */
+const SUBGROUPS_SINCE = 254;
+
+/** Of what `systemctl --version` prints. */
+export function knowsSubgroups(version: string): boolean {
+  return Number(/^systemd (\d+)/.exec(version)?.[1] ?? 0) >= SUBGROUPS_SINCE;
 }
 
 export const SERVICE = 'mesq-agent.service';
@@ -52,7 +62,7 @@ UMask=0077
 KillMode=process
 SendSIGHUP=no
 Delegate=yes
-OOMPolicy=continue
+${settings.subgroup === true ? 'DelegateSubgroup=agent\n' : ''}OOMPolicy=continue
 TasksMax=infinity
 LimitNOFILE=524288
 

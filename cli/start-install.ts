@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Fault } from '../protocol/faults.ts';
 import { isJoinToken } from '../protocol/operator.ts';
-import { ENVIRONMENT_FILE, SERVICE, type ServiceSettings, serviceUnit } from './service-unit.ts';
+import { ENVIRONMENT_FILE, knowsSubgroups, SERVICE, type ServiceSettings, serviceUnit } from './service-unit.ts';
 import { CREDENTIAL_FILE, JOIN_TOKEN_FILE } from './start-join.ts';
 import { diskFault, isBooted, removeAll, runProgram, systemctl, writeFileOnce } from './start-system.ts';
 import { CURRENT_PROGRAM, currentVersion, keepVersions, ownPackage, stageVersion, switchTo } from './start-versions.ts';
@@ -14,7 +14,7 @@ export const UNIT_PATH = `/etc/systemd/system/${SERVICE}`;
 export const WANTED_PATH = `/etc/systemd/system/multi-user.target.wants/${SERVICE}`;
 export const SETTINGS_FOLDER = '/etc/mesq';
 
-export interface InstallOptions extends Omit<ServiceSettings, 'program'> {
+export interface InstallOptions extends Omit<ServiceSettings, 'program' | 'subgroup'> {
   /** The machine, or a folder that stands for it: nothing is started there unless it says that systemd runs. */
   readonly root: string;
   /** An agent's own, or a join token; undefined: what it has stays. */
@@ -83,7 +83,11 @@ async function install(options: InstallOptions): Promise<Installed | Fault> {
   } else if (token !== undefined) await write(ENVIRONMENT_FILE, `MESQ_TOKEN=${token}\n`, 0o600);
   const { ca: _ca, tlsCert: _cert, tlsKey: _key, ...rest } = options;
   const named = Object.fromEntries(Object.entries(files).filter(([, path]) => path !== undefined));
-  await write(UNIT_PATH, serviceUnit({ ...rest, ...named, program: [CURRENT_PROGRAM] }), 0o644);
+  await write(
+    UNIT_PATH,
+    serviceUnit({ ...rest, ...named, program: [CURRENT_PROGRAM], subgroup: await hasSubgroups(root) }),
+    0o644,
+  );
   if (await enable(root)) changed.push(WANTED_PATH);
   await keepVersions(root, [version.name, ...(before === undefined ? [] : [before.name])]);
   const started = options.start && isBooted(root);
@@ -92,6 +96,20 @@ async function install(options: InstallOptions): Promise<Installed | Fault> {
     if (fault !== undefined) return fault;
   }
   return { version: version.version, changed, ...(await examined(root)), started };
+}
+
+/** An image's systemd cannot be asked: the name of its library says which it is. */
+async function hasSubgroups(root: string): Promise<boolean> {
+  if (isBooted(root)) return knowsSubgroups((await runProgram('systemctl', ['--version'])).stdout);
+  for (const folder of [
+    'usr/lib/systemd',
+    ...(await readdir(join(root, 'usr/lib')).catch(() => [])).map((name) => `usr/lib/${name}/systemd`),
+  ])
+    for (const name of await readdir(join(root, folder)).catch(() => [])) {
+      const [, version] = /^libsystemd-shared-(\d+)/.exec(name) ?? [];
+      if (version !== undefined) return knowsSubgroups(`systemd ${version}`);
+    }
+  return false;
 }
 
 function hasCredential({ root, data, tlsCert }: InstallOptions): boolean {

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { serviceUnit, unitWord } from '../../cli/service-unit.ts';
+import { knowsSubgroups, serviceUnit, unitWord } from '../../cli/service-unit.ts';
 import { refuseSkew } from '../../cli/version-skew.ts';
 
 test('a word of a unit is what the program gets, whatever is in it', (t) => {
@@ -21,6 +21,16 @@ test('what is not asked for does not stand in the unit, and every line of it is 
   });
   t.true(unit.includes('ExecStart=/bin/mesq agent --master mqtt://a,mqtt://b --data "/d\\nExecStartPre=/bin/x"\n'));
   for (const line of unit.split('\n')) t.regex(line, /^($|#|\[\w+\]$|[A-Z][A-Za-z]+=.)/, line);
+});
+
+test('the agent has a group beside its tasks where systemd can give it one, and no line that an older one complains of', (t) => {
+  const settings = { program: ['/bin/mesq'], masters: ['mqtt://a'], data: '/d' };
+  t.true(serviceUnit({ ...settings, subgroup: true }).includes('\nDelegate=yes\nDelegateSubgroup=agent\n'));
+  t.false(serviceUnit(settings).includes('DelegateSubgroup'));
+  t.true(knowsSubgroups('systemd 257 (257.8-1~deb13u2)\n+PAM +AUDIT\n'));
+  t.true(knowsSubgroups('systemd 254'));
+  t.false(knowsSubgroups('systemd 252 (252.38-1~deb12u1)\n'));
+  t.false(knowsSubgroups(''));
 });
 
 test('versions are gone through one by one, up and down', (t) => {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -56,6 +56,17 @@ test('a unit that systemd takes, a token that stands on no command line, and not
   t.deepEqual((JSON.parse(again.stdout) as { changed: string[] }).changed, [], 'the same again changes nothing');
   const renamed = await mesq(['install', '--json', ...settings, '--metered']);
   t.deepEqual((JSON.parse(renamed.stdout) as { changed: string[] }).changed, [`/${UNIT}`]);
+
+  await mkdir(join(root, 'usr/lib/aarch64-linux-gnu/systemd'), { recursive: true });
+  const library = (version: number): string =>
+    join(root, `usr/lib/aarch64-linux-gnu/systemd/libsystemd-shared-${version}.so`);
+  await writeFile(library(257), '');
+  await mesq(['install', ...settings]);
+  t.true((await readFile(join(root, UNIT), 'utf8')).includes('\nDelegateSubgroup=agent\n'), 'of the image');
+  await rename(library(257), library(249));
+  await mesq(['install', ...settings]);
+  t.false((await readFile(join(root, UNIT), 'utf8')).includes('DelegateSubgroup'));
+  await rm(join(root, 'usr'), { recursive: true });
 
   const gone = await mesq(['uninstall']);
   t.is(gone.code, 0, gone.stderr);

@@ -1,11 +1,13 @@
 import type { Timer } from '../io/clock.ts';
+import { TIMES } from '../protocol/limits.ts';
 import type { Leader } from './leader.ts';
+import { heed } from './liveness/health-wish.ts';
 import type { AgentRecord } from './registry/registry.ts';
 
 /**
  * Proposes what is due about agents that are drained (docs/maintenance.md): the begin and the end of a maintenance
  * window, and the end of what still runs at a drain's deadline. The moments are in the registry, so that a new leader goes
- * on with them; one that has passed meanwhile is due at once.
+ * on with them; one that has passed meanwhile is due at once. So is what an agent's health asks for.
  */
 export class Drains {
   readonly #leader: Leader;
@@ -24,9 +26,11 @@ export class Drains {
     for (const agent of [...this.#timers.keys()]) this.forget(agent);
   }
 
-  watch({ agent, state, drain, window }: AgentRecord): void {
+  watch(record: AgentRecord): void {
+    const { agent, state, drain, window } = record;
     this.forget(agent);
     if (state === 'gone') return;
+    if (heed(record) !== undefined) this.#at(agent, this.#leader.wallMs(), () => this.#heed(agent));
     if (drain !== undefined)
       this.#at(agent, drain.deadlineMs, () =>
         this.#leader.propose({ kind: 'EVICT_AGENT', agent, tell: this.#tells() }),
@@ -34,7 +38,8 @@ export class Drains {
     if (window === undefined) return;
     const { startMs, durationMs, graceMs } = window;
     const about = `window-${agent}-${startMs}`;
-    if (drain === undefined) {
+    // An operator's window takes the place of a drain for health.
+    if (drain === undefined || drain.wish !== undefined) {
       const deadlineMs = startMs + graceMs;
       this.#at(agent, startMs, () =>
         this.#leader.propose({ kind: 'DRAIN_AGENT', agent, deadlineMs, request: `${about}-begin` }),
@@ -48,6 +53,14 @@ export class Drains {
   forget(agent: string): void {
     for (const timer of this.#timers.get(agent) ?? []) timer.cancel();
     this.#timers.delete(agent);
+  }
+
+  #heed(agent: string): void {
+    const record = this.#leader.registry.agents.get(agent);
+    const heeded = record === undefined ? undefined : heed(record);
+    if (heeded === undefined) return;
+    const deadlineMs = this.#leader.wallMs() + TIMES.healthDrainMs;
+    this.#leader.propose({ kind: 'HEED_HEALTH', agent, wish: heeded.wish, deadlineMs });
   }
 
   #at(agent: string, wallMs: number, due: () => void): void {

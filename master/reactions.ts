@@ -58,6 +58,7 @@ export class Reactions {
         return this.#desk.agents.send(event.name, { type: 'REFUSED', fault: event.fault, register: false });
       case 'AGENT_CHANGED':
         this.#desk.offering.agentChanged(event.agent);
+        this.#drains.watch(event.agent);
         return this.#showAgent(event.agent);
       case 'OPERATED':
         this.#desk.operations.applied(event);
@@ -74,11 +75,11 @@ export class Reactions {
         this.#desk.inverse.announce(event.agent);
         this.#desk.offering.offerable(event.agent.agent, false);
         this.#drains.watch(event.agent);
-        this.#feed.tell('agent-draining', event.agent.name, `agent ${event.agent.name} is being drained`);
+        this.#feed.tell('agent-draining', event.agent.name, drainingWords(event.agent));
         return this.#showAgent(event.agent);
       case 'AGENT_RESUMED':
-        this.#desk.inverse.withdraw(event.agent.agent);
-        this.#drains.forget(event.agent.agent);
+        this.#desk.inverse.announce(event.agent);
+        this.#drains.watch(event.agent);
         this.#desk.offering.agentChanged(event.agent);
         this.#desk.offering.offerable(event.agent.agent, this.#desk.agents.connected(event.agent.agent));
         this.#feed.tell('agent-resumed', event.agent.name, `agent ${event.agent.name} takes tasks again`);
@@ -220,6 +221,7 @@ export class Reactions {
       counter,
     });
     this.#dispatch.catchUp(agent);
+    this.#drains.watch(agent);
     this.#showAgent(agent);
   }
 
@@ -402,4 +404,9 @@ function loadOf(tasks: readonly TaskRecord[]): object {
   }
   const amount = (name: string): number => (used.get(name) ?? 0) / 1_000;
   return { tasks: live, cpus: amount('cpus'), mem: amount('mem'), disk: amount('disk'), gpus: amount('gpus') };
+}
+
+function drainingWords({ name, drain }: AgentRecord): string {
+  const why = drain?.wish === undefined ? '' : `, as its health asks for (${drain.wish})`;
+  return `agent ${name} is being drained${why}`;
 }

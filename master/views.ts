@@ -34,6 +34,7 @@ export function agentView({ leader, agents, book, inverse }: ViewSources, agent:
   const state =
     agent.drain !== undefined && reachable === 'active' ? (live.length > 0 ? 'draining' : 'drained') : reachable;
   const when = unavailabilityOf(agent);
+  const wish = agent.drain?.wish === undefined ? {} : { wish: agent.drain.wish };
   return {
     id: agent.agent,
     name: agent.name,
@@ -49,7 +50,7 @@ export function agentView({ leader, agents, book, inverse }: ViewSources, agent:
     epoch: agent.epoch,
     lastSeen: agents.lastSeenMs(agent),
     ...(agent.window === undefined ? {} : { window: windowView(agent.window) }),
-    ...(when === undefined ? {} : { drain: { deadline: when.startMs, ...inverse.answers(agent.agent) } }),
+    ...(when === undefined ? {} : { drain: { deadline: when.startMs, ...wish, ...inverse.answers(agent.agent) } }),
   };
 }
 

@@ -193,6 +193,8 @@ export const TIMES = {
   refuseMaxMs: 31_536_000_000,
   /** Between SIGTERM and SIGKILL (Mesos: 3 s). */
   killGraceMs: 3_000,
+  /** What runs on a machine that wishes to be drained, for its health, has this long to end by itself. */
+  healthDrainMs: 120_000,
   /** Between SHUTDOWN and SIGKILL of an executor (Mesos: executor_shutdown_grace_period). */
   executorShutdownMs: 5_000,
   /** From the start of an executor to its SUBSCRIBE (Mesos: executor_registration_timeout)… */

@@ -75,8 +75,19 @@ export const AgentView = v.object({
   lastSeen: v.nullable(Count),
   /** When it will be drained, or is; `end` null: until it is resumed. */
   window: v.optional(v.object({ start: Count, end: v.nullable(Count) })),
-  /** While it is drained: until when, and what the frameworks with tasks there have said to that. */
-  drain: v.optional(v.object({ deadline: Count, accepted: v.array(Id), declined: v.array(Id), silent: v.array(Id) })),
+  /**
+   * While it is drained: until when, what its health says against it (absent: an operator drains it), and what the
+   * frameworks with tasks there have said to that.
+   */
+  drain: v.optional(
+    v.object({
+      deadline: Count,
+      wish: v.optional(Text),
+      accepted: v.array(Id),
+      declined: v.array(Id),
+      silent: v.array(Id),
+    }),
+  ),
 });
 export type AgentView = v.InferOutput<typeof AgentView>;
 

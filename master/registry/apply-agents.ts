@@ -44,6 +44,7 @@ export function applyRegister(registry: Registry, index: number, command: Regist
     boot,
     ...(known === undefined ? { resources } : held(known, resources)),
     ...(known?.drain === undefined ? {} : { drain: known.drain }),
+    ...(known?.overruled === undefined ? {} : { overruled: known.overruled }),
     ...(known?.window === undefined ? {} : { window: known.window }),
     attributes,
     metered,

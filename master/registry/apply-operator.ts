@@ -170,7 +170,8 @@ export function applyResume(registry: Registry, { agent: asked, request }: Of<'R
   if (registry.requests.has(request)) return [];
   const known = agentNamed(registry, asked);
   if (known instanceof Fault) return refused(request, known);
-  const agent: AgentRecord = { ...known, drain: undefined, window: undefined };
+  const overruled = known.drain?.wish ?? known.overruled;
+  const agent: AgentRecord = { ...known, drain: undefined, window: undefined, overruled };
   registry.agents.set(agent.agent, agent);
   remember(registry, { request, ok: true, detail: agent.agent });
   return [

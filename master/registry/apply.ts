@@ -1,5 +1,6 @@
 import { applyGone, applyReconcile, applyRegister, applyReport, applyUnreachable } from './apply-agents.ts';
 import { applyRemoveFramework, applySubscribe } from './apply-frameworks.ts';
+import { applyHeedHealth } from './apply-health.ts';
 import { applyJoin } from './apply-joins.ts';
 import { applyAcknowledgeOperation, applyOperate, applyVolumesRemoved } from './apply-operations.ts';
 import {
@@ -48,6 +49,8 @@ export function apply(registry: Registry, position: Position, command: Command):
       return applyScheduleDrain(registry, command);
     case 'RESUME_AGENT':
       return applyResume(registry, command);
+    case 'HEED_HEALTH':
+      return applyHeedHealth(registry, command);
     case 'EVICT_AGENT':
       return applyEvict(registry, command);
     case 'RESERVE':

@@ -26,6 +26,8 @@ export type Command =
   | { kind: 'DRAIN_AGENT'; agent: string; deadlineMs: number; request: string }
   | { kind: 'SCHEDULE_DRAIN'; agent: string; window: MaintenanceWindow; request: string }
   | { kind: 'RESUME_AGENT'; agent: string; request: string }
+  /** The agent's health asks for a drain, or (`wish` undefined) does so no more. */
+  | { kind: 'HEED_HEALTH'; agent: string; wish: string | undefined; deadlineMs: number }
   /** `tell`: frameworks that hear TASK_KILLING. */
   | { kind: 'EVICT_AGENT'; agent: string; tell?: readonly string[] }
   | { kind: 'RESERVE'; agent: string; resources: Resources; request: string }
@@ -133,7 +135,7 @@ export interface RegisterAgent {
 export const COMMAND_FORMAT = 1;
 
 /** What this version can apply; a command of a new kind raises it. */
-export const VOCABULARY = 3;
+export const VOCABULARY = 4;
 
 /** Since which vocabulary there is a command: it is proposed only when every master has that one (vocabularies.ts). */
 export const SINCE: Readonly<Record<Command['kind'], number>> = {
@@ -166,6 +168,7 @@ export const SINCE: Readonly<Record<Command['kind'], number>> = {
   REVOKE_TOKEN: 1,
   JOIN_AGENT: 2,
   KILL_ATTEMPTS: 3,
+  HEED_HEALTH: 4,
 };
 
 /** Room for the fields of a {@link Part} around its bytes. */

@@ -69,7 +69,14 @@ export interface AgentRecord {
   /** Volumes that are no more, and whose content the agent has not said it has removed. */
   readonly doomed?: readonly DoomedVolume[] | undefined;
   /** It gets no more tasks, and ends those it has at the latest then (wall clock of a leader, milliseconds). */
-  readonly drain?: { readonly deadlineMs: number } | undefined;
+  readonly drain?:
+    | {
+        readonly deadlineMs: number /** Why its health asked for it; undefined: an operator did. */;
+        readonly wish?: string;
+      }
+    | undefined;
+  /** The wish that an operator has overruled by `resume`, until it is wished no more. */
+  readonly overruled?: string | undefined;
   /** It is drained from `startMs` on, its tasks having `graceMs` from then, and resumed after `durationMs` (absent: by hand). */
   readonly window?: MaintenanceWindow | undefined;
   readonly attributes: Attributes;

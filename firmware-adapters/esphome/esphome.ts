@@ -13,10 +13,15 @@ import {
 import { ESPHOME_ACTIONS, esphomeScript } from './actions.ts';
 import { type Announced, announced, type Entity } from './discovery.ts';
 
+type About = Omit<Announced, 'entity' | 'mac' | 'prefix'>;
+
 interface Known {
   readonly mac: string;
   prefix: string;
-  about: Omit<Announced, 'entity' | 'mac' | 'prefix'>;
+  /** Of itself. */
+  own: About;
+  /** Beside its entities, in words that differ a little: where it says nothing itself. */
+  aside: About;
   online: boolean;
   /** By component and object. */
   readonly entities: Map<string, Entity>;
@@ -60,7 +65,8 @@ export class EsphomeFirmware implements DeviceFirmware {
   device(id: string): DeviceFacts | undefined {
     const known = this.#known.get(id);
     if (known === undefined) return undefined;
-    const { prefix, online, about, entities } = known;
+    const { prefix, online, entities } = known;
+    const about = { ...known.aside, ...known.own };
     const relays = [...entities.values()].filter(({ component }) => component === 'switch').length;
     const name = prefix.slice(prefix.lastIndexOf('/') + 1);
     return {
@@ -96,14 +102,16 @@ export class EsphomeFirmware implements DeviceFirmware {
 
   #announced({ mac, prefix, entity, ...about }: Announced): Learnt {
     let known = this.#known.get(mac);
+    const isNew = known === undefined;
     if (this.#only !== undefined && prefix !== this.#only && known?.prefix !== this.#only) return NOTHING_LEARNT;
     if (known === undefined) {
       if (this.#known.size >= DEVICE_LIMITS.devices) return NOTHING_LEARNT;
-      known = { mac, prefix, about, online: false, entities: new Map(), states: new Map() };
+      known = { mac, prefix, own: {}, aside: {}, online: false, entities: new Map(), states: new Map() };
       this.#known.set(mac, known);
     }
-    const before = JSON.stringify([known.about, known.prefix, known.entities.size]);
-    known.about = { ...known.about, ...about };
+    const before = isNew ? '' : shown(known);
+    if (entity === undefined) known.own = { ...known.own, ...about };
+    else known.aside = { ...known.aside, ...about };
     // Where topic_prefix is not the name, only the entities say so.
     if (entity !== undefined) {
       if (known.prefix !== prefix) this.#prefixes.delete(known.prefix);
@@ -112,13 +120,17 @@ export class EsphomeFirmware implements DeviceFirmware {
         known.entities.set(`${entity.component}/${entity.object}`, entity);
     }
     this.#prefixes.set(known.prefix, mac);
-    const now = JSON.stringify([known.about, known.prefix, known.entities.size]);
     return {
-      changed: now === before && known.entities.size > 0 ? [] : [mac],
+      changed: shown(known) === before ? [] : [mac],
       subscribe: [`${known.prefix}/status`, `${known.prefix}/+/+/state`, `${known.prefix}/ota/state`],
       publish: [],
     };
   }
+}
+
+/** What others see of it, to compare. */
+function shown({ own, aside, prefix, entities }: Known): string {
+  return JSON.stringify([{ ...aside, ...own }, prefix, entities.size]);
 }
 
 function view({ prefix, entities, states }: Known): {

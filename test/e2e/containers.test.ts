@@ -48,6 +48,16 @@ if (missing !== undefined && process.env['CI'] !== 'true') {
     t.is((await cluster.mesq('logs', job)).stdout, numbers);
   });
 
+  test('a container that takes more memory than was written is ended, and why is told', async (t) => {
+    const cluster = await Cluster.start(t, { a1: withEngine() });
+    // Keeps what might be the last line of an endless one.
+    const run = await cluster.mesq('run', ...image(), '--mem', '32', '--', '/bin/tail', '/dev/zero');
+    t.is(run.code, 137, run.stderr);
+    t.regex(run.stderr, /memory/);
+    const [task] = await cluster.tasks((await cluster.json<{ id: string }[]>('jobs'))[0]?.id ?? '');
+    t.like(task, { state: 'TASK_FAILED', reason: 'CONTAINER_LIMITATION_MEMORY' });
+  });
+
   test('a cancelled container gets its SIGTERM, then its end', async (t) => {
     const cluster = await Cluster.start(t, { a1: withEngine() });
     // The first process of a container ignores every signal that it does not handle.

@@ -31,6 +31,7 @@ export function countedBus(bus: MovableBus, accounts: Accounts): MovableBus {
     get keepAlives() {
       return bus.keepAlives ?? 0;
     },
+    ...(bus.pulse === undefined ? {} : { pulse: bus.pulse }),
   };
 }
 

@@ -15,10 +15,12 @@ import { LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { hasEnded } from './checkpoint/state.ts';
 import { readCluster, writeCluster } from './cluster-file.ts';
 import type { DurableState } from './durable-state.ts';
+import { KeepAlive } from './keep-alive.ts';
 import type { PresenceNotes } from './presence.ts';
 import type { Reported } from './reporting/significance.ts';
 
 type Down = MessageOf<typeof AGENT_DOWN>;
+type Resumed = Extract<Down, { type: 'RESUMED' }>;
 export type Command = Exclude<Down, { type: 'REGISTERED' | 'RESUMED' | 'REFUSED' }>;
 
 const FIRST_RETRY_MS = 1_000;
@@ -103,12 +105,16 @@ export class Session {
   #retry: Timer | undefined;
   #retryMs = FIRST_RETRY_MS;
   #renew: Timer | undefined;
+  readonly #keepAlive: KeepAlive;
+  /** What the last RESUME said of its keep-alive. */
+  #saidMs: number | undefined;
 
   constructor(world: SessionWorld, reported: Reported, listener: SessionListener) {
     this.#world = world;
     this.#reported = reported;
     this.#listener = listener;
-    const { bus, urls, clock, random } = world;
+    const { bus, urls, clock, random, metered } = world;
+    this.#keepAlive = new KeepAlive({ bus, metered, renew: (keepAliveMs) => this.#tell(keepAliveMs) });
     const { leaderlessMs: firstMs, leaderlessMaxMs: longestMs } = TIMES;
     this.#patience = new BrokerPatience({ bus, urls, clock, random, firstMs, longestMs });
   }
@@ -187,9 +193,19 @@ export class Session {
     });
   }
 
+  /** The leader hears how long the agent will be silent. */
+  #tell(keepAliveMs: number): Promise<void> {
+    return this.#deliver({ type: 'RENEW', epoch: this.#world.durable.state.epoch, keepAliveMs });
+  }
+
+  #deliver(message: Outgoing<typeof AGENT_UP>): Promise<void> {
+    const { bus, prefix, name } = this.#world;
+    return bus.publish(topicOf(prefix, { kind: 'up', name }), write(AGENT_UP, message), { qos: 1 });
+  }
+
   #publish(message: Outgoing<typeof AGENT_UP>): void {
-    const { bus, prefix, name, log } = this.#world;
-    bus.publish(topicOf(prefix, { kind: 'up', name }), write(AGENT_UP, message), { qos: 1 }).catch((error: unknown) => {
+    const { log } = this.#world;
+    this.#deliver(message).catch((error: unknown) => {
       log.debug('message not sent', { type: message.type, error: String(error) });
     });
   }
@@ -214,6 +230,7 @@ export class Session {
     this.#patience.end();
     this.#retry?.cancel();
     this.#renew?.cancel();
+    this.#keepAlive.lost();
     this.#greeting = 'none';
     if (!this.#established) return;
     this.#established = false;
@@ -265,6 +282,8 @@ export class Session {
   #resume(cluster: { uuid: string; generation: number }): void {
     const { durable, agent, identity, presence, boot } = this.#world;
     this.#greeting = 'resume';
+    const { wishMs } = this.#keepAlive;
+    this.#saidMs = wishMs;
     // What a master must know of: it acknowledged a report, but not yet the one of its end.
     const told = [...durable.state.runs.values()].filter(
       (run) => run.acknowledged > 0 && !(hasEnded(run) && run.unacknowledged.length === 0),
@@ -279,6 +298,7 @@ export class Session {
       boot,
       ...this.#reported,
       digest: taskDigest(told.map(({ framework, info }) => ({ framework, task: info.task, attempt: info.attempt }))),
+      ...(wishMs === undefined ? {} : { keepAliveMs: wishMs }),
     });
     this.#again(() => this.#resume(cluster));
   }
@@ -363,7 +383,7 @@ export class Session {
     if (message.type === 'REGISTERED') return this.#registered(message);
     if (message.type === 'RESUMED')
       return this.#greeting === 'resume' && message.epoch === this.#world.durable.state.epoch
-        ? this.#establish(message.renewMs)
+        ? this.#establish(message, this.#saidMs)
         : undefined;
     // An agent that was declared gone gets no session any more in which it could be told.
     if (message.type === 'SHUTDOWN' && message.epoch >= this.#world.durable.state.epoch)
@@ -414,7 +434,7 @@ export class Session {
       const held = this.#held ?? [];
       this.#held = undefined;
       // The connection may have broken meanwhile: then the next one resumes.
-      if (kept && this.#greeting === 'register') this.#establish(message.renewMs);
+      if (kept && this.#greeting === 'register') this.#establish(message, undefined);
       for (const payload of held) this.#down(payload);
     });
   }
@@ -440,7 +460,7 @@ export class Session {
     return true;
   }
 
-  #establish(renewMs: number | undefined): void {
+  #establish({ renewMs, keepAliveMs }: Pick<Resumed, 'renewMs' | 'keepAliveMs'>, saidMs: number | undefined): void {
     this.#retry?.cancel();
     this.#patience.rewarded();
     this.#retryMs = FIRST_RETRY_MS;
@@ -450,6 +470,7 @@ export class Session {
     if (this.#established) return;
     this.#established = true;
     this.#world.bus.worked();
+    this.#keepAlive.established(saidMs, keepAliveMs);
     this.#listener.established();
   }
 

@@ -239,7 +239,7 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
         clientId: `${name}~${installation}`,
         ...credentials,
         ...tls,
-        keepAliveS: (options.metered === true ? TIMES.keepAliveMeteredMs : TIMES.keepAliveMs) / 1000,
+        ...keepAlivesOf(options.metered === true),
         // Metered, every attempt costs.
         ...(options.metered === true ? {} : { backOffCapMs: TIMES.reconnectMs }),
         will,
@@ -332,6 +332,14 @@ export function refusal(error: BusError, name: string): Fault {
     `an agent named ${name} is connected already, from another data folder or machine`,
     `Start this one with another --name, for example ${name}-2.`,
   );
+}
+
+/** In seconds: the first keep-alive, and what it may grow to. */
+export function keepAlivesOf(metered: boolean): { readonly keepAliveS: number; readonly longestKeepAliveS: number } {
+  const [firstMs, longestMs] = metered
+    ? [TIMES.keepAliveMeteredMs, TIMES.longestKeepAliveMeteredMs]
+    : [TIMES.keepAliveMs, TIMES.longestKeepAliveMs];
+  return { keepAliveS: firstMs / 1_000, longestKeepAliveS: longestMs / 1_000 };
 }
 
 export function credentialsOf(token: string | undefined, name: string): { username: string; password?: string } {

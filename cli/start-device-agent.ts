@@ -25,7 +25,7 @@ import { mergeAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { parseResources, type Resources } from '../protocol/resources.ts';
-import { credentialsOf, refusal } from './start-agent.ts';
+import { credentialsOf, keepAlivesOf, refusal } from './start-agent.ts';
 
 export interface DeviceAgentOptions {
   /** The device's, for ever. */
@@ -106,7 +106,7 @@ export async function startDeviceAgent(options: DeviceAgentOptions): Promise<Dev
         clientId: `${name}~${id}`,
         ...credentialsOf(options.token, name),
         ...options.tls,
-        keepAliveS: (metered ? TIMES.keepAliveMeteredMs : TIMES.keepAliveMs) / 1_000,
+        ...keepAlivesOf(metered),
         ...(metered ? {} : { backOffCapMs: TIMES.reconnectMs }),
         will,
         onRefused: (error) => {

@@ -75,6 +75,19 @@ export interface MovableBus extends Bus {
   worked(): void;
   /** Packets it has sent only to show that it is there (PINGREQ); absent where the carrier has none. */
   readonly keepAlives?: number;
+  /** How it shows that it is there; absent where that cannot be changed. */
+  readonly pulse?: BusPulse;
+}
+
+/** Packets of a connection that say nothing but that both ends are there. */
+export interface BusPulse {
+  /**
+   * Asks after so many milliseconds without a word of its own, on this connection; the next begins anew with the shortest.
+   * Nothing longer than what the connection has promised.
+   */
+  every(ms: number): void;
+  /** Calls `listener` whenever it has asked: whether there was an answer, before the connection ended or was given up. */
+  onOutcome(listener: (answered: boolean) => void): void;
 }
 
 /** Bytes of the largest payload that a bus takes or hands on: `LIMITS.payloadBytes` of the protocol. */

@@ -104,6 +104,7 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
         nowMs,
       });
     case 'RENEW':
+      if (message.keepAliveMs !== undefined) desk.agents.greeted(agent, message.keepAliveMs);
       return;
     case 'READ_BLOCKS':
       return desk.reading.read(agent, message.blob, message.blocks);
@@ -225,8 +226,8 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
       true,
     );
   }
-  agents.heard(agent);
-  agents.command(agent, { type: 'RESUMED', agent: agent.agent });
+  agents.greeted(agent, message.keepAliveMs);
+  agents.command(agent, { type: 'RESUMED', agent: agent.agent, keepAliveMs: agents.longestKeepAliveMs(agent) });
   if (
     !equals(agent.reported ?? agent.resources, message.resources) ||
     formatAttributes(agent.attributes) !== formatAttributes(message.attributes)

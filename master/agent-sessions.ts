@@ -68,7 +68,15 @@ export class AgentSessions {
     return seen === undefined ? null : Math.round(this.#leader.wallMs() - (this.#now() - seen));
   }
 
-  /** Registered or resumed. */
+  /** Registered or resumed; from now on it is silent for so long, or undefined: for the first keep-alive. */
+  greeted(agent: AgentRecord, keepAliveMs?: number): void {
+    const before = this.#contacts.connected(agent.agent);
+    this.#contacts.greeted(agent.agent, agent.metered, this.#now(), keepAliveMs);
+    this.#armFor(this.#contacts.deadlineMs(agent.agent));
+    if (!before) this.#listener.connected(agent);
+  }
+
+  /** A message of its session. */
   heard(agent: AgentRecord): void {
     const before = this.#contacts.connected(agent.agent);
     this.#contacts.heard(agent.agent, agent.metered, this.#now());
@@ -93,6 +101,11 @@ export class AgentSessions {
     this.#listener.disconnected(agent);
   }
 
+  /** The longest keep-alive that it may go over to. */
+  longestKeepAliveMs({ metered }: AgentRecord): number {
+    return this.#contacts.longestKeepAliveMs(metered);
+  }
+
   forget(agent: string): void {
     this.#contacts.forget(agent);
   }
@@ -113,6 +126,8 @@ export class AgentSessions {
       epoch: agent.epoch,
     };
     this.send(agent.name, { ...fence, ...command } as Down);
+    this.#contacts.told(agent.agent, this.#now());
+    this.#armFor(this.#contacts.deadlineMs(agent.agent));
   }
 
   /** How it writes, and is written to. */
@@ -151,7 +166,10 @@ export class AgentSessions {
     const { expired, unreachable } = this.#contacts.due(this.#now());
     for (const id of expired) {
       const agent = registry.agents.get(id);
-      if (agent !== undefined) this.lost(agent.name);
+      if (agent === undefined) continue;
+      this.lost(agent.name);
+      // Its connection may stand for as long as the longest keep-alive: should it be there after all, it greets again.
+      world.disconnect(agent.name);
     }
     for (const id of unreachable) {
       const agent = registry.agents.get(id);

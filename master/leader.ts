@@ -64,6 +64,8 @@ export interface ShownThing {
 /** The settable times, in milliseconds (defaults: protocol/limits.ts TIMES). */
 export interface Times {
   readonly leaseMs: number;
+  readonly longestKeepAliveMs: number;
+  readonly longestKeepAliveMeteredMs: number;
   readonly unreachableMs: number;
   readonly unreachableMeteredMs: number;
   readonly lostAfterMs: number;

@@ -212,13 +212,15 @@ export class Reactions {
       offering.agentJoined(agent);
       this.#feed.tell('agent-registered', agent.name, `agent ${agent.name} registered, epoch ${agent.epoch}`);
     }
-    agents.heard(agent);
+    if (repeated) agents.heard(agent);
+    else agents.greeted(agent);
     agents.command(agent, {
       type: 'REGISTERED',
       agent: agent.agent,
       version: 1,
       incarnation: agent.incarnation,
       counter,
+      keepAliveMs: agents.longestKeepAliveMs(agent),
     });
     this.#dispatch.catchUp(agent);
     this.#drains.watch(agent);

@@ -96,6 +96,8 @@ const Resume = v.object({
   attributes: v.optional(AttributesSchema, []),
   /** {@link taskDigest} of the tasks it has whose end the master has not acknowledged; absent: the master asks for all of them. */
   digest: v.optional(Word),
+  /** The keep-alive that it goes on with, if the leader bears it; absent: the first, 60 s, or 240 s metered. */
+  keepAliveMs: v.optional(Count),
 });
 
 /** Resources or attributes changed significantly. */
@@ -136,8 +138,16 @@ const Tasks = v.object({
   ...Part,
 });
 
-/** Keeps the lease where the master cannot see packets (a broker of somebody else's). */
-const Renew = v.object({ ...V.entries, type: v.literal('RENEW'), epoch: Count });
+/**
+ * Keeps the lease where the master cannot see packets (a broker of somebody else's). With `keepAliveMs` it says how long
+ * it will be silent from now on: only to a leader that has named a longest keep-alive, and no longer than that.
+ */
+const Renew = v.object({
+  ...V.entries,
+  type: v.literal('RENEW'),
+  epoch: Count,
+  keepAliveMs: v.optional(Count),
+});
 
 const ExecutorKey = v.object({ framework: Id, executor: Id });
 
@@ -231,7 +241,10 @@ const Fence = {
 export const FenceSchema = v.object(Fence);
 export type Fence = v.InferOutput<typeof FenceSchema>;
 
-/** `agent` and `epoch` as committed; `version` is the protocol both speak. `renewMs` asks for RENEW (absent: any packet renews). */
+/**
+ * `agent` and `epoch` as committed; `version` is the protocol both speak. `renewMs` asks for RENEW (absent: any packet renews);
+ * `keepAliveMs` is the longest keep-alive that this leader bears from the agent (absent: the first and no other).
+ */
 const Registered = v.object({
   ...Fence,
   type: v.literal('REGISTERED'),
@@ -240,8 +253,15 @@ const Registered = v.object({
   incarnation: Id,
   counter: Count,
   renewMs: v.optional(Count),
+  keepAliveMs: v.optional(Count),
 });
-const Resumed = v.object({ ...Fence, type: v.literal('RESUMED'), agent: Id, renewMs: v.optional(Count) });
+const Resumed = v.object({
+  ...Fence,
+  type: v.literal('RESUMED'),
+  agent: Id,
+  renewMs: v.optional(Count),
+  keepAliveMs: v.optional(Count),
+});
 
 /** Registration or resumption refused. `register: true` asks for a REGISTER; otherwise a person must act. */
 const Refused = v.object({ ...V.entries, type: v.literal('REFUSED'), fault: FaultSchema, register: v.boolean() });

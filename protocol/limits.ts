@@ -170,9 +170,16 @@ export const LIMITS = {
 export const TIMES = {
   keepAliveMs: 60_000,
   keepAliveMeteredMs: 240_000,
+  /** What an idle agent's keep-alive grows to, where the link bears it… */
+  longestKeepAliveMs: 120_000,
+  /** …and a metered one's. */
+  longestKeepAliveMeteredMs: 1_800_000,
   /** The longest wait of an agent before it tries a master again: one whose link is back is back before it counts as unreachable. */
   reconnectMs: 10_000,
-  /** Without a packet for this long an agent is disconnected: 1.5 keep-alives ([MQTT-3.1.2-24]). */
+  /**
+   * Without a packet for this long an agent is disconnected: 1.5 keep-alives ([MQTT-3.1.2-24]), four times as much
+   * metered; a third of it after a keep-alive that has grown.
+   */
   leaseMs: 90_000,
   /** From disconnected to unreachable. */
   unreachableMs: 60_000,

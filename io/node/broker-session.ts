@@ -11,6 +11,7 @@ import {
 } from '../bus.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { BrokerStream } from './broker-stream.ts';
+import { Pulse } from './pulse.ts';
 
 /** Acknowledgements that may be outstanding; MQTT has 65,535 packet ids, and MQTT.js reuses the ones in flight after that. */
 const IN_FLIGHT = 65_000;
@@ -29,6 +30,10 @@ export interface SessionOptions {
   readonly password?: string | undefined;
   readonly will?: Will | undefined;
   readonly keepAliveS: number;
+  /** What the broker is promised where the pulse may become slower. */
+  readonly longestKeepAliveS?: number | undefined;
+  /** Whether it was answered that we are there. */
+  readonly onPulse?: ((answered: boolean) => void) | undefined;
   /** Something waits for an acknowledgement, and nothing comes: after this many milliseconds it is over. */
   readonly silenceMs: number;
   readonly clock: Clock;
@@ -67,13 +72,14 @@ export class BrokerSession {
   private silence: Timer | undefined;
   /** PINGREQs sent. */
   keepAlives = 0;
+  private readonly pulse: Pulse | undefined;
 
   constructor(way: BrokerStream, options: SessionOptions) {
     this.stream = way.stream;
     this.carrier = way.carrier;
     this.clock = options.clock;
     this.silenceMs = options.silenceMs;
-    const { will } = options;
+    const { will, longestKeepAliveS, clock, keepAliveS } = options;
     this.client = new mqttClient.default(() => way.stream, {
       clientId: options.clientId,
       ...(options.username !== undefined && { username: options.username }),
@@ -81,7 +87,8 @@ export class BrokerSession {
       ...(will && {
         will: { topic: will.topic, payload: asBuffer(will.payload), qos: will.qos ?? 0, retain: will.retain ?? false },
       }),
-      keepalive: options.keepAliveS,
+      // Ours is quicker than the one of MQTT.js, and only its promise counts.
+      keepalive: longestKeepAliveS === undefined ? options.keepAliveS : longestKeepAliveS + options.keepAliveS,
       clean: true,
       reconnectPeriod: 0,
       resubscribe: false,
@@ -97,8 +104,28 @@ export class BrokerSession {
       // With reconnectPeriod 0 MQTT.js says `connect` also when it was ended meanwhile.
       if (this.ended === undefined && this.failure === undefined) options.onOpen();
     });
+    this.pulse =
+      longestKeepAliveS === undefined
+        ? undefined
+        : new Pulse(
+            {
+              clock,
+              // As long as [MQTT-3.1.2-24] has a broker wait beyond the keep-alive.
+              answerMs: keepAliveS * 500,
+              ping: () => this.client.sendPing(),
+              outcome: (answered) => {
+                options.onPulse?.(answered);
+                if (!answered) this.cut('keep-alive not answered');
+              },
+            },
+            keepAliveS * 1_000,
+          );
     this.client.on('packetsend', ({ cmd }) => {
       if (cmd === 'pingreq') this.keepAlives++;
+      this.pulse?.spoke();
+    });
+    this.client.on('packetreceive', ({ cmd }) => {
+      if (cmd === 'pingresp') this.pulse?.answered();
     });
     this.client.on('message', (topic, payload, packet) => {
       if (this.ended === undefined && payload.length <= MAX_PAYLOAD_BYTES)
@@ -116,12 +143,18 @@ export class BrokerSession {
     this.client.on('close', () => {
       if (this.ended !== undefined) return;
       this.silence?.cancel();
+      this.pulse?.end();
       this.ended = this.failure ?? { code: 'UNREACHABLE', reason: 'the broker closed the connection' };
       const error = new BusError('DISCONNECTED', this.ended.reason);
       for (const reject of this.pending) reject(error);
       this.pending.clear();
       options.onEnd(this.ended);
     });
+  }
+
+  /** Asks after silences of so many milliseconds; only where a longest keep-alive was given. */
+  pulseEvery(ms: number): void {
+    if (this.ended === undefined) this.pulse?.every(ms);
   }
 
   get bytesSent(): number {

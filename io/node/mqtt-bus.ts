@@ -1,6 +1,7 @@
 import {
   BusError,
   type BusMessage,
+  type BusPulse,
   MAX_PAYLOAD_BYTES,
   type MovableBus,
   type PublishOptions,
@@ -44,6 +45,8 @@ export interface MqttBusOptions extends ClientTls {
   readonly password?: string;
   /** Seconds, 1 to 65,535. Default 60. A broken connection is noticed after at most 1.5 times that. */
   readonly keepAliveS?: number;
+  /** Seconds. What the broker is told where the keep-alive may grow ({@link MovableBus.pulse}). Default: it does not. */
+  readonly longestKeepAliveS?: number;
   /**
    * Milliseconds without a byte from the broker, while it owes an acknowledgement, after which it is left: longer by one
    * for each byte that was sent meanwhile. Default 8,000.
@@ -115,6 +118,13 @@ class MqttBusConnection implements MqttBus {
   private sentBefore = 0;
   private receivedBefore = 0;
   private keepAlivesBefore = 0;
+  private readonly pulseListeners: ((answered: boolean) => void)[] = [];
+  readonly pulse: BusPulse = {
+    every: (ms) => this.session?.pulseEvery(ms),
+    onOutcome: (listener) => {
+      this.pulseListeners.push(listener);
+    },
+  };
 
   constructor(options: MqttBusOptions) {
     this.options = options;
@@ -321,12 +331,17 @@ class MqttBusConnection implements MqttBus {
       return;
     }
     const { clientId, username, password, will, keepAliveS = 60, silenceMs = SILENCE_MS, clock } = this.options;
+    const { longestKeepAliveS } = this.options;
     const session = new BrokerSession(way, {
       clientId,
       username,
       password,
       will: will?.(),
       keepAliveS,
+      longestKeepAliveS,
+      onPulse: (answered) => {
+        for (const listener of this.pulseListeners) this.guard('pulse', () => listener(answered));
+      },
       silenceMs,
       clock,
       onOpen: () => {

@@ -209,13 +209,20 @@ export class ScriptedMaster {
         assert(false, `a task that was accepted is listed: ${name}`);
       }
     }
-    this.command({ type: 'REGISTERED', agent: message.agent, version: 1, incarnation, counter });
+    this.command({ type: 'REGISTERED', agent: message.agent, version: 1, incarnation, counter, ...this.bears });
   }
 
   #resume(message: Extract<Up, { type: 'RESUME' }>): void {
     if (message.epoch !== this.epoch) return this.#refuse(new Fault('NOT_REGISTERED'), true);
-    this.command({ type: 'RESUMED', agent: message.agent });
+    this.command({ type: 'RESUMED', agent: message.agent, ...this.bears });
     if (message.digest !== this.digest()) this.command({ type: 'RECONCILE', request: 'r1' });
+  }
+
+  /** The longest keep-alive that it bears; undefined: a master of before, which names none. */
+  keepAliveMs: number | undefined;
+
+  get bears(): { keepAliveMs?: number } {
+    return this.keepAliveMs === undefined ? {} : { keepAliveMs: this.keepAliveMs };
   }
 
   /** What it thinks the agent has. */

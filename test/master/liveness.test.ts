@@ -7,7 +7,13 @@ import { TIMES } from '../../protocol/limits.ts';
 /** Of the agent's bus: io/node/mqtt-bus.ts. */
 const CONNECT_MS = 4_000;
 const BACK_OFF_MS = 30_000;
-const PATIENCE = { leaseMs: 90, unreachableMs: 60, unreachableMeteredMs: 600 };
+const PATIENCE = {
+  leaseMs: 90,
+  longestKeepAliveMs: 120,
+  longestKeepAliveMeteredMs: 900,
+  unreachableMs: 60,
+  unreachableMeteredMs: 600,
+};
 
 test('silence makes an agent disconnected, then unreachable; a new leader gives a full period', (t) => {
   const contacts = new Contacts(PATIENCE);
@@ -19,12 +25,39 @@ test('silence makes an agent disconnected, then unreachable; a new leader gives 
   t.deepEqual(contacts.due(139), { expired: [], unreachable: [] });
   t.deepEqual(contacts.due(140).expired, ['a']);
   contacts.lost('a', 140);
-  t.deepEqual(contacts.due(199).unreachable, ['old']);
-  t.deepEqual(contacts.due(200).unreachable, ['old', 'a']);
+  t.deepEqual(contacts.due(199).unreachable, []);
+  t.deepEqual(contacts.due(200).unreachable, ['a']);
+  t.deepEqual(contacts.due(209).unreachable, ['a']);
+  t.deepEqual(contacts.due(210).unreachable, ['old', 'a'], 'its keep-alive may have been the longest');
   t.true(contacts.connected('m'));
   contacts.forget('a');
   contacts.forget('old');
   t.is(contacts.nextMs(), 360, 'a metered link is given four times as long');
+});
+
+test('a lease follows the keep-alive that an agent has said, up to the longest; whoever was told something has the usual one', (t) => {
+  const contacts = new Contacts(PATIENCE);
+  contacts.greeted('a', false, 0, 110);
+  t.is(contacts.nextMs(), 140, 'the keep-alive, and a third of the lease for the answer');
+  contacts.greeted('a', false, 0, 10_000);
+  t.is(contacts.nextMs(), 150, 'never longer than the longest');
+  contacts.greeted('a', false, 0, 1);
+  t.is(contacts.nextMs(), 90, 'never shorter than the first');
+  contacts.greeted('m', true, 0, 900);
+  contacts.forget('a');
+  t.is(contacts.nextMs(), 1_020);
+  contacts.heard('m', true, 10);
+  t.is(contacts.nextMs(), 1_030, 'other messages leave it');
+  contacts.told('m', 50);
+  contacts.told('m', 200);
+  t.is(contacts.nextMs(), 410, 'from the first thing that it did not acknowledge');
+  contacts.renew('m', 49);
+  t.is(contacts.nextMs(), 410);
+  contacts.renew('m', 51);
+  t.is(contacts.nextMs(), 1_071);
+  contacts.lost('m', 100);
+  contacts.told('m', 100);
+  t.is(contacts.nextMs(), 700);
 });
 
 test('an idle agent that was connected to a leader that froze finds the new one before it is given up', (t) => {
@@ -32,7 +65,8 @@ test('an idle agent that was connected to a leader that froze finds the new one 
     const contacts = new Contacts(TIMES);
     contacts.expect('idle', metered, 0);
     // It spoke just before, notices with its keep-alive, tries the frozen one again, and waits as long as it ever does.
-    const noticedMs = 1.5 * (metered ? TIMES.keepAliveMeteredMs : TIMES.keepAliveMs);
+    const answerMs = (metered ? TIMES.keepAliveMeteredMs : TIMES.keepAliveMs) / 2;
+    const noticedMs = answerMs + (metered ? TIMES.longestKeepAliveMeteredMs : TIMES.longestKeepAliveMs);
     const foundMs = noticedMs + CONNECT_MS + BACK_OFF_MS + CONNECT_MS;
     t.deepEqual(contacts.due(foundMs), { expired: [], unreachable: [] });
     const unreachableMs = metered ? TIMES.unreachableMeteredMs : TIMES.unreachableMs;

@@ -1,6 +1,7 @@
 import {
   BusError,
   type BusMessage,
+  type BusPulse,
   MAX_PAYLOAD_BYTES,
   type MovableBus,
   type PublishOptions,
@@ -10,7 +11,7 @@ import {
 import type { Clock, Timer } from '../../io/clock.ts';
 import { Subscriptions } from '../../io/subscriptions.ts';
 import { isTopic, isTopicFilter } from '../../io/topic-filter.ts';
-import { Link, type SimulatedNetwork } from './network.ts';
+import { Link, NO_ANSWER, type SimulatedNetwork } from './network.ts';
 
 export interface SimulatedBusOptions {
   readonly clientId: string;
@@ -52,6 +53,17 @@ export class SimulatedBus implements MovableBus {
   private closed = false;
   private attempts = 0;
   private timer: Timer | undefined;
+  private beat: Timer | undefined;
+  private readonly outcomes: ((answered: boolean) => void)[] = [];
+  readonly pulse: BusPulse = {
+    every: (ms) => {
+      this.link?.every(ms);
+      this.listenEvery(ms);
+    },
+    onOutcome: (listener) => {
+      this.outcomes.push(listener);
+    },
+  };
 
   constructor(network: SimulatedNetwork, options: SimulatedBusOptions) {
     this.network = network;
@@ -137,6 +149,7 @@ export class SimulatedBus implements MovableBus {
   kill(): void {
     this.closed = true;
     this.timer?.cancel();
+    this.beat?.cancel();
     this.link?.break('killed');
   }
 
@@ -150,6 +163,7 @@ export class SimulatedBus implements MovableBus {
   private broken(link: Link, reason: string): void {
     if (link !== this.link) return;
     const { up, asked } = this;
+    if (reason === NO_ANSWER) for (const listener of this.outcomes) listener(false);
     this.forget(reason);
     if (this.closed) return;
     if (!up) this.target = this.urls[(this.urls.indexOf(this.target) + 1) % this.urls.length] ?? this.target;
@@ -224,6 +238,7 @@ export class SimulatedBus implements MovableBus {
     this.timer?.cancel();
     this.up = true;
     this.attempts = 0;
+    if (this.outcomes.length > 0) this.listenEvery(1_000 * (this.options.keepAliveS ?? 60));
     for (const listener of this.connectedListeners) if (link === this.link) listener();
   }
 
@@ -249,7 +264,17 @@ export class SimulatedBus implements MovableBus {
     });
   }
 
+  /** Whether the other end is there, so often, where anybody wants to know. */
+  private listenEvery(ms: number): void {
+    this.beat?.cancel();
+    this.beat = this.clock.after(ms, () => {
+      this.listenEvery(ms);
+      if (this.link?.answers === true) for (const listener of this.outcomes) listener(true);
+    });
+  }
+
   private forget(reason: string): void {
+    this.beat?.cancel();
     this.link = undefined;
     this.asked = undefined;
     this.up = false;

@@ -271,6 +271,9 @@ export class SimulatedBroker {
   }
 }
 
+/** Why a link ends whose client has asked in vain whether the other end is there. */
+export const NO_ANSWER = 'keep-alive timeout';
+
 /** The client's end of a connection. */
 export interface LinkEnd {
   readonly clientId: string;
@@ -293,6 +296,8 @@ export class Link {
   private open = true;
   private waiting: { readonly direction: Direction; readonly arrive: () => void }[] = [];
   private doom: Timer | undefined;
+  /** How long it takes an end to notice that nothing passes. */
+  private silenceMs: number;
   private blockedSinceMs: number | undefined;
   /** Whether nothing passes at present: asked of the network whenever it changes, and not for each packet. */
   private readonly blocked: { up: boolean; down: boolean };
@@ -301,6 +306,7 @@ export class Link {
     this.network = network;
     this.broker = broker;
     this.client = client;
+    this.silenceMs = client.keepAliveS * 1_500;
     this.blocked = this.blockage();
     network.open(this);
   }
@@ -319,8 +325,17 @@ export class Link {
     if (!this.close()) return;
     this.network.tellClient(this.client.clientId, () => this.client.broken(this, reason));
     const { clock } = this.network;
-    const wait = this.blocked.up ? this.client.keepAliveS * 1_500 : this.transit();
+    const wait = this.blocked.up ? this.silenceMs : this.transit();
     clock.after(wait, () => this.broker.lost(this));
+  }
+
+  /** From now on the client asks only so often whether the other end is there. */
+  every(keepAliveMs: number): void {
+    this.silenceMs = keepAliveMs + this.client.keepAliveS * 500;
+  }
+
+  get answers(): boolean {
+    return this.open && !this.blocked.up && !this.blocked.down;
   }
 
   /** Pings come whenever nothing is in their way. */
@@ -345,8 +360,8 @@ export class Link {
     if (!up) this.blockedSinceMs = undefined;
     else this.blockedSinceMs ??= this.network.clock.monotonic();
     if (up || down) {
-      this.doom = this.network.clock.after(this.client.keepAliveS * 1_500, () => {
-        this.break('keep-alive timeout');
+      this.doom = this.network.clock.after(this.silenceMs, () => {
+        this.break(NO_ANSWER);
         this.broker.lost(this);
       });
     }

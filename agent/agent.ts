@@ -23,7 +23,7 @@ import { topicOf } from '../protocol/topics.ts';
 import { Accounting, type Bookkeeping } from './accounting.ts';
 import { BlobSource } from './blob-source.ts';
 import { hasEnded, type Run, runName } from './checkpoint/state.ts';
-import { countedBus, countedStorage, countStarts } from './counted-world.ts';
+import { countedBus, countedSource, countedStorage, countStarts } from './counted-world.ts';
 import { chooseDevices, type GivenDevice, type HeldDevice, wantedDevices } from './devices/choose-devices.ts';
 import { CHECKPOINT_FOLDER, type DurableState, isFull } from './durable-state.ts';
 import { ExecSessions } from './exec-sessions.ts';
@@ -180,7 +180,13 @@ class RunningAgent implements Agent {
     const { name, prefix, clock, random, log } = options;
     this.agent = agent;
     const { artifacts } = options;
-    const sources = artifacts === undefined ? [] : [this.#uploads(options, artifacts.digest), ...artifacts.sources];
+    const sources =
+      artifacts === undefined
+        ? []
+        : [
+            this.#uploads(options, artifacts.digest),
+            ...artifacts.sources.map((source) => countedSource(source, accounting.accounts)),
+          ];
     this.#options =
       artifacts === undefined
         ? options

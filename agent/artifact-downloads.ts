@@ -11,8 +11,8 @@ import type { Progress } from './artifacts/words.ts';
 
 /** What may be fetched over this link; by default everything. */
 export interface FetchBudget {
-  /** False: not now. It is asked again every minute. */
-  mayFetch(): boolean;
+  /** Milliseconds after which a fetch may begin or go on, if nobody else draws on the budget meanwhile; 0: now. */
+  fetchWaitMs(): number;
   /** So many bytes of an artifact have come over the link. */
   spent(bytes: number): void;
 }
@@ -29,7 +29,6 @@ export interface DownloadsWorld {
   readonly budget: FetchBudget;
 }
 
-const BUDGET_MS = 60_000;
 /** So often a fetch that is underway asks whether it may go on. */
 const BUDGET_BYTES = 1_048_576;
 
@@ -187,9 +186,9 @@ export class ArtifactDownloads {
     let began = 0;
     let distrusted = false;
     for (;;) {
-      while (!budget.mayFetch()) {
+      for (let waitMs = budget.fetchWaitMs(); waitMs > 0; waitMs = budget.fetchWaitMs()) {
         download.trouble = 'waits: this agent has spent the bytes it may fetch for now';
-        await this.#pause(BUDGET_MS, signal);
+        await this.#pause(waitMs, signal);
         tries = { ...tries, countedMs: clock.monotonic() };
       }
       began = download.bytes;
@@ -268,7 +267,8 @@ export class ArtifactDownloads {
       if (download.withdrawn.signal.aborted) throw withdrawal();
       if (part.bytes < allowedUntil) continue;
       // It goes on from here when there is budget again.
-      if (!budget.mayFetch()) throw new ArtifactError('this agent has spent the bytes it may fetch for now', true);
+      if (budget.fetchWaitMs() > 0)
+        throw new ArtifactError('this agent has spent the bytes it may fetch for now', true);
       allowedUntil = part.bytes + BUDGET_BYTES;
     }
   }

@@ -40,9 +40,9 @@ export class AgentBulkBudget implements BulkBudget {
     );
   }
 
-  /** Whether a fetch may begin or go on: for its next megabyte. Nobody waits for an answer, so it waits by itself. */
-  mayFetch(): boolean {
-    return this.may(FETCH_BYTES) === undefined;
+  /** How long until a fetch may begin or go on: for its next megabyte. Nobody waits for an answer, so it waits by itself. */
+  fetchWaitMs(): number {
+    return this.#bucket.waitMs(FETCH_BYTES, this.#clock.monotonic());
   }
 
   spent(bytes: number): void {

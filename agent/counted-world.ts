@@ -1,3 +1,4 @@
+import type { ArtifactSource } from '../io/artifact-source.ts';
 import type { BusMessage, MovableBus, PublishOptions, QoS } from '../io/bus.ts';
 import type { Launcher } from '../io/launcher.ts';
 import type { RandomAccessFile, Storage } from '../io/storage.ts';
@@ -37,6 +38,34 @@ export function countedBus(bus: MovableBus, accounts: Accounts): MovableBus {
 
 function kindOf(topic: string): Carried {
   return topic.endsWith('/bulk') ? 'bulk' : topic.endsWith('/presence') ? 'presence' : 'controlUp';
+}
+
+/** A source as it is, and what comes from it counted: nothing of it crosses the bus. */
+export function countedSource(source: ArtifactSource, accounts: Accounts): ArtifactSource {
+  return {
+    takes: (uri) => source.takes(uri),
+    read: async (...asked) => {
+      const reading = await source.read(...asked);
+      return { ...reading, bytes: counted(reading.bytes, (bytes) => accounts.fetched(bytes)) };
+    },
+  };
+}
+
+/** No generator: one that was never begun would not end what it reads from. */
+function counted(pieces: AsyncIterable<Uint8Array>, count: (bytes: number) => void): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]: () => {
+      const inner = pieces[Symbol.asyncIterator]();
+      return {
+        next: async () => {
+          const result = await inner.next();
+          if (result.done !== true) count(result.value.length);
+          return result;
+        },
+        return: async () => (await inner.return?.()) ?? { done: true, value: undefined },
+      };
+    },
+  };
 }
 
 /** The data folder as it is, and every write to it counted. */

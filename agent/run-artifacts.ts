@@ -48,7 +48,7 @@ export interface Unfetched {
 /** What takes longer than this is told. */
 const FIRST_WORD_MS = 1_000;
 const CACHE_SHARE = 0.1;
-const ALL: FetchBudget = { mayFetch: () => true, spent: () => undefined };
+const ALL: FetchBudget = { fetchWaitMs: () => 0, spent: () => undefined };
 
 /** Has what runs ask for in their sandboxes before they start. */
 export class RunArtifacts {

@@ -43,6 +43,7 @@ function linesOf({ upMs, link, reports, disk, tasks, log, bulk, process }: Agent
     ['tasks', 'started, restarted', `${tasks.started}, ${tasks.restarted}`],
     ['link', 'connections', link.connects],
     ['link', 'on the wire, both ways, estimated', size(link.wireBytes)],
+    ['link', 'artifacts fetched over HTTP', size(link.fetchedBytes)],
     ['link', 'messages up / payload', carried(link.controlUp)],
     ['link', 'messages down / payload', carried(link.controlDown)],
     ['link', 'presence / payload', carried(link.presence)],

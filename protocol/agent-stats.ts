@@ -19,7 +19,9 @@ export const AgentStats = v.object({
     /** Logs and files. */
     bulk: Carried,
     presence: Carried,
-    /** The whole of it, both ways, with the headers of MQTT, TLS, TCP and IP: estimated (docs/frugality.md). */
+    /** Artifacts over HTTP, as they came and not in `wireBytes`; an agent of before does not count them. */
+    fetchedBytes: v.optional(Count, 0),
+    /** The whole of what goes to and fro between it and its master, both ways, with the headers of MQTT, TLS, TCP and IP: estimated (docs/frugality.md). */
     wireBytes: Count,
   }),
   /** About the machine: sent, and not sent because they say too little, or too soon on a metered link. */

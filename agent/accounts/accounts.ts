@@ -31,6 +31,7 @@ export class Accounts {
   readonly #tasks = { started: 0, restarted: 0 };
   #connects = 0;
   #wire = 0;
+  #fetched = 0;
 
   constructor(shape: LinkShape) {
     this.#shape = shape;
@@ -47,6 +48,11 @@ export class Accounts {
   connected(): void {
     this.#connects++;
     this.#wire += connectBytes(this.#shape);
+  }
+
+  /** Bytes came from elsewhere than a master. */
+  fetched(bytes: number): void {
+    this.#fetched += bytes;
   }
 
   report(fate: ReportFate): void {
@@ -73,6 +79,7 @@ export class Accounts {
         connects: this.#connects,
         keepAlives,
         ...this.#carried,
+        fetchedBytes: this.#fetched,
         wireBytes: this.#wire + keepAlives * keepAliveBytes(this.#shape),
       },
       reports: { ...this.#reports },

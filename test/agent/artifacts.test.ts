@@ -186,12 +186,16 @@ test('a disk without room says so, and nothing of it stays', async (t) => {
 
 test('no byte is fetched that the budget does not allow', async (t) => {
   const world = await worldOf(11);
-  world.mayFetch = false;
+  world.fetchWaitMs = 7_200_000;
   stays(world, 't');
   await world.clock.advance(3_600_000);
   t.is(world.source.readings.length, 0);
   t.regex(world.master.last('t')?.message ?? '', /has spent the bytes/);
-  world.mayFetch = true;
-  await world.until(() => world.started.length === 1);
+  t.is(world.fetchesAsked, 1, 'it knows when there will be room');
+  world.fetchWaitMs = 0;
+  await world.until(() => world.started.length === 1, 7_200_000);
   t.is(world.source.bytesRead, BYTES.length);
+  world.master.command({ type: 'ASK_STATS', request: 'q1', client: 'ann', session: 's1' });
+  await world.until(() => world.master.of('STATS').length > 0);
+  t.is(world.master.of('STATS')[0]?.stats.link.fetchedBytes, BYTES.length);
 });

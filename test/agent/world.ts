@@ -39,7 +39,8 @@ export class AgentWorld {
   readonly fetched = new SimulatedDisk();
   readonly filled = new SimulatedSandboxes();
   cacheBytes = 1_000_000;
-  mayFetch = true;
+  fetchWaitMs = 0;
+  fetchesAsked = 0;
   readonly master: ScriptedMaster;
   /** Task folders that were made, with what was to be started in them. */
   readonly made = new Map<string, TaskStart>();
@@ -130,7 +131,13 @@ export class AgentWorld {
         digest: systemDigest,
         runningDigest,
         cacheBytes: this.cacheBytes,
-        budget: { mayFetch: () => this.mayFetch, spent: () => undefined },
+        budget: {
+          fetchWaitMs: () => {
+            this.fetchesAsked++;
+            return this.fetchWaitMs;
+          },
+          spent: () => undefined,
+        },
       },
       pathOf: (folder) => `/data/tasks/${folder}`,
       volumes: new SimulatedVolumes(),

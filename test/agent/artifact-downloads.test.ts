@@ -41,7 +41,7 @@ async function downloads(t: ExecutionContext, capBytes: number, onIndex: (files:
   const source = new ScriptedSource();
   source.put('http://h/one', BYTES);
   const clock = new VirtualClock();
-  const budget = { mayFetch: () => true, spent: () => undefined };
+  const budget = { fetchWaitMs: () => 0, spent: () => undefined };
   const all = new ArtifactDownloads({
     ...{ clock, log: LOG, sources: [source], files, budget },
     alone: () => false,

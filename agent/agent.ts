@@ -270,6 +270,7 @@ class RunningAgent implements Agent {
         return besideRun(run, this.#executors.folderOf(run) ?? this.#runs.folderOf(run), { ...world, agent });
       },
       send: (payload) => this.#bus.publish(topicOf(prefix, { kind: 'agentBulk', name }), payload, { qos: 1 }),
+      budget: accounting.budget,
     });
     this.#session = new Session(
       {

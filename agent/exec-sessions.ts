@@ -6,6 +6,7 @@ import { write } from '../protocol/envelope.ts';
 import type { Exec } from '../protocol/exec.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import type { BulkBudget } from './bulk-budget.ts';
 import { type BesideRun, type ExecNews, ExecSession } from './exec-session.ts';
 
 /** Sessions that are over: a word that comes late starts nothing again. */
@@ -25,6 +26,8 @@ export interface ExecWorld {
   readonly find: (framework: string, task: string, attempt: number) => BesideRun | undefined;
   /** Sends on `agents/<name>/bulk`; rejects without a connection. */
   readonly send: (payload: Uint8Array) => Promise<void>;
+  /** Is told what was sent, and never asked: nobody's terminal stops in the middle of a word. */
+  readonly budget: Pick<BulkBudget, 'spent'>;
 }
 
 /** The programs that people have started beside tasks: who may is the leader's to know, whether and how many this agent's. */
@@ -135,7 +138,9 @@ export class ExecSessions {
     try {
       const { incarnation } = this.#world;
       const to = { request, client, session, incarnation, running: false, taken: 0 };
-      await this.#world.send(write(BULK, { type: 'EXEC_OUTPUT', ...to, ...news }));
+      const payload = write(BULK, { type: 'EXEC_OUTPUT', ...to, ...news });
+      await this.#world.send(payload);
+      this.#world.budget.spent(payload.length);
     } finally {
       const next = this.#waiting.shift();
       if (next === undefined) this.#underway--;

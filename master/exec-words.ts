@@ -41,7 +41,10 @@ export function passWord(
   const to = { request, client: principal.name, session: client };
   const record = runningTask(desk.leader, framework, task, attempt);
   // Beside a task that has ended since, the program's last words are still to be heard.
-  const before = word.start === undefined && attempt !== undefined ? desk.streams.agentOf(to) : undefined;
+  const before =
+    word.start === undefined && attempt !== undefined
+      ? (desk.streams.agentOf(to) ?? agentOfEnded(desk.leader, framework, task, attempt))
+      : undefined;
   if (record === undefined && before !== undefined && attempt !== undefined) {
     desk.streams.grant(before, { type: 'EXEC', ...to, framework, task, attempt, word: rest });
     return [{ attempt, agent: before }];
@@ -99,6 +102,12 @@ function runningTask(
 ): TaskRecord | undefined {
   const key = attempt === undefined ? attemptsOf(registry, framework, task).at(-1) : taskKey(framework, task, attempt);
   return key === undefined ? undefined : registry.tasks.get(key);
+}
+
+/** Of its sessions a new leader knows nothing; the agent does, and hands none to anybody but the client that began it. */
+function agentOfEnded({ registry }: Leader, framework: string, task: string, attempt: number): string | undefined {
+  const ended = registry.finished.get(taskKey(framework, task, attempt));
+  return ended === undefined ? undefined : registry.agents.get(ended.agent)?.name;
 }
 
 /** Batch takes one role for each owner: whose job it is, is under which role its resources were offered. */

@@ -5,6 +5,7 @@ import { LIMITS } from '../protocol/limits.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import type { Leader } from './leader.ts';
+import { ExecInput } from './tasks/exec-input.ts';
 
 const READERS = 10_000;
 
@@ -20,6 +21,7 @@ export class OutputStreams {
   readonly #clients: ClientSessions;
   /** `client/session/request` → name of the agent that may answer, newest last. */
   readonly #readers = new Map<string, string>();
+  readonly #input = new ExecInput();
 
   constructor(leader: Leader, agents: AgentSessions, clients: ClientSessions) {
     this.#leader = leader;
@@ -35,8 +37,19 @@ export class OutputStreams {
       if (this.#readers.size <= READERS) break;
       this.#readers.delete(oldest);
     }
+    if (grant.type === 'EXEC') return this.#agents.send(agentName, this.#bounded(agentName, reader, grant));
     const { inflate } = this.#leader.world;
-    this.#agents.send(agentName, inflate === undefined || grant.type === 'EXEC' ? grant : { ...grant, deflate: true });
+    return this.#agents.send(agentName, inflate === undefined ? grant : { ...grant, deflate: true });
+  }
+
+  /** Without its input, where too much is on its way to that agent. */
+  #bounded(agentName: string, reader: string, grant: Extract<Grant, { type: 'EXEC' }>): Grant {
+    const { input, ...word } = grant.word;
+    if (input === undefined) return grant;
+    const { clock, counters } = this.#leader.world;
+    if (this.#input.pass(agentName, reader, input.offset, input.data.length, clock.monotonic())) return grant;
+    counters.count('input of a terminal beyond the credit');
+    return { ...grant, word };
   }
 
   /** The agent that may send to the reader, by its name; undefined where none was asked in this term. */
@@ -56,6 +69,7 @@ export class OutputStreams {
       this.#leader.world.counters.count('chunk that cannot be inflated');
       return;
     }
+    if (chunk.type === 'EXEC_OUTPUT') this.#input.taken(reader, chunk.taken);
     if (chunk.type === 'CHUNK' && chunk.end) this.#readers.delete(reader);
     this.#clients.bulk(client, session, write(BULK, whole, this.#clients.encoding(client, session)));
   }

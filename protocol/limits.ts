@@ -160,6 +160,8 @@ export const LIMITS = {
   /** …and so many of its input: in one message, and not yet taken by the program. */
   execInputBytes: 16_384,
   execInputWindowBytes: 65_536,
+  /** …and of all input on its way from the masters to one agent: a command is never behind more. */
+  execInputUnderwayBytes: 32_768,
   /** Rows, and columns, of a terminal. */
   terminalLines: 1_000,
   /** Bytes kept of one output stream of one task (two halves). */

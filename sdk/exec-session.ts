@@ -76,7 +76,8 @@ class LinkedSession implements ExecSession {
   readonly output: AsyncIterable<ExecPiece>;
   readonly #link: ExecLink;
   readonly #start: Start;
-  readonly #input = new InputQueue(LIMITS.execInputWindowBytes);
+  /** One message of it on its way: the masters hand on little more, so that a command is not behind it. */
+  readonly #input = new InputQueue(LIMITS.execInputBytes);
   readonly #pieces = new PartStream<ExecPiece>();
   readonly #next = { stdout: 0, stderr: 0 };
   readonly #used = { stdout: 0, stderr: 0 };

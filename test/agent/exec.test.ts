@@ -20,6 +20,7 @@ function scene() {
   const sent: ExecOutput[] = [];
   const log: string[] = [];
   const link = { up: true };
+  const spent = { bytes: 0 };
   const note = (message: string, fields?: object) => void log.push(`${message} ${JSON.stringify(fields)}`);
   const sessions = new ExecSessions({
     ...{ shells, clock, agentName: 'pi-1', incarnation: INCARNATION },
@@ -30,6 +31,11 @@ function scene() {
       const taken = read(BULK, payload);
       if (!(taken instanceof Fault) && taken.message.type === 'EXEC_OUTPUT') sent.push(taken.message);
       return Promise.resolve();
+    },
+    budget: {
+      spent: (count) => {
+        spent.bytes += count;
+      },
     },
   });
   let turn = 0;
@@ -50,7 +56,7 @@ function scene() {
   };
   const output = (): string =>
     sent.map(({ piece }) => new TextDecoder().decode(piece?.data ?? new Uint8Array())).join('');
-  return { clock, shells, sent, log, link, sessions, say, output };
+  return { clock, shells, sent, log, link, spent, sessions, say, output };
 }
 
 test('a start is bound to the process of the agent, happens once however often it is asked for, and is told without its arguments', async (t) => {
@@ -71,6 +77,20 @@ test('a start is bound to the process of the agent, happens once however often i
   t.is(sent.at(-1)?.fault?.code, 'NOT_FOUND');
   t.false(log.join().includes('secret'));
   t.true(log.join().includes('"program":"sh"'));
+});
+
+test('what a program writes is counted with all that is bulky, once it was sent', async (t) => {
+  const { say, shells, link, spent } = scene();
+  await say({ start: START });
+  const before = spent.bytes;
+  void shells.opened[0]?.says('x'.repeat(5_000));
+  await say({});
+  t.true(spent.bytes >= before + 5_000);
+  const sent = spent.bytes;
+  link.up = false;
+  void shells.opened[0]?.says('x'.repeat(5_000));
+  await say({});
+  t.is(spent.bytes, sent);
 });
 
 test('input reaches the program once and in order, whatever is repeated, late or missing', async (t) => {

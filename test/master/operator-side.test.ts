@@ -184,5 +184,8 @@ test('a snapshot keeps roles, reservations and drains', (t) => {
     tasks: [],
     nowMs: 2,
   });
+  // Proposed by a leader that had not seen the operator's drain yet, and one that has seen the wish end.
+  for (const wish of ['heat', undefined]) take({ kind: 'HEED_HEALTH', agent: 'id', wish, deadlineMs: 9 });
+  t.deepEqual(registry.agents.get('id')?.drain, { deadlineMs: 5 });
   t.like(registry.agents.get('id'), { drain: { deadlineMs: 5 }, resources: resourcesOf('cpus:3;mem:1024;cpus(x):1') });
 });

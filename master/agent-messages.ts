@@ -227,7 +227,7 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
     );
   }
   agents.greeted(agent, message.keepAliveMs);
-  agents.command(agent, { type: 'RESUMED', agent: agent.agent, keepAliveMs: agents.longestKeepAliveMs(agent) });
+  agents.command(agent, { type: 'RESUMED', agent: agent.agent, ...agents.bears(agent) });
   if (
     !equals(agent.reported ?? agent.resources, message.resources) ||
     formatAttributes(agent.attributes) !== formatAttributes(message.attributes)

@@ -101,9 +101,10 @@ export class AgentSessions {
     this.#listener.disconnected(agent);
   }
 
-  /** The longest keep-alive that it may go over to. */
-  longestKeepAliveMs({ metered }: AgentRecord): number {
-    return this.#contacts.longestKeepAliveMs(metered);
+  /** The longest keep-alive that it may go over to: none but the first where its pings are not seen. */
+  bears({ name, metered }: AgentRecord): { keepAliveMs?: number } {
+    const seen = this.#leader.world.lastPacketMs(name) !== undefined;
+    return seen ? { keepAliveMs: this.#contacts.longestKeepAliveMs(metered) } : {};
   }
 
   forget(agent: string): void {

@@ -220,7 +220,7 @@ export class Reactions {
       version: 1,
       incarnation: agent.incarnation,
       counter,
-      keepAliveMs: agents.longestKeepAliveMs(agent),
+      ...agents.bears(agent),
     });
     this.#dispatch.catchUp(agent);
     this.#drains.watch(agent);

@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { Fault } from '../../protocol/faults.ts';
+import { TIMES } from '../../protocol/limits.ts';
 import { contains, equals } from '../../protocol/resource-arithmetic.ts';
 import { parseResources } from '../../protocol/resources.ts';
 import { resourcesOf } from '../resources-of.ts';
@@ -284,6 +285,23 @@ test('metered agents are given ten minutes, others one', async (t) => {
   t.true(lte > 957_000 && lte < 962_000, String(lte));
 });
 
+test('a leader that sees pings grants a longer lease to who asks for it, and sends away who is silent beyond it', async (t) => {
+  const world = new MasterWorld();
+  world.seesPackets = true;
+  await world.start();
+  const agent = new ScriptedAgent(world, 'pi');
+  await agent.say(greeting('pi'));
+  t.is(agent.last('REGISTERED')?.keepAliveMs, TIMES.longestKeepAliveMs);
+  await agent.say({ type: 'RENEW', epoch: agent.epoch, keepAliveMs: TIMES.longestKeepAliveMs });
+  agent.bus.pulse.every(10 * TIMES.longestKeepAliveMs);
+  // Nothing passes any more; the connection stands.
+  world.network.partition(() => true);
+  await world.clock.advance(TIMES.longestKeepAliveMs + TIMES.leaseMs / 3 - 1_000);
+  t.deepEqual(world.sentAway, []);
+  await world.clock.advance(2_000);
+  t.deepEqual(world.sentAway, ['pi']);
+});
+
 test('a new leader gives an agent a full period before it is unreachable', async (t) => {
   const world = new MasterWorld();
   await world.start();
@@ -295,7 +313,7 @@ test('a new leader gives an agent a full period before it is unreachable', async
   await world.start();
   const framework = new ScriptedFramework(world, 'fw');
   await framework.subscribe();
-  await world.clock.advance(140_000);
+  await world.clock.advance(200_000);
   t.is(framework.of('FAILURE').length, 0);
   await world.clock.advance(20_000);
   t.is(framework.of('FAILURE').length, 1);

@@ -48,6 +48,10 @@ export class MasterWorld {
   readonly state = new Map<string, string>();
   /** What made the master's process end. */
   readonly fatal: Error[] = [];
+  /** The master sees what keeps connections alive, as it does of its own broker. */
+  seesPackets = false;
+  /** Whose connections the master has ended. */
+  readonly sentAway: string[] = [];
   readonly #times: Partial<Times>;
   readonly #allocation: AllocatorOptions;
   readonly #blobBytes: number | undefined;
@@ -101,6 +105,8 @@ export class MasterWorld {
       digest: systemDigest,
       log: SILENT,
       times: this.#times,
+      lastPacketMs: (name) => (this.seesPackets ? this.network.broker(URL).lastPacketMs(`agent:${name}~`) : undefined),
+      disconnect: (name) => this.sentAway.push(name),
       allocation: this.#allocation,
       ...(this.#blobBytes === undefined ? {} : { blobBytes: this.#blobBytes }),
       onFatal: (error) => this.fatal.push(error),

@@ -9,13 +9,15 @@ import { LIMITS } from '../protocol/limits.ts';
 import { shownBlob } from '../protocol/shown-uri.ts';
 
 /**
- * A block that did not come is asked for again after this long: another master may lead by then. At least: on a slow link after three
- * times what blocks have taken, and each time twice as late, for one that comes twice holds up the others.
+ * A block that did not come is asked for again after this long, for another master may lead by then; on a slow link after
+ * three times what blocks have taken, and each time twice as late, for one that comes twice holds up the others.
  */
 const AGAIN_MS = 5_000;
 const LATER = 3;
 /** What a block took is forgotten by and by. */
 const FADING = 0.8;
+/** Blocks of which is known that they may come once more. */
+const REMEMBERED = 16;
 /** Nothing came for so long: whoever reads tries later, from where it is. */
 const PATIENCE_MS = 120_000;
 
@@ -48,6 +50,8 @@ export class BlobSource implements ArtifactSource {
   /** What a block has taken of late, and when the last one came. */
   #tookMs = 0;
   #cameMs = 0;
+  /** Of blocks that were asked for again and came: how long after the first time. One that comes twice was only late. */
+  readonly #repeated = new Map<string, number>();
   #listening: Promise<unknown> | undefined;
 
   constructor(world: BlobSourceWorld) {
@@ -163,7 +167,9 @@ export class BlobSource implements ArtifactSource {
       const came = (bytes: Uint8Array): void => {
         settle();
         this.#cameMs = clock.monotonic();
-        this.#tookMs = Math.max(this.#cameMs - begun, FADING * this.#tookMs);
+        // Asked for twice it was lost, or late: if late, it comes once more, and is known as such then.
+        this.#tookMs = Math.max(this.#cameMs - askedMs, FADING * this.#tookMs);
+        if (times > 1) this.#remember(hash, this.#cameMs - begun);
         resolve(bytes);
       };
       const wanted: Wanted = { blob, hash, came, failed };
@@ -181,12 +187,28 @@ export class BlobSource implements ArtifactSource {
     const { block, data, fault } = taken.message;
     if (data !== undefined) {
       // By what it is, not by what it is said to be: a damaged block answers nothing.
-      for (const { came } of [...(this.#wanted.get(this.#world.digest.sha256(data)) ?? [])]) came(data);
+      const hash = this.#world.digest.sha256(data);
+      const waiting = this.#wanted.get(hash);
+      if (waiting === undefined) this.#cameTwice(hash);
+      else for (const { came } of [...waiting]) came(data);
       return;
     }
     if (fault === undefined) return;
     const error = new ArtifactError(fault.message, fault.code !== 'NOT_ALLOWED');
     for (const { failed } of [...(this.#wanted.get(block) ?? [])]) failed(error);
+  }
+
+  #remember(hash: string, tookMs: number): void {
+    this.#repeated.set(hash, tookMs);
+    for (const oldest of this.#repeated.keys()) {
+      if (this.#repeated.size <= REMEMBERED) break;
+      this.#repeated.delete(oldest);
+    }
+  }
+
+  #cameTwice(hash: string): void {
+    this.#tookMs = Math.max(this.#tookMs, this.#repeated.get(hash) ?? 0);
+    this.#repeated.delete(hash);
   }
 
   async #turn(): Promise<void> {

@@ -137,16 +137,17 @@ test('a block that is not what it is said to be is not taken, and asked for agai
     spoiled.add(hash);
     return spoiled.size % 2 === 0 ? null : { data: Uint8Array.of(1, 2, 3) };
   };
-  let read: Buffer | undefined;
-  void readAll(masters, uri).then((bytes) => {
-    read = bytes;
+  let ended = false;
+  const reading = readAll(masters, uri).finally(() => {
+    ended = true;
   });
-  while (read === undefined) {
+  while (!ended) {
     await new Promise(setImmediate);
     clock.step();
   }
-  t.true(read.equals(content));
+  t.true((await reading).equals(content));
   t.is(masters.asked, 2 * spoiled.size);
+  t.true(clock.monotonic() <= spoiled.size * 5_000, 'a loss is no slow link: the next one is not waited for longer');
 });
 
 test('no more blocks are on their way than may lie before a command, whoever reads', async (t) => {

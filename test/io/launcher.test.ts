@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, readFileSync, readSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
@@ -298,6 +298,18 @@ real('a launcher process of another version is replaced, and its tasks go on', a
   const exit = new Promise<number>((resolve) => second.onExit(({ code }) => resolve(code)));
   t.true(await second.signal('one', 'SIGTERM'));
   t.is(await exit, 143);
+});
+
+real('what a killed launcher process had read and not begun is told to the next', async (t, world, launcher) => {
+  await world.freeze();
+  const exit = new Promise<number>((resolve) => launcher.onExit(({ code }) => resolve(code)));
+  await launcher.launch({ folder: 'read', argv: ['sh', '-c', 'exit 7'], environment: {} });
+  const pipe = openSync(join(world.root, 'launcher/starts'), constants.O_RDONLY | constants.O_NONBLOCK);
+  const bytes = Buffer.alloc(1_000);
+  t.true(bytes.toString('utf8', 0, readSync(pipe, bytes)).includes('>read\n'), 'as the process would read it');
+  closeSync(pipe);
+  await world.killLauncher();
+  t.is(await exit, 7);
 });
 
 real(

@@ -45,7 +45,8 @@ function count(trace: string): DiskWrites {
     const [, call = '', path = '', result = '0'] = /^\d+ +(\w+)\((?:\d+<([^>]*)>)?.* = (\d+)/.exec(line) ?? [];
     if (call === '') continue;
     const isWrite = call.includes('write');
-    const isFile = path.startsWith('/') && !path.startsWith('/dev/') && !path.startsWith('/proc/');
+    // A bench may have its folder in /dev/shm.
+    const isFile = /^\/(?!dev\/(?!shm\/)|proc\/)/.test(path);
     if (isWrite && isFile) bytes += Number(result);
     if (!isWrite) calls++;
   }

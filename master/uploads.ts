@@ -36,8 +36,8 @@ interface Upload {
   /** Bytes that may still come of it: what it has said, and what names that; and blocks. */
   left: number;
   leftBlocks: number;
-  /** Blocks of it that are being written. */
-  writing: number;
+  /** Blocks that are being written for its client, whatever it has asked since. */
+  readonly writing: { blocks: number };
   heardMs: number;
 }
 
@@ -100,7 +100,7 @@ export class Uploads {
         left: known?.blob === blob ? known.left : withLists(size),
         leftBlocks: known?.blob === blob ? known.leftBlocks : LIMITS.uploadBlocks + LIMITS.blocksPerList + 1,
         expected: new Set(missing.map((at) => blocks[at] ?? '')),
-        writing: known?.writing ?? 0,
+        writing: this.#uploads.get(key)?.writing ?? { blocks: 0 },
         heardMs: world.clock.monotonic(),
       };
       this.#uploads.delete(key);
@@ -133,7 +133,8 @@ export class Uploads {
       return stored(new Fault('NOT_FOUND', 'this block was not asked for', 'Ask what is missing, and send that.'));
     }
     // Beyond the credit that it was given, or that there is for all: it is sent again.
-    if (upload.writing >= LIMITS.uploadWindow || this.#writing >= WRITING) {
+    const { writing } = upload;
+    if (writing.blocks >= LIMITS.uploadWindow || this.#writing >= WRITING) {
       world.counters.count('block beyond the credit');
       return;
     }
@@ -146,7 +147,7 @@ export class Uploads {
     upload.leftBlocks--;
     upload.heardMs = world.clock.monotonic();
     this.#tell();
-    upload.writing++;
+    writing.blocks++;
     this.#writing++;
     world.blobs.store
       .write(new Uint8Array(data))
@@ -158,7 +159,7 @@ export class Uploads {
         (error: unknown) => stored(new Fault('DISK', `the leader's disk refused a block: ${String(error)}`)),
       )
       .finally(() => {
-        upload.writing--;
+        writing.blocks--;
         this.#writing--;
         this.#room.written(client, hash, data.length);
       });

@@ -228,6 +228,56 @@ function leaderOfThree() {
   return { clock, asked, replies, blob, heard, uploads, complete: () => uploads.complete({ blob, size: 1 }, asker) };
 }
 
+test('blocks of a client that asks again while they are being written are its credit until then, and no longer', async (t) => {
+  const clock = new VirtualClock();
+  const written: (() => void)[] = [];
+  const stored: string[] = [];
+  const store = {
+    ...{ blocks: new Map<string, object>(), kept: new Map(), bytes: 0, roomOf: (size: number) => size },
+    write: (bytes: Uint8Array) =>
+      new Promise<void>((resolve) => {
+        written.push(() => {
+          store.blocks.set(systemDigest.sha256(bytes), {});
+          resolve();
+        });
+      }),
+  };
+  const collector = { ownerBytes: 1e9, makeRoom: () => Promise.resolve() };
+  const exchange = { expecting: () => false, stored: () => undefined };
+  const blobs = { store, collector, exchange, capBytes: 1e9, named: () => new Set() };
+  const quorum = { standing: () => ({ membership: { voters: [], learners: [] } }) };
+  const counters = { count: () => undefined };
+  const world = { id: 'm1', clock, blobs, quorum, counters, digest: systemDigest };
+  const principal = { name: 'ann', role: 'user' };
+  const clients = {
+    ...{ principal: () => principal, reply: () => undefined, encoding: () => 'json' },
+    bulk: (_client: string, _session: string, payload: Uint8Array) => {
+      const message = read(CLIENT_BULK, payload);
+      if (!(message instanceof Fault) && message.message.type === 'STORED') stored.push(message.message.block);
+    },
+  };
+  const uploads = new Uploads({ world } as unknown as Leader, clients as unknown as ClientSessions);
+  const { blocks, manifest, read: content } = sourceOf(2 * LIMITS.uploadWindow, 1);
+  const hashes = blocks.map(({ hash }) => hash);
+  const asker = { principal, session: 's', request: 'r' } as unknown as Asker;
+  const ask = async (): Promise<void> => {
+    uploads.missing({ blob: manifest.blob, size: manifest.size, blocks: hashes }, asker);
+    await clock.advance(10);
+  };
+  const put = async (at: number): Promise<void> => uploads.put('ann', 's', (await content(at)) as Uint8Array);
+  await ask();
+  for (let at = 0; at < LIMITS.uploadWindow; at++) await put(at);
+  await ask();
+  await put(LIMITS.uploadWindow);
+  t.is(written.length, LIMITS.uploadWindow, 'the credit is used up');
+  for (const done of written.splice(0)) done();
+  await clock.advance(10);
+  t.is(stored.length, LIMITS.uploadWindow);
+  await put(LIMITS.uploadWindow);
+  t.is(written.length, 1, 'and is there again');
+  uploads.stop();
+});
+
 test("another master's word that it has an upload counts for a while: what it has forgotten since is asked about again", async (t) => {
   const { clock, asked, replies, blob, heard, uploads, complete } = leaderOfThree();
   heard.kept('m2', blob);

@@ -1,8 +1,12 @@
 import type { Timer } from '../io/clock.ts';
 import { TIMES } from '../protocol/limits.ts';
+import { isTerminal } from '../protocol/task.ts';
 import type { Leader } from './leader.ts';
 import { heed } from './liveness/health-wish.ts';
-import type { AgentRecord } from './registry/registry.ts';
+import { type AgentRecord, tasksOfAgent } from './registry/registry.ts';
+
+/** A proposal may be refused (another master is of an earlier version, or the log is full): it is made again after this. */
+const AGAIN_MS = 60_000;
 
 /**
  * Proposes what is due about agents that are drained (docs/maintenance.md): the begin and the end of a maintenance
@@ -31,10 +35,7 @@ export class Drains {
     this.forget(agent);
     if (state === 'gone') return;
     if (heed(record) !== undefined) this.#at(agent, this.#leader.wallMs(), () => this.#heed(agent));
-    if (drain !== undefined)
-      this.#at(agent, drain.deadlineMs, () =>
-        this.#leader.propose({ kind: 'EVICT_AGENT', agent, tell: this.#tells() }),
-      );
+    if (drain !== undefined) this.#at(agent, drain.deadlineMs, () => this.#evict(agent));
     if (window === undefined) return;
     const { startMs, durationMs, graceMs } = window;
     const about = `window-${agent}-${startMs}`;
@@ -61,6 +62,15 @@ export class Drains {
     if (heeded === undefined) return;
     const deadlineMs = this.#leader.wallMs() + TIMES.healthDrainMs;
     this.#leader.propose({ kind: 'HEED_HEALTH', agent, wish: heeded.wish, deadlineMs });
+    this.#at(agent, this.#leader.wallMs() + AGAIN_MS, () => this.#heed(agent));
+  }
+
+  /** Nothing is logged where nothing is left to end: a machine that is drained for days says this and that of itself. */
+  #evict(agent: string): void {
+    const live = tasksOfAgent(this.#leader.registry, agent);
+    if (!live.some(({ state, kill }) => !isTerminal(state) && kill === undefined)) return;
+    this.#leader.propose({ kind: 'EVICT_AGENT', agent, tell: this.#tells() });
+    this.#at(agent, this.#leader.wallMs() + AGAIN_MS, () => this.#evict(agent));
   }
 
   #at(agent: string, wallMs: number, due: () => void): void {

@@ -175,7 +175,9 @@ export class Uploads {
       // Whoever brought its blocks in, it counts as theirs who keep it.
       const tooMuch = blobs.store.kept.has(blob) ? undefined : await this.#room.share(blob, size, owner);
       if (tooMuch !== undefined) return tooMuch;
-      if ((await blobs.keeper.keep(blob, owner, size)) !== 'kept') return { state: 'incomplete', masters: [] };
+      const keeping = await blobs.keeper.keep(blob, owner, size);
+      if (keeping === 'full') return full([this.#leader.world.id]);
+      if (keeping === 'lacking') return { state: 'incomplete', masters: [] };
       if (this.#room.hasLoose(owner)) this.#room.completed(owner, (await blobs.keeper.blocksOf(blob)) ?? []);
       if (!this.#isComplete(blob)) {
         this.#full.delete(blob);

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { openBlobStore } from '../../io/blob-store.ts';
 import { systemDigest } from '../../io/node/digest.ts';
-import { BlobKeeper } from '../../master/blob-keeper.ts';
+import { BlobKeeper, type Keeping } from '../../master/blob-keeper.ts';
 import type { BlockExchange } from '../../master/block-exchange.ts';
 import type { Asker, ClientSessions } from '../../master/client-sessions.ts';
 import type { Leader } from '../../master/leader.ts';
@@ -198,7 +198,7 @@ test('what is uploaded again is used again: it stays until its job is there', as
 });
 
 /** The leader of three masters that has all of whatever is uploaded; the other two are played. */
-function leaderOfThree() {
+function leaderOfThree(keeping: Keeping = 'kept') {
   const clock = new VirtualClock();
   const asked: string[] = [];
   const replies: unknown[] = [];
@@ -206,7 +206,7 @@ function leaderOfThree() {
   const heard = { kept: (_from: string, _blob: string) => {}, full: (_from: string, _blob: string) => {} };
   const blobs = {
     exchange: { expecting: () => false },
-    keeper: { keep: () => Promise.resolve('kept' as const) },
+    keeper: { keep: () => Promise.resolve(keeping) },
     store: { kept: new Map([[blob, {}]]) },
     set onKept(listener: typeof heard.kept) {
       heard.kept = listener;
@@ -344,6 +344,17 @@ test('a master takes no more of what others are given than its own room', async 
     'it is not what it is said to be',
   );
   t.is(await keeper.keep(manifest.blob, 'ann', manifest.size, ['m1']), 'kept');
+});
+
+test('where the leader itself has no room for what is there, its client hears that, and does not send it for ever', async (t) => {
+  const { clock, replies, uploads, complete } = leaderOfThree('full');
+  complete();
+  await clock.advance(10);
+  t.like(replies.pop(), {
+    code: 'LIMIT',
+    message: 'm1 of the masters have no room for it: live jobs need what is there',
+  });
+  uploads.stop();
 });
 
 /** So many blocks of one byte, more or less. */

@@ -30,6 +30,8 @@ export class ArtifactFiles {
   readonly index: CacheIndex;
   /** Files that are just being used, each as often as it is. */
   readonly #inUse = new Map<string, number>();
+  /** Files that are being removed, until they are. */
+  readonly #going = new Map<string, Promise<void>>();
   /** Bytes of parts that grow. */
   readonly #growing = new Map<string, number>();
   #writing: Promise<void> = Promise.resolve();
@@ -129,8 +131,12 @@ export class ArtifactFiles {
 
   async #remove(names: readonly string[]): Promise<void> {
     for (const name of names) {
+      // Somebody may have come to use it while those before it went.
+      if (this.#inUse.has(name)) continue;
       this.index.forget(name);
-      await this.#world.storage.remove(name);
+      const going = this.#world.storage.remove(name).finally(() => this.#going.delete(name));
+      this.#going.set(name, going);
+      await going;
     }
   }
 
@@ -186,6 +192,8 @@ export class ArtifactFiles {
     const part = this.#partOf(key);
     this.use(name);
     try {
+      // What goes is what was there before.
+      await this.#going.get(name)?.catch(() => undefined);
       await this.#world.storage.rename(part, name);
       this.index.add(name, bytes, uri, version);
       await this.write();

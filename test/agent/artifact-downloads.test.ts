@@ -14,8 +14,15 @@ const BYTES = sampleBytes(50_000);
 const artifact = (uri: string, rest = {}) => ({ uri, extract: false, executable: false, ...rest });
 const never = new AbortController().signal;
 
-/** `onIndex`: whenever the index is about to be written. */
-async function downloads(t: ExecutionContext, capBytes: number, onIndex: (files: ArtifactFiles) => Promise<void>) {
+const TURNS = 50;
+
+/** `onIndex`: whenever the index is about to be written; `onRemove`: before a file goes. */
+async function downloads(
+  t: ExecutionContext,
+  capBytes: number,
+  onIndex: (files: ArtifactFiles) => Promise<void>,
+  onRemove: (path: string) => Promise<void> = () => Promise.resolve(),
+) {
   const disk = new SimulatedDisk();
   const storage = disk.storage();
   const watched: Storage = {
@@ -24,7 +31,10 @@ async function downloads(t: ExecutionContext, capBytes: number, onIndex: (files:
     read: (path) => storage.read(path),
     open: (path) => storage.open(path),
     rename: (from, to) => storage.rename(from, to),
-    remove: (path) => storage.remove(path),
+    remove: async (path) => {
+      await onRemove(path);
+      await storage.remove(path);
+    },
     replace: async (path, bytes) => {
       await storage.replace(path, bytes);
       if (path === 'index.json') await onIndex(files);
@@ -94,7 +104,50 @@ test('where nobody waits any more it is in nobody’s use', async (t) => {
     return Promise.resolve();
   });
   await t.throwsAsync(all.get(artifact('http://h/one'), leaving.signal));
-  for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+  for (let turns = 0; turns < TURNS; turns++) await new Promise(setImmediate);
   await files.makeRoom(40_000, new Set());
   t.deepEqual(files.index.files, []);
+});
+
+test('what somebody has come to use while others made room before it stays', async (t) => {
+  const kept = (uri: string) => artifact(uri, { cache: true });
+  let [first, got] = ['', ''];
+  const { all, files, storage, source } = await downloads(
+    t,
+    120_000,
+    () => Promise.resolve(),
+    async (path) => {
+      if (path === first) got = await all.get(kept('http://h/two'), never);
+    },
+  );
+  source.put('http://h/two', sampleBytes(50_001));
+  first = await all.get(kept('http://h/one'), never);
+  const second = await all.get(kept('http://h/two'), never);
+  for (const name of [first, second]) files.unuse(name);
+  await files.makeRoom(110_000, new Set()).catch(() => undefined);
+  t.is(got, second);
+  t.deepEqual([files.index.has(first), files.index.has(second)], [false, true]);
+  t.is((await storage.read(second))?.length, 50_001);
+});
+
+test('what is fetched again while it is being removed is there afterwards', async (t) => {
+  let first = '';
+  let again: Promise<string> | undefined;
+  const { all, files, storage } = await downloads(
+    t,
+    60_000,
+    () => Promise.resolve(),
+    async (path) => {
+      if (path !== first) return;
+      again = all.get(artifact('http://h/one'), never);
+      for (let turns = 0; turns < TURNS; turns++) await new Promise(setImmediate);
+    },
+  );
+  first = await all.get(artifact('http://h/one'), never);
+  files.index.take('run', 0, first, false);
+  files.unuse(first);
+  await files.release('run');
+  t.is(await again, first);
+  t.true(files.index.has(first));
+  t.is((await storage.read(first))?.length, BYTES.length);
 });

@@ -12,9 +12,11 @@ import { type AgentSessions, goneFault } from './agent-sessions.ts';
 import type { AgentStatsDesk } from './agent-stats.ts';
 import type { BlobReading } from './blob-reading.ts';
 import type { Dispatch } from './dispatch.ts';
+import type { EventFeed } from './event-feed.ts';
 import type { ExecutorLink } from './executor-link.ts';
 import type { Leader } from './leader.ts';
-import { tellsNews } from './registry/apply-agents.ts';
+import { registrationRefusal, tellsNews } from './registry/apply-agents.ts';
+import type { RegisterAgent } from './registry/commands.ts';
 import { type AgentRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 
 type Up = MessageOf<typeof AGENT_UP>;
@@ -27,6 +29,7 @@ export interface AgentDesk {
   readonly executors: ExecutorLink;
   readonly reading: BlobReading;
   readonly stats: AgentStatsDesk;
+  readonly feed: EventFeed;
   /** Parts of lists that are still coming, by agent name. */
   readonly parts: Map<string, { key: string; tasks: KnownTask[] }>;
 }
@@ -151,7 +154,7 @@ function register(desk: AgentDesk, name: string, message: UpOf<'REGISTER'>): voi
   const tasks = assemble(desk, name, `register ${message.incarnation} ${message.counter}`, message);
   if (tasks === undefined) return;
   const { agent, identity, incarnation, counter, hostname, boot, resources, attributes, metered } = message;
-  leader.propose({
+  const command: RegisterAgent = {
     kind: 'REGISTER_AGENT',
     agent,
     name,
@@ -166,7 +169,12 @@ function register(desk: AgentDesk, name: string, message: UpOf<'REGISTER'>): voi
     metered,
     tasks,
     nowMs: leader.wallMs(),
-  });
+  };
+  // Whoever is refused may ask every second for months: that is nothing to write down.
+  const refusal = registrationRefusal(leader.registry, command);
+  if (refusal === undefined) return leader.propose(command);
+  desk.feed.tell('agent-refused', name, refusal.message);
+  refuse(desk, name, refusal, false);
 }
 
 function unwelcome({ leader, agents }: AgentDesk, name: string, message: UpOf<'REGISTER'>): Fault | undefined {

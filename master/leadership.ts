@@ -88,6 +88,7 @@ export class Leadership {
       executors,
       reading: new BlobReading(leader, this.#agents),
       stats: this.#stats,
+      feed,
       parts: new Map<string, { key: string; tasks: KnownTask[] }>(),
     };
     this.#schedulerDesk = {

@@ -17,7 +17,7 @@ import { remember } from './requests.ts';
  */
 export function applyRegister(registry: Registry, index: number, command: RegisterAgent): RegistryEvent[] {
   const known = registry.agents.get(command.agent);
-  const fault = refusal(registry, known, command);
+  const fault = registrationRefusal(registry, command);
   if (fault !== undefined)
     return [{ kind: 'AGENT_REFUSED', agent: command.agent, name: command.name, counter: command.counter, fault }];
   if (
@@ -87,7 +87,9 @@ export function tellsNews(registry: Registry, agent: AgentRecord, listed: readon
   return [...has.values()].some(({ state }) => !isTerminal(state));
 }
 
-function refusal(registry: Registry, known: AgentRecord | undefined, command: RegisterAgent): Fault | undefined {
+/** Why that registration is refused, as things stand; undefined where it is not. */
+export function registrationRefusal(registry: Registry, command: RegisterAgent): Fault | undefined {
+  const known = registry.agents.get(command.agent);
   if (known?.state === 'gone') return new Fault('GONE', `agent ${command.agent} (${command.name}) was declared gone`);
   if (known !== undefined && isOtherMachine(known, command)) {
     return new Fault(

@@ -74,6 +74,18 @@ test('nobody registers as an agent that is connected under another name, whateve
   t.deepEqual(framework.states('t'), []);
 });
 
+test('whoever is refused again and again has nothing written', async (t) => {
+  const { world, other } = await launching();
+  await other.say(greeting('other', { counter: 2 }));
+  const { epoch } = other;
+  const second = new ScriptedAgent(world, 'victim');
+  for (let counter = 1; counter <= 10; counter++)
+    await second.say(greeting('victim', { agent: 'id-second', counter, identity: { machine: '', serial: '' } }));
+  t.is(second.last('REFUSED')?.fault.code, 'NAME_TAKEN');
+  await other.say(greeting('other', { counter: 3 }));
+  t.is(other.epoch, epoch + 1, 'the entry after the one before');
+});
+
 test('an agent that was away takes another name only on a machine that shows to be the same', async (t) => {
   const { world, victim } = await launching();
   victim.bus.kill();

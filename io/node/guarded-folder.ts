@@ -41,7 +41,8 @@ export class GuardedFolder {
     if (this.#bytes > this.#limits.bytes) throw new UnpackError(`is more than ${this.#limits.bytes} bytes unpacked`);
     const file = await open(path, 'wx', (mode & FILE_MODE) | OWN_FILE);
     try {
-      for await (const chunk of chunks) await file.write(chunk);
+      // Where a disk takes only a part at once, the rest follows, or fails.
+      for await (const chunk of chunks) await file.appendFile(chunk);
     } finally {
       await file.close();
     }

@@ -49,12 +49,16 @@ export class KeepAlive {
   }
 
   #outcome(answered: boolean): void {
-    // A keep-alive that is not the pace's (this leader bears no longer one, or was not told yet) says nothing about it.
-    if (this.#borneMs === undefined || this.#toldMs !== this.#pace.ms) return;
-    if (answered) {
+    if (this.#borneMs === undefined) return;
+    // What a shorter one than the pace's (this leader bears no longer one, or was not told yet) says of it: where that has
+    // died, a longer one would. Of the first a connection dies with a broken link alone.
+    const isPace = this.#toldMs === this.#pace.ms;
+    if (!answered) {
+      if (isPace || this.#toldMs > this.#firstMs) this.#pace.unanswered();
+    } else if (isPace) {
       this.#pace.answered();
       this.#goOver();
-    } else this.#pace.unanswered();
+    }
   }
 
   #goOver(): void {

@@ -130,6 +130,24 @@ test('with a master that names no longest keep-alive an agent keeps the first, a
   t.is(world.master.of('RESUME').at(-1)?.keepAliveMs, undefined);
 });
 
+test('where what a leader bears lies between two lengths and goes unanswered, the next connection begins with less', async (t) => {
+  let outcome: (answered: boolean) => void = () => undefined;
+  const every: number[] = [];
+  const keepAlive = new KeepAlive({
+    bus: { pulse: { every: (ms) => every.push(ms), onOutcome: (listener) => (outcome = listener) } },
+    metered: true,
+    renew: () => Promise.resolve(),
+  });
+  keepAlive.established(undefined, 400_000);
+  outcome(true);
+  await Promise.resolve();
+  t.deepEqual([every.at(-1), keepAlive.wishMs], [400_000, 480_000]);
+  outcome(false);
+  keepAlive.lost();
+  keepAlive.established(keepAlive.wishMs, 400_000);
+  t.deepEqual([every.at(-1), keepAlive.wishMs], [240_000, undefined]);
+});
+
 test('the pulse becomes slower only when the leader has it, stays within what the leader bears, and quickens after a silence', async (t) => {
   let outcome: (answered: boolean) => void = () => undefined;
   const every: number[] = [];

@@ -10,6 +10,7 @@ import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, writ
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { chooseLeader, type LeaderChoice, type Leadership } from '../protocol/leader-choice.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
+import { reportedDigest } from '../protocol/reported-digest.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { LeaderDocument, topicOf } from '../protocol/topics.ts';
 import { hasEnded } from './checkpoint/state.ts';
@@ -106,6 +107,8 @@ export class Session {
   #retryMs = FIRST_RETRY_MS;
   #renew: Timer | undefined;
   readonly #keepAlive: KeepAlive;
+  /** The leadership that knows this process and what it reports: it can be greeted briefly. */
+  #knownTo: Pick<Leadership, 'generation' | 'term'> | undefined;
   /** What the last RESUME said of its keep-alive. */
   #saidMs: number | undefined;
 
@@ -275,11 +278,18 @@ export class Session {
     // Reached under a name that no master advertises, it may be a follower that is taken for the leader.
     this.#patience.begin(TIMES.unansweredMs);
     const { state } = durable;
-    if (this.#cluster !== undefined && state.epoch > 0 && state.boot === boot) this.#resume(this.#cluster);
+    if (this.#cluster !== undefined && state.epoch > 0 && state.boot === boot)
+      this.#resume(this.#cluster, this.#isKnown());
     else void this.#register();
   }
 
-  #resume(cluster: { uuid: string; generation: number }): void {
+  /** Another leadership may be of a version that does not know the brief RESUME. */
+  #isKnown(): boolean {
+    const { generation, term } = this.#leader ?? {};
+    return this.#knownTo !== undefined && this.#knownTo.generation === generation && this.#knownTo.term === term;
+  }
+
+  #resume(cluster: { uuid: string; generation: number }, brief: boolean): void {
     const { durable, agent, identity, presence, boot } = this.#world;
     this.#greeting = 'resume';
     const { wishMs } = this.#keepAlive;
@@ -292,15 +302,15 @@ export class Session {
       type: 'RESUME',
       agent,
       epoch: durable.state.epoch,
-      identity,
       incarnation: presence.incarnation,
       cluster,
-      boot,
-      ...this.#reported,
+      ...(brief
+        ? { reported: reportedDigest(this.#reported.resources, this.#reported.attributes) }
+        : { identity, boot, ...this.#reported }),
       digest: taskDigest(told.map(({ framework, info }) => ({ framework, task: info.task, attempt: info.attempt }))),
       ...(wishMs === undefined ? {} : { keepAliveMs: wishMs }),
     });
-    this.#again(() => this.#resume(cluster));
+    this.#again(() => this.#resume(cluster, false));
   }
 
   /** The counter is durable before it is sent: no two registrations share one. */
@@ -383,7 +393,7 @@ export class Session {
     if (message.type === 'REGISTERED') return this.#registered(message);
     if (message.type === 'RESUMED')
       return this.#greeting === 'resume' && message.epoch === this.#world.durable.state.epoch
-        ? this.#establish(message, this.#saidMs)
+        ? this.#resumed(message)
         : undefined;
     // An agent that was declared gone gets no session any more in which it could be told.
     if (message.type === 'SHUTDOWN' && message.epoch >= this.#world.durable.state.epoch)
@@ -419,6 +429,11 @@ export class Session {
         .catch((error: unknown) => log.warn('fence not written', { error: String(error) }));
     }
     return true;
+  }
+
+  #resumed(message: Resumed): void {
+    this.#establish(message, this.#saidMs);
+    if (message.report === true) this.report(this.#reported);
   }
 
   #registered(message: Extract<Down, { type: 'REGISTERED' }>): void {
@@ -460,7 +475,11 @@ export class Session {
     return true;
   }
 
-  #establish({ renewMs, keepAliveMs }: Pick<Resumed, 'renewMs' | 'keepAliveMs'>, saidMs: number | undefined): void {
+  #establish(
+    { generation, term, renewMs, keepAliveMs, brief }: Omit<Resumed, 'type' | 'report'>,
+    saidMs: number | undefined,
+  ): void {
+    this.#knownTo = brief === true ? { generation, term } : undefined;
     this.#retry?.cancel();
     this.#patience.rewarded();
     this.#retryMs = FIRST_RETRY_MS;

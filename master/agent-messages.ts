@@ -6,6 +6,7 @@ import { oldGenerationFault, otherClusterFault } from '../protocol/cluster-fault
 import { type Encoding, type MessageOf, PROTOCOL } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import { reportedDigest } from '../protocol/reported-digest.ts';
 import { equals } from '../protocol/resource-arithmetic.ts';
 import { isTerminal, type TaskKey } from '../protocol/task.ts';
 import { type AgentSessions, goneFault } from './agent-sessions.ts';
@@ -211,6 +212,9 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
   const { leader, agents, dispatch } = desk;
   const other = otherCluster(leader, message.cluster);
   if (other !== undefined) return refuse(desk, name, other, false);
+  const { reported, resources, attributes } = message;
+  if (reported === undefined && resources === undefined)
+    return refuse(desk, name, new Fault('BAD_SHAPE', 'RESUME has neither `resources` nor `reported`'), false);
   const agent = leader.registry.agents.get(message.agent);
   if (agent?.state === 'gone' && agent.name === name) return dismiss(desk, agent);
   if (agent !== undefined && isOtherMachine(agent, message.identity)) {
@@ -235,23 +239,24 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
     );
   }
   agents.greeted(agent, message.keepAliveMs);
-  agents.command(agent, { type: 'RESUMED', agent: agent.agent, ...agents.bears(agent) });
+  const known = agent.reported ?? agent.resources;
+  const report = resources === undefined && reported !== reportedDigest(known, agent.attributes);
+  agents.command(agent, {
+    type: 'RESUMED',
+    agent: agent.agent,
+    ...agents.bears(agent),
+    ...(report ? { report } : {}),
+  });
   if (
-    !equals(agent.reported ?? agent.resources, message.resources) ||
-    formatAttributes(agent.attributes) !== formatAttributes(message.attributes)
+    resources !== undefined &&
+    (!equals(known, resources) || formatAttributes(agent.attributes) !== formatAttributes(attributes))
   ) {
-    leader.propose({
-      kind: 'REPORT_AGENT',
-      agent: agent.agent,
-      epoch: agent.epoch,
-      resources: message.resources,
-      attributes: message.attributes,
-    });
+    leader.propose({ kind: 'REPORT_AGENT', agent: agent.agent, epoch: agent.epoch, resources, attributes });
   }
   if (message.digest === undefined || digestOf(leader, agent) !== message.digest) {
     agents.command(agent, { type: 'RECONCILE', request: randomWord(leader.world.random, 12) });
   }
-  dispatch.catchUp(agent, message.attributes);
+  dispatch.catchUp(agent, resources === undefined ? agent.attributes : attributes);
   dispatch.flush();
 }
 

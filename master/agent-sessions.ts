@@ -102,9 +102,9 @@ export class AgentSessions {
   }
 
   /** The longest keep-alive that it may go over to: none but the first where its pings are not seen. */
-  bears({ name, metered }: AgentRecord): { keepAliveMs?: number } {
+  bears({ name, metered }: AgentRecord): { brief: true; keepAliveMs?: number } {
     const seen = this.#leader.world.lastPacketMs(name) !== undefined;
-    return seen ? { keepAliveMs: this.#contacts.longestKeepAliveMs(metered) } : {};
+    return { brief: true, ...(seen ? { keepAliveMs: this.#contacts.longestKeepAliveMs(metered) } : {}) };
   }
 
   forget(agent: string): void {

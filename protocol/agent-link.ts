@@ -92,8 +92,14 @@ const Resume = v.object({
   incarnation: Id,
   cluster: v.object({ uuid: Id, generation: Count }),
   boot: v.optional(Word, ''),
-  resources: Reported,
+  /** Required where there is no `reported`. */
+  resources: v.optional(Reported),
   attributes: v.optional(AttributesSchema, []),
+  /**
+   * `reportedDigest` of resources and attributes, which then are not there: only on a connection to a leadership
+   * that said `brief` to this process, which knows its identity and its boot too.
+   */
+  reported: v.optional(Word),
   /** {@link taskDigest} of the tasks it has whose end the master has not acknowledged; absent: the master asks for all of them. */
   digest: v.optional(Word),
   /** The keep-alive that it goes on with, if the leader bears it; absent: the first, 60 s, or 240 s metered. */
@@ -244,6 +250,7 @@ export type Fence = v.InferOutput<typeof FenceSchema>;
 /**
  * `agent` and `epoch` as committed; `version` is the protocol both speak. `renewMs` asks for RENEW (absent: any packet renews);
  * `keepAliveMs` is the longest keep-alive that this leader bears from the agent (absent: the first and no other).
+ * `brief`: a RESUME to this leadership may say `reported`. `report` asks for a REPORT: the digest was another one.
  */
 const Registered = v.object({
   ...Fence,
@@ -254,6 +261,7 @@ const Registered = v.object({
   counter: Count,
   renewMs: v.optional(Count),
   keepAliveMs: v.optional(Count),
+  brief: v.optional(v.boolean()),
 });
 const Resumed = v.object({
   ...Fence,
@@ -261,6 +269,8 @@ const Resumed = v.object({
   agent: Id,
   renewMs: v.optional(Count),
   keepAliveMs: v.optional(Count),
+  brief: v.optional(v.boolean()),
+  report: v.optional(v.boolean()),
 });
 
 /** Registration or resumption refused. `register: true` asks for a REGISTER; otherwise a person must act. */

@@ -214,15 +214,24 @@ export class ScriptedMaster {
 
   #resume(message: Extract<Up, { type: 'RESUME' }>): void {
     if (message.epoch !== this.epoch) return this.#refuse(new Fault('NOT_REGISTERED'), true);
-    this.command({ type: 'RESUMED', agent: message.agent, ...this.bears });
+    const report = message.reported !== (this.reported ?? message.reported);
+    this.command({ type: 'RESUMED', agent: message.agent, ...this.bears, ...(report ? { report } : {}) });
     if (message.digest !== this.digest()) this.command({ type: 'RECONCILE', request: 'r1' });
   }
 
   /** The longest keep-alive that it bears; undefined: a master of before, which names none. */
   keepAliveMs: number | undefined;
 
-  get bears(): { keepAliveMs?: number } {
-    return this.keepAliveMs === undefined ? {} : { keepAliveMs: this.keepAliveMs };
+  /** Takes a brief RESUME, and says so; false: a master of before. */
+  brief = false;
+  /** What it believes the agent has reported; undefined: the same. */
+  reported: string | undefined;
+
+  get bears(): { keepAliveMs?: number; brief?: true } {
+    return {
+      ...(this.keepAliveMs === undefined ? {} : { keepAliveMs: this.keepAliveMs }),
+      ...(this.brief ? { brief: true } : {}),
+    };
   }
 
   /** What it thinks the agent has. */

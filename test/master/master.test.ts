@@ -2,6 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { Fault } from '../../protocol/faults.ts';
 import { TIMES } from '../../protocol/limits.ts';
+import { reportedDigest } from '../../protocol/reported-digest.ts';
 import { contains, equals } from '../../protocol/resource-arithmetic.ts';
 import { parseResources } from '../../protocol/resources.ts';
 import { resourcesOf } from '../resources-of.ts';
@@ -127,6 +128,33 @@ test('a link that flaps commits nothing, whatever the digest says', async (t) =>
     indexes.add(agent.last('RESUMED')?.index ?? -1);
   }
   t.is(indexes.size, 1);
+});
+
+test('a brief greeting commits nothing where the digest is the same, and asks for a report where it is not', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const agent = new ScriptedAgent(world, 'pi');
+  await agent.say(greeting('pi'));
+  const { cluster = '', generation = 0, epoch = 0, brief } = agent.last('REGISTERED') ?? {};
+  t.true(brief);
+  const { incarnation } = greeting('pi');
+  const resume = async (reported: string | undefined) => {
+    const named = reported === undefined ? {} : { reported };
+    const uuid = cluster;
+    await agent.say({ type: 'RESUME', agent: 'id-pi', epoch, incarnation, cluster: { uuid, generation }, ...named });
+    return agent.last('RESUMED');
+  };
+  const same = await resume(reportedDigest(resourcesOf('mem:1024;cpus:4'), []));
+  t.is(same?.report, undefined);
+  const now = resourcesOf('cpus:9;mem:10');
+  const other = await resume(reportedDigest(now, []));
+  t.true(other?.report);
+  t.is(other?.index, same?.index);
+  await agent.say({ type: 'REPORT', epoch, resources: now, attributes: [] });
+  t.is((await resume(reportedDigest(now, [])))?.report, undefined);
+  t.is((await agentsOf(new ScriptedClient(world, 'ann'), 'r'))[0]?.resources['total'], 'cpus:9;mem:10');
+  await resume(undefined);
+  t.like(agent.last('REFUSED'), { register: false, fault: { code: 'BAD_SHAPE' } });
 });
 
 test('the list of a registration may come in parts, and one that is missing is not taken for the end', async (t) => {

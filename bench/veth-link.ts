@@ -26,7 +26,9 @@ export function layVethLink(number: number): VethLink | undefined {
   const name = `mesqb${process.pid % 10_000}-${number}`;
   const near = `mb${process.pid % 10_000}n${number}`;
   const far = `mb${process.pid % 10_000}f${number}`;
-  const address = `10.213.${number}.1`;
+  // A bench that was killed leaves its cables: another one's answers must not go there.
+  const net = `10.${64 + (process.pid % 128)}.${number}`;
+  const address = `${net}.1`;
   const inside = ['ip', 'netns', 'exec', name];
   const run = (...argv: readonly string[]): boolean => spawnSync(argv[0] ?? '', argv.slice(1)).status === 0;
   const remove = (): void => {
@@ -46,7 +48,7 @@ export function layVethLink(number: number): VethLink | undefined {
     run(...inside, 'ip', 'link', 'set', far, ...whole) &&
     run(...inside, 'ip', 'link', 'set', far, 'arp', 'off', 'up') &&
     run(...inside, 'ip', 'link', 'set', 'lo', 'up') &&
-    run(...inside, 'ip', 'address', 'add', `10.213.${number}.2/24`, 'dev', far);
+    run(...inside, 'ip', 'address', 'add', `${net}.2/24`, 'dev', far);
   if (!laid) {
     remove();
     return undefined;

@@ -2,6 +2,7 @@ import type { MovableBus, Will } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
 import type { Compression } from '../io/compression.ts';
 import type { Digest } from '../io/digest.ts';
+import type { LateEngine } from '../io/late-engine.ts';
 import type { Launcher } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
 import type { Log } from '../io/log.ts';
@@ -72,10 +73,8 @@ export interface AgentOptions {
   readonly shells?: SandboxShells;
   readonly pathOf: (folder: string) => string;
   readonly volumes: VolumeFolders;
-  /** Paths of the machine that containers may be given; undefined where nothing runs containers. */
-  readonly containerMounts?: readonly string[];
-  /** Where fetched images are, and how much room they have; undefined where nothing runs containers. */
-  readonly images?: ImageWorld;
+  /** What runs containers, though it be away just now; undefined where nothing ever does. */
+  readonly containers?: ContainerWorld;
   /** Undefined where tasks have no sandbox to put anything into. */
   readonly artifacts?: ArtifactOptions;
   readonly clock: Clock;
@@ -94,6 +93,13 @@ export interface AgentOptions {
 }
 
 export type AgentMachine = Pick<WatchedMachine, 'found' | 'probe' | 'sample' | 'reading' | 'thresholds'>;
+
+/** Where containers run: their engine, which may come and go, what they may be given, the room for fetched images. */
+export interface ContainerWorld extends ImageWorld {
+  readonly engine: ImageWorld['engine'] & Pick<LateEngine, 'there' | 'look'>;
+  /** Paths of the machine. */
+  readonly mounts: readonly string[];
+}
 
 type Launch = Extract<Command, { type: 'RUN' }>['tasks'][number];
 
@@ -223,9 +229,9 @@ class RunningAgent implements Agent {
       { ...options.machine, clock, log, metered: options.metered, onReport, used: () => this.#used() },
       (now) => this.#session.report(now),
     );
-    const { images, launcher, storage } = options;
-    if (images !== undefined)
-      new ImageKeeper({ ...images, launcher, storage, log, needed: () => imagesNeeded(durable.state) });
+    const { containers, launcher, storage } = options;
+    if (containers !== undefined)
+      new ImageKeeper({ ...containers, launcher, storage, log, needed: () => imagesNeeded(durable.state) });
     this.#runs = new Runs(
       { ...world, prober: options.prober },
       { reported, startEnded: (run) => this.#startEnded(run) },
@@ -427,6 +433,7 @@ class RunningAgent implements Agent {
       const name = nameOf(launch);
       if (!runs.has(name) && !this.#accepting.has(name)) fresh.set(name, launch);
     }
+    await this.#lookForEngine(fresh);
     const lacking = this.#giveDevices(fresh);
     for (const name of lacking.keys()) fresh.delete(name);
     const refused = (await this.#makeVolumes(fresh)) ?? (await this.#promise(fresh, epoch));
@@ -459,13 +466,26 @@ class RunningAgent implements Agent {
     this.#session.send({ type: 'ACCEPTED', epoch, tasks: [], refused: faults });
   }
 
+  /** Where there was no engine, one may have come since. What is launched counts as on its way meanwhile. */
+  async #lookForEngine(fresh: ReadonlyMap<string, Launch>): Promise<void> {
+    const { containers } = this.#options;
+    if (containers === undefined || containers.engine.there) return;
+    if (![...fresh.values()].some(({ info }) => info.container !== undefined)) return;
+    for (const [run, { info }] of fresh)
+      this.#accepting.set(run, { graceMs: info.killGraceMs, kill: undefined, resources: info.resources, devices: [] });
+    await containers.engine.look();
+  }
+
   /** Chooses devices for launches before they are accepted; those for which there are too few come back. */
   #giveDevices(fresh: ReadonlyMap<string, Launch>): Map<string, { launch: Launch; fault: Fault }> {
     const lacking = new Map<string, { launch: Launch; fault: Fault }>();
     for (const [run, launch] of fresh) {
-      const { name, containerMounts, artifacts } = this.#options;
-      const barred =
-        containerBar(launch.info.container, containerMounts, name) ?? artifactBar(launch.info, artifacts, name);
+      const { name, containers, artifacts } = this.#options;
+      const mounts = containers?.engine.there === true ? containers.mounts : undefined;
+      const barred = containerBar(launch.info.container, mounts, name) ?? artifactBar(launch.info, artifacts, name);
+      // What came to kill it while an engine was looked for.
+      const kill = this.#accepting.get(run)?.kill;
+      this.#accepting.delete(run);
       if (barred !== undefined) {
         lacking.set(run, { launch, fault: barred });
         continue;
@@ -477,7 +497,7 @@ class RunningAgent implements Agent {
         const { kind, wanted: count, free } = chosen;
         const message = `agent ${this.#options.name} has ${free} free of ${kind}: not ${count}`;
         lacking.set(run, { launch, fault: new Fault('LIMIT', message) });
-      } else this.#accepting.set(run, { graceMs: killGraceMs, kill: undefined, resources, devices: chosen });
+      } else this.#accepting.set(run, { graceMs: killGraceMs, kill, resources, devices: chosen });
     }
     return lacking;
   }

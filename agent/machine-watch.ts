@@ -29,6 +29,8 @@ export interface Found extends Reported {
 export interface MachineReading extends Reading {
   /** When this changes, so has what the machine can offer. */
   readonly cpusOnline?: number;
+  /** So has it when another engine for containers is there, or none any more. */
+  readonly engine?: string;
 }
 
 export interface WatchedMachine {
@@ -147,7 +149,8 @@ export class MachineWatch {
       this.#reading = reading;
       this.#judgement = judge(this.#judgement, reading, thresholds);
       this.#log(held, holding(this.#judgement));
-      if (reading.cpusOnline !== before.cpusOnline && reading.cpusOnline !== undefined) await this.#probe();
+      const cpus = reading.cpusOnline !== before.cpusOnline && reading.cpusOnline !== undefined;
+      if (cpus || reading.engine !== before.engine) await this.#probe();
       else this.#tell();
     } catch (error) {
       log.warn('machine not asked how it is', { error: String(error) });

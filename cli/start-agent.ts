@@ -34,13 +34,7 @@ import { nameOf } from './common-options.ts';
 import { type AgentLog, agentLog } from './start-agent-log.ts';
 import { type ArtifactWishes, artifactsOf } from './start-artifacts.ts';
 import { contactNotes } from './start-contact-notes.ts';
-import {
-  allowedMounts,
-  type ContainerOptions,
-  engineAttribute,
-  findEngine,
-  imageCacheBytes,
-} from './start-containers.ts';
+import { allowedMounts, type ContainerOptions, engineOf, imageCacheBytes, withEngine } from './start-containers.ts';
 import { takeDataFolder } from './start-data-folder.ts';
 import { isolationAttributes, letThrough, namespacesOf, taskUserOf } from './start-isolation.ts';
 import { speakerOf } from './start-join.ts';
@@ -151,15 +145,13 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
   if (user instanceof Fault) return user;
   const namespaces = namespacesOf(options.namespaces);
   if (namespaces instanceof Fault) return namespaces;
-  const engine = await findEngine(options);
-  if (engine instanceof Fault) return engine;
   const mounts = allowedMounts(options);
   if (mounts instanceof Fault) return mounts;
   const imageBytes = imageCacheBytes(options);
   if (imageBytes instanceof Fault) return imageBytes;
   const artifacts = artifactsOf(options, data, user);
   if (artifacts instanceof Fault) return artifacts;
-  if (engine !== undefined) log.info('containers', { by: engine.engine, version: engine.version, at: engine.socket });
+  const engine = await engineOf(options, log);
   const root = join(data, 'tasks');
   await mkdir(root, { recursive: true, mode: 0o700 });
   const output = (folder: string, stream: 'stdout' | 'stderr') =>
@@ -172,14 +164,10 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
     ...(user === undefined ? {} : { user }),
     namespaces,
   });
-  const launcher =
-    engine === undefined
-      ? processes
-      : await launchContainers({ engine: engine.containers, root, processes, output, log });
+  const launcher = engine === undefined ? processes : await launchContainers({ engine, root, processes, output, log });
   launcher.onStarted(optimize);
   const known = [
     ...isolationAttributes(launcher.isolation),
-    ...(engine === undefined ? [] : [engineAttribute(engine)]),
     ...(options.exec === false ? [] : [execAttribute()]),
     { name: ARTIFACTS_ATTRIBUTE, text: 'yes' },
   ];
@@ -188,7 +176,8 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
     await launcher.close();
     return ready;
   }
-  const { machine, probe } = ready;
+  const { probe } = ready;
+  const machine = withEngine(ready.machine, engine);
   for (const note of [...probe.notes, ...launcher.isolation.notes]) log.info('probe', { note });
   const speaker = await speakerOf({
     data,
@@ -261,11 +250,9 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
     prober: systemProber(LIMITS.checkCommands, user),
     output,
     sandboxes: sandboxFiles(root),
-    ...(engine === undefined
-      ? {}
-      : { containerMounts: mounts, images: { engine: engine.containers, mostBytes: imageBytes } }),
+    ...(engine === undefined ? {} : { containers: { engine, mounts, mostBytes: imageBytes } }),
     artifacts,
-    ...(options.exec === false ? {} : { shells: sandboxShells(data, launcher.isolation, user, engine?.socket) }),
+    ...(options.exec === false ? {} : { shells: sandboxShells(data, launcher.isolation, user, engine) }),
     pathOf: (folder) => join(data, 'tasks', folder),
     volumes: volumeFolders(join(data, 'volumes'), user),
     clock: systemClock,

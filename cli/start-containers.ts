@@ -1,8 +1,12 @@
 import { access } from 'node:fs/promises';
 import { normalize } from 'node:path';
-import { type ContainerEngine, EngineError, type EngineVersion } from '../io/containers.ts';
+import type { AgentMachine } from '../agent/agent.ts';
+import type { Found, MachineReading } from '../agent/machine-watch.ts';
+import { EngineError, type EngineVersion } from '../io/containers.ts';
+import { type FoundEngine, LateEngine } from '../io/late-engine.ts';
+import type { Log } from '../io/log.ts';
 import { dockerSocket } from '../io/node/docker-socket.ts';
-import type { Attribute } from '../protocol/attributes.ts';
+import { type Attribute, mergeAttributes } from '../protocol/attributes.ts';
 import { CONTAINERS_ATTRIBUTE } from '../protocol/container.ts';
 import { Fault } from '../protocol/faults.ts';
 import { sizeToMb } from '../protocol/size.ts';
@@ -17,30 +21,54 @@ export interface ContainerOptions {
   readonly imageCache?: string;
 }
 
-export interface FoundEngine extends EngineVersion {
-  readonly containers: ContainerEngine;
-  readonly socket: string;
+/** The engine of this machine, looked for once: it may come later. Undefined where none is wanted. */
+export async function engineOf({ containers: wanted }: ContainerOptions, log: Log): Promise<LateEngine | undefined> {
+  if (wanted === 'none') return undefined;
+  const engine = new LateEngine({
+    find: (socket) => findEngine(socket === undefined ? (wanted === undefined ? usualSockets() : [wanted]) : [socket]),
+    isThere,
+    log,
+  });
+  await engine.look();
+  if (!engine.there && wanted !== undefined)
+    log.warn('no container engine answers: it is looked for again and again', { at: wanted });
+  return engine;
 }
 
-/** The engine of this machine; undefined where none was found. A fault where the one that was named does not answer. */
-export async function findEngine({ containers: wanted }: ContainerOptions): Promise<FoundEngine | undefined | Fault> {
-  if (wanted === 'none') return undefined;
-  for (const socket of wanted === undefined ? usualSockets() : [wanted]) {
-    if (wanted === undefined && !(await isThere(socket))) continue;
+async function findEngine(sockets: readonly string[]): Promise<FoundEngine | undefined> {
+  for (const socket of sockets) {
+    if (!(await isThere(socket))) continue;
     const containers = dockerSocket(socket);
     try {
       return { ...(await containers.version()), containers, socket };
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
-      if (wanted !== undefined)
-        return new Fault(
-          'UNSUPPORTED',
-          `--containers ${wanted}: ${error.message}`,
-          'Start the engine first: systemctl enable --now podman.socket, or docker.socket.',
-        );
     }
   }
   return undefined;
+}
+
+/** A machine on which an engine may come and go. */
+export function withEngine(machine: AgentMachine, engine: LateEngine | undefined): AgentMachine {
+  const { found, probe, sample, reading } = machine;
+  if (engine === undefined) return machine;
+  // What a person said stands.
+  const seen = <Seen extends Found>(one: Seen): Seen => ({
+    ...one,
+    attributes:
+      engine.found === undefined ? one.attributes : mergeAttributes([engineAttribute(engine.found)], one.attributes),
+  });
+  const read = (one: MachineReading): MachineReading => ({ ...one, engine: engine.found?.engine ?? 'none' });
+  return {
+    ...machine,
+    found: seen(found),
+    reading: read(reading ?? {}),
+    ...(probe === undefined ? {} : { probe: async () => seen(await probe()) }),
+    sample: async () => {
+      await engine.look();
+      return read((await sample?.()) ?? {});
+    },
+  };
 }
 
 /** Bytes. Faults: BAD_USAGE. */
@@ -52,7 +80,7 @@ export function imageCacheBytes({ imageCache = '4G' }: ContainerOptions): number
 }
 
 /** What agents say of it. */
-export function engineAttribute({ engine }: EngineVersion): Attribute {
+function engineAttribute({ engine }: EngineVersion): Attribute {
   return { name: CONTAINERS_ATTRIBUTE, text: engine };
 }
 

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { LateEngine } from '../io/late-engine.ts';
 import type { Isolation } from '../io/launcher.ts';
 import { containerShells } from '../io/node/container-shells.ts';
 import { processShells } from '../io/node/process-shells.ts';
@@ -7,16 +8,16 @@ import type { SandboxShells } from '../io/sandbox-shells.ts';
 import type { Attribute } from '../protocol/attributes.ts';
 import { EXEC_ATTRIBUTE } from '../protocol/exec.ts';
 
-/** What `mesq exec` starts on this machine: beside processes, and in containers where an engine is behind `engineSocket`. */
+/** What `mesq exec` starts on this machine: beside processes, and in containers where there may be an `engine`. */
 export function sandboxShells(
   data: string,
   isolation: Isolation,
   user: SystemUser | undefined,
-  engineSocket: string | undefined,
+  engine: LateEngine | undefined,
 ): SandboxShells {
   const root = join(data, 'tasks');
   const processes = processShells({ root, folder: join(data, 'launcher'), isolation, user });
-  return engineSocket === undefined ? processes : containerShells(engineSocket, root, processes);
+  return engine === undefined ? processes : containerShells(() => engine.found?.socket, root, processes);
 }
 
 /** Agents that have it let people in; the leader answers in the stead of others. */

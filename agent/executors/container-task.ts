@@ -71,7 +71,7 @@ export function containerBar(
     return new Fault(
       'UNSUPPORTED',
       `agent ${agent} has no container engine`,
-      'Install Podman or Docker there, and start the agent again; the constraint containers~=docker|podman keeps tasks away.',
+      'Start Podman or Docker there: it looks for one every 30 s. The constraint containers~=docker|podman keeps tasks away.',
     );
   const allowed = (path: string): boolean => mounts.some((root) => path === root || path.startsWith(`${root}/`));
   const barred = container.volumes.find(({ host }) => host !== undefined && !allowed(host));

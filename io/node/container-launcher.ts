@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ContainerEngine, EngineError, StopRequest } from '../containers.ts';
+import type { LateEngine } from '../late-engine.ts';
 import {
   type ContainerTask,
   type Isolation,
@@ -21,7 +22,7 @@ import { StorageError } from '../storage.ts';
 import { fetchImage } from './image-fetch.ts';
 
 export interface ContainerLauncherOptions {
-  readonly engine: ContainerEngine;
+  readonly engine: ContainerEngine & Pick<LateEngine, 'there' | 'onAppeared'>;
   /** Absolute; task folders are relative to it, as those of `processes` are. */
   readonly root: string;
   /** What starts everything else. */
@@ -55,7 +56,8 @@ const FOLDER_LABEL = 'mesquite.folder';
 export async function launchContainers(options: ContainerLauncherOptions): Promise<Launcher> {
   const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim();
   const launcher = new ContainerLauncher({ ...options, root: await realpath(options.root) }, boot);
-  void launcher.prune();
+  if (options.engine.there) void launcher.prune();
+  options.engine.onAppeared(() => void launcher.prune());
   return launcher;
 }
 

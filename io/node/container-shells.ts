@@ -12,14 +12,20 @@ const LOOKS = 100;
 const END_OF_INPUT = Uint8Array.of(4);
 
 /**
- * Programs beside tasks that are containers, started in them by the engine behind the socket; `others` starts those
- * beside all other tasks. What is still there when the agent's process dies stays until the container ends.
+ * Programs beside tasks that are containers, started in them by the engine behind the socket, where there is one now;
+ * `others` starts those beside all other tasks. What is still there when the agent's process dies stays until the container ends.
  */
-export function containerShells(socket: string, root: string, others: SandboxShells): SandboxShells {
+export function containerShells(
+  socketNow: () => string | undefined,
+  root: string,
+  others: SandboxShells,
+): SandboxShells {
   return {
     open: async (start) => {
       const name = await containerOf(root, start.folder);
       if (name === undefined) return await others.open(start);
+      const socket = socketNow();
+      if (socket === undefined) throw new ShellError('FAILED', 'the container engine is gone');
       try {
         return await open(socket, name, start);
       } catch (error) {

@@ -7,6 +7,7 @@ import { constraintsOf, JobSpec } from '../../protocol/job.ts';
 import { TaskInfo } from '../../protocol/task.ts';
 import { contradiction } from '../../protocol/task-contradiction.ts';
 import { resourcesOf } from '../resources-of.ts';
+import { AgentWorld } from './world.ts';
 
 const info = (container: v.InferInput<typeof ContainerInfo>, resources: string, rest = {}): TaskInfo =>
   v.parse(TaskInfo, { task: 't', attempt: 0, resources: resourcesOf(resources), container, ...rest });
@@ -120,4 +121,55 @@ test('a job with files goes where somebody fetches them, for an agent of an olde
   };
   t.deepEqual(constraintsOf(v.parse(JobSpec, spec)), ['artifacts==yes']);
   t.deepEqual(constraintsOf(v.parse(JobSpec, { ...spec, artifacts: [] })), []);
+});
+
+/** An agent without an engine, that finds one when it looks after `come`; a look lasts until `held` resolves. */
+async function lateWorld(held: Promise<void> = Promise.resolve()) {
+  const world = new AgentWorld();
+  let running = false;
+  const engine = {
+    there: false,
+    look: async () => {
+      await held;
+      engine.there = running;
+    },
+    image: () => Promise.resolve(undefined),
+    removeImage: () => Promise.resolve(false),
+  };
+  world.more = { containers: { engine, mounts: [], mostBytes: 0 } };
+  await world.up();
+  const run = (task: string) =>
+    world.master.place(task, { container: v.parse(ContainerInfo, { image: 'a' }), argv: ['{}'] });
+  return { world, run, come: () => (running = true) };
+}
+
+test('a container that comes to an agent without an engine has it look; it is refused where there still is none', async (t) => {
+  const { world, run, come } = await lateWorld();
+  const early = run('early');
+  await world.until(() => early.refused !== undefined);
+  t.is(early.refused?.code, 'UNSUPPORTED');
+  come();
+  const later = run('later');
+  // A report about it says as well that it was accepted.
+  await world.until(() => later.updates.length > 0);
+  t.is(later.refused, undefined);
+});
+
+test('a kill that comes while an engine is looked for is heeded', async (t) => {
+  let release = (): void => undefined;
+  const { world, run, come } = await lateWorld(
+    new Promise((done) => {
+      release = done;
+    }),
+  );
+  const placed = run('t');
+  come();
+  await world.clock.advance(1_000);
+  world.master.kill('t');
+  await world.clock.advance(10);
+  // No second KILL: the one that came meanwhile has to be enough.
+  placed.kill = undefined;
+  release();
+  await world.until(() => placed.updates.some(({ state }) => state === 'TASK_KILLED'));
+  t.deepEqual(world.started, []);
 });

@@ -117,4 +117,16 @@ if (missing !== undefined && process.env['CI'] !== 'true') {
     });
     t.regex(refused.message ?? '', /gives no container its \/etc/);
   });
+
+  test('an engine that is started after the agent is found, and what waited for it is placed', async (t) => {
+    await podman.endService();
+    const cluster = await Cluster.start(t, { a1: withEngine() });
+    await cluster.agents.get('a1')?.said(/no container engine answers/);
+    const job = await cluster.submit(...image(), '--', '/bin/sh', '-c', 'echo late; exit 4');
+    t.regex((await cluster.mesq('why', job)).stdout, /containers~=docker\|podman/);
+    await podman.startService();
+    t.is((await cluster.mesq('wait', job)).code, 4);
+    t.is((await cluster.mesq('logs', job)).stdout, 'late\n');
+    t.regex((await cluster.mesq('agents', '--json')).stdout, /podman/);
+  });
 }

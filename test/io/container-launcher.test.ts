@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
+import { LateEngine } from '../../io/late-engine.ts';
 import { type ContainerTask, type Launcher, LauncherError, type TaskExit } from '../../io/launcher.ts';
 import { launchContainers } from '../../io/node/container-launcher.ts';
 import { openOutputFile } from '../../io/node/output-file.ts';
@@ -233,7 +234,13 @@ async function placeOf(t: ExecutionContext) {
       const news = (): void => {
         for (const look of waiting) look();
       };
-      const launcher = await launchContainers({ engine: podman.engine, root, processes: none(), output, log: SILENT });
+      const engine = new LateEngine({
+        find: async () => ({ ...(await podman.engine.version()), containers: podman.engine, socket: podman.socket }),
+        isThere: () => Promise.resolve(true),
+        log: SILENT,
+      });
+      await engine.look();
+      const launcher = await launchContainers({ engine, root, processes: none(), output, log: SILENT });
       launchers.push(launcher);
       launcher.onStarted(({ folder }) => {
         running.add(folder);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -66,6 +67,21 @@ if (missing !== undefined && process.env['CI'] !== 'true') {
     t.deepEqual(await launcher.adopt('batch/t3/0'), { state: 'exited', code: 9 });
     t.is(await place.read('batch/t3/0/stdout'), 'early\nlate\n');
     await gone(t);
+  });
+
+  test('of the machine’s devices it has those that were chosen, and can use them', async (t) => {
+    const nodes = ['gpu0', 'gpu1'].map((name) => `/dev/mesq-${name}-${process.pid}`);
+    t.teardown(() => Promise.all(nodes.map((node) => rm(node, { force: true }))));
+    // As /dev/zero is, under the names of two GPUs.
+    for (const node of nodes) execFileSync('mknod', [node, 'c', '1', '5']);
+    const place = await placeOf(t);
+    const { launcher, ended } = await place.attach();
+    const script = `cd /dev; echo mesq-gpu*; dd if=${nodes[1]} bs=4 count=1 2>&1 >/dev/null | tail -n 1`;
+    await launcher.launch(
+      start('batch/t20/0', script, { devices: nodes.slice(1), environment: { NVIDIA_VISIBLE_DEVICES: '1' } }),
+    );
+    t.is((await ended('batch/t20/0')).code, 0);
+    t.regex(await place.read('batch/t20/0/stdout'), new RegExp(`^mesq-gpu1-${process.pid}\n1\\+0 records out`));
   });
 
   test('signals reach it; the kernel’s word on memory is told', async (t) => {

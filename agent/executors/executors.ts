@@ -66,7 +66,9 @@ export class Executors {
     });
     const { launcher, lines } = world;
     launcher.onStarted(({ folder }) => this.#in(folder)?.noticed({ kind: 'running' }));
-    launcher.onExit(({ folder, code }) => this.#in(folder)?.noticed({ kind: 'exited', code }));
+    launcher.onExit(({ folder, code, outOfMemory }) =>
+      this.#in(folder)?.noticed({ kind: 'exited', code, outOfMemory }),
+    );
     launcher.onRestarted(() => this.#lookAfterAll());
     lines.onConnection((connection) => this.#connected(connection));
   }

@@ -142,7 +142,7 @@ export class RunningExecutor {
         if (!found.supervised) this.#lookSoon();
         return undefined;
       case 'exited':
-        return this.noticed({ kind: 'exited', code: found.code });
+        return this.noticed({ kind: 'exited', code: found.code, outOfMemory: found.outOfMemory });
       default:
         return this.noticed({ kind: 'vanished' });
     }
@@ -228,7 +228,7 @@ export class RunningExecutor {
     if (this.#over || this.#launching) return;
     try {
       const found = await launcher.adopt(folder);
-      if (found.state === 'exited') this.noticed({ kind: 'exited', code: found.code });
+      if (found.state === 'exited') this.noticed({ kind: 'exited', code: found.code, outOfMemory: found.outOfMemory });
       else if (found.state === 'vanished') this.noticed({ kind: 'vanished' });
       else if (found.state === 'running') {
         this.noticed({ kind: 'running' });

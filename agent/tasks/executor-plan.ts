@@ -216,6 +216,13 @@ function ended({ actual, shutdown, rebooted }: ExecutorFacts, task: ExecutorTask
         };
       return failed('EXECUTOR_TERMINATED', 'its executor was shut down');
     case undefined:
+      if (actual.kind === 'exited' && actual.outOfMemory !== undefined)
+        return failed(
+          'CONTAINER_LIMITATION_MEMORY',
+          actual.outOfMemory === 'limit'
+            ? 'its executor was ended by the kernel, for its memory limit'
+            : 'its executor was ended by the kernel, for the machine had no memory left',
+        );
       return failed(
         'EXECUTOR_TERMINATED',
         actual.kind === 'exited' ? `its executor ended with ${actual.code}` : 'its executor vanished',

@@ -182,6 +182,12 @@ for (const [name, [is, nowMs, steps, wakeMs]] of Object.entries(TABLE)) {
 /** How an executor ended, and a task of it → state and reason. */
 const ENDS: Readonly<Record<string, readonly [Partial<ExecutorFacts>, Partial<ExecutorTask>, string, string]>> = {
   'it exited': [{ actual: { kind: 'exited', code: 3 } }, {}, 'TASK_FAILED', 'EXECUTOR_TERMINATED'],
+  'it ran out of memory': [
+    { actual: { kind: 'exited', code: 137, outOfMemory: 'machine' } },
+    {},
+    'TASK_FAILED',
+    'CONTAINER_LIMITATION_MEMORY',
+  ],
   'it vanished': [{ actual: { kind: 'vanished' } }, {}, 'TASK_FAILED', 'EXECUTOR_TERMINATED'],
   'the machine was rebooted': [{ actual: { kind: 'vanished' }, rebooted: true }, {}, 'TASK_FAILED', 'AGENT_REBOOTED'],
   'it never subscribed': [

@@ -50,7 +50,10 @@ export const drain: Verb = {
 function span(options: DrainOptions, name: keyof DrainOptions): number | undefined | Fault {
   const text = options[name];
   const ms = text === undefined ? undefined : parseDuration(text);
-  return ms instanceof Fault ? new Fault('BAD_USAGE', `--${name}: ${ms.message}`, ms.hint) : ms;
+  if (ms instanceof Fault) return new Fault('BAD_USAGE', `--${name}: ${ms.message}`, ms.hint);
+  if (name === 'for' && ms === 0)
+    return new Fault('BAD_USAGE', `--for ${text} is no time at all`, 'Write it like --for 30m, or leave it out.');
+  return ms;
 }
 
 function told(agent: string, options: DrainOptions): string {

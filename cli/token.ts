@@ -1,5 +1,6 @@
 import { parseDuration } from '../protocol/duration.ts';
 import { Fault } from '../protocol/faults.ts';
+import { parseId } from '../protocol/ids.ts';
 import { type CredentialRole, ROLES } from '../protocol/operator.ts';
 import { askLeader } from './ask.ts';
 import { ago, isoTime, printJson, printLine, printRows } from './output.ts';
@@ -85,8 +86,13 @@ async function create(
 ): Promise<number | Fault> {
   if (uses !== undefined && !/^[1-9]\d*$/.test(uses))
     return new Fault('BAD_USAGE', `--uses ${uses}: a number of boards is expected`, 'Write it like --uses 20.');
+  const id = parseId(name, '--name');
+  if (id instanceof Fault)
+    return new Fault('BAD_USAGE', id.message, 'Write it with A-Z a-z 0-9 . _ -, 64 at most, a letter or digit first.');
   const forMs = parseDuration(duration);
-  if (forMs instanceof Fault) return forMs;
+  if (forMs instanceof Fault) return new Fault('BAD_USAGE', `--for: ${forMs.message}`, forMs.hint);
+  if (forMs === 0)
+    return new Fault('BAD_USAGE', `--for ${duration} is no time at all`, `Write it like --for ${JOIN_TIME}.`);
   const limits = role === 'join' ? { forMs, ...(uses === undefined ? {} : { uses: Number(uses) }) } : {};
   const answer = await askLeader(context, 'token-create', { role, name, ...limits });
   if (answer instanceof Fault) return answer;

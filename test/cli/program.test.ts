@@ -25,6 +25,10 @@ for (const [line, said] of [
   ['token create', '--role and --name missing\n  Write mesq token create --role ROLE --name NAME.'],
   ['token create --role agent', '--name missing'],
   ['token create pi-1 --role agent', 'mesq token create takes options alone, and not pi-1'],
+  ['drain a1 --for 0s', '--for 0s is no time at all\n  Write it like --for 30m, or leave it out.'],
+  ['token create --role agent --name a/b', '--name "a/b" has a character at 2 that is not allowed\n  Write it with'],
+  ['token create --role join --name roof --for 0', '--for 0 is no time at all\n  Write it like --for 24h.'],
+  ['token create --role join --name roof --for soon', '--for: '],
   ['agents --urll x', "unknown option '--urll'\n  Did you mean --url?"],
   ['--urll x agents', "unknown option '--urll'\n  Did you mean --url?"],
 ] as const) {

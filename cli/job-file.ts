@@ -83,13 +83,21 @@ export async function readJobFile(job: string, text: string, file: string): Prom
 
 /** What the job file, read already, wants to be uploaded; paths are relative to the file. */
 export function uploadsOfJobFile(text: string, file: string): WrittenUpload[] {
-  const { upload, files = [] } = (parseDocument(text).toJS() ?? {}) as { upload?: unknown; files?: readonly unknown[] };
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const { upload, files = [] } = (document.toJS() ?? {}) as { upload?: unknown; files?: readonly unknown[] };
   const folder = file.slice(0, file.lastIndexOf('/') + 1);
-  const near = (kind: WrittenUpload['kind'], written: unknown): WrittenUpload => {
-    const one = writtenUpload(kind, String(written));
+  const near = (kind: WrittenUpload['kind'], written: unknown, path: readonly unknown[]): WrittenUpload => {
+    const node = document.getIn(path, true) as Node | undefined;
+    const { line, col } = lines.linePos(node?.range?.[0] ?? 0);
+    const where = `${file === '' ? 'standard input' : file}:${line}:${col}`;
+    const one = { ...writtenUpload(kind, String(written)), where };
     return one.path.startsWith('/') ? one : { ...one, path: `${folder}${one.path}` };
   };
-  return [...(upload === undefined ? [] : [near('folder', upload)]), ...files.map((written) => near('file', written))];
+  return [
+    ...(upload === undefined ? [] : [near('folder', upload, ['upload'])]),
+    ...files.map((written, at) => near('file', written, ['files', at])),
+  ];
 }
 
 /** A job's field as the file calls it. */
@@ -120,6 +128,8 @@ function readFields(contents: Node | null): WrittenJob | Problem {
   const { command, env, upload: _, files: _files, ...rest } = job;
   if (command === undefined && rest['container'] === undefined)
     return new Problem(contents, 'command is missing', 'Add it like command: [echo, hello].');
+  if (Array.isArray(command) && command.length === 0 && rest['container'] === undefined)
+    return new Problem(contents.get('command', true), 'command is empty', 'Write it like command: [echo, hello].');
   return { ...rest, argv: command ?? [], ...(env === undefined ? {} : { environment: env }) } as WrittenJob;
 }
 

@@ -172,7 +172,8 @@ function limitsOf(
 function cpusOf(text: string): number | Fault {
   const thousandths = parseScalar(text);
   if (thousandths !== undefined && thousandths >= 0) return thousandths;
-  return new Fault('BAD_RESOURCES', `cpus: ${JSON.stringify(text)} is no number`, 'Write it like 1, 0.5 or 2.25.');
+  const wrong = thousandths === undefined ? 'is no number' : 'is below 0';
+  return new Fault('BAD_RESOURCES', `cpus: ${JSON.stringify(text)} ${wrong}`, 'Write it like 1, 0.5 or 2.25.');
 }
 
 function whole(field: string, text: string): number | Fault {

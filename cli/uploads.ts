@@ -16,6 +16,8 @@ export interface WrittenUpload {
   readonly path: string;
   /** In the sandbox. Default: of a folder the sandbox itself, of a file its own name. */
   readonly into: string | undefined;
+  /** `FILE:line:column` of the job file that has it; absent on the command line. */
+  readonly where?: string;
 }
 
 /** Two blocks of nothing: the end of every archive (POSIX pax, ustar). */
@@ -41,15 +43,17 @@ export async function prepareUploads(
 ): Promise<readonly Prepared[] | Fault> {
   const prepared: Prepared[] = [];
   for (const one of written) {
-    const misplaced = placeFault(one);
-    if (misplaced !== undefined) return misplaced;
-    const upload = await terminal.readUpload(one.path, one.kind);
-    if (upload instanceof Fault) return upload;
+    const upload = placeFault(one) ?? (await terminal.readUpload(one.path, one.kind));
+    if (upload instanceof Fault) return placed(upload, one);
     if (one.kind === 'folder' && upload.manifest.size <= EMPTY_TAR_BYTES)
-      return new Fault('BAD_USAGE', `--upload ${one.path}: there is nothing in it`, '.git is left out.');
+      return placed(new Fault('BAD_USAGE', `--upload ${one.path}: there is nothing in it`, '.git is left out.'), one);
     prepared.push({ ...one, upload });
   }
   return prepared;
+}
+
+function placed({ code, message, hint }: Fault, { where }: WrittenUpload): Fault {
+  return new Fault(code, where === undefined ? message : `${where}: ${message}`, hint);
 }
 
 /** What is wrong with its place in the sandbox: known before anything is read or sent. */

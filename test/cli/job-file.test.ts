@@ -1,5 +1,5 @@
 import test from 'ava';
-import { readJobFile } from '../../cli/job-file.ts';
+import { readJobFile, uploadsOfJobFile } from '../../cli/job-file.ts';
 import { artifactsOf } from '../../cli/written-artifact.ts';
 import { Artifact } from '../../protocol/artifact.ts';
 import { ContainerInfo } from '../../protocol/container.ts';
@@ -226,3 +226,25 @@ for (const text of [
     else t.like(made, [{ uri: text }]);
   });
 }
+
+test('no command, and too few CPUs, are told with their place and as the file calls them', async (t) => {
+  const told = async (text: string): Promise<string> => ((await readJobFile('j1', text, 'job.yaml')) as Fault).message;
+  t.is(await told('count: 1\ncommand: []'), 'job.yaml:2:10: command is empty');
+  t.is(await told('command: [serve]\ncpus: -1'), 'job.yaml:2:7: cpus: "-1" is below 0');
+  t.false(
+    (await readJobFile('j1', 'command: []\ncontainer: {image: "docker.io/library/busybox:1.37"}', 'f')) instanceof
+      Fault,
+  );
+});
+
+test('what is uploaded has its place in the file', (t) => {
+  const wanted = uploadsOfJobFile('command: [serve]\nupload: src\nfiles:\n  - a.bin\n  - b.bin', 'jobs/job.yaml');
+  t.deepEqual(
+    wanted.map(({ path, where }) => [path, where]),
+    [
+      ['jobs/src', 'jobs/job.yaml:2:9'],
+      ['jobs/a.bin', 'jobs/job.yaml:4:5'],
+      ['jobs/b.bin', 'jobs/job.yaml:5:5'],
+    ],
+  );
+});

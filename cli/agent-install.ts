@@ -1,8 +1,8 @@
 import { Fault } from '../protocol/faults.ts';
-import { parseId } from '../protocol/ids.ts';
 import { isBrokerUrl } from '../protocol/raft.ts';
+import { logLevelOf } from './log-level.ts';
 import { notice, printJson, printLine } from './output.ts';
-import { SERVICE } from './service-unit.ts';
+import { isOnThisMachine, SERVICE } from './service-unit.ts';
 import type { Context, Verb } from './verb.ts';
 
 interface WrittenInstall {
@@ -53,13 +53,19 @@ export const agentInstall: Verb = {
     const { master, tokenFile, root, start, ...given } = command.opts<WrittenInstall>();
     const { urls, prefix, ca } = context.options;
     const masters = master?.flatMap((text) => text.split(',')).filter((url) => url !== '') ?? urls;
+    const image = !/^\/+$/.test(root);
+    // What this machine takes for its cluster is no word about a board that starts from the image.
+    if (image && master === undefined)
+      return new Fault(
+        'BAD_USAGE',
+        `--root ${root}: an image needs to be told its masters`,
+        'Write --master mqtts://host:8883, as its boards reach it.',
+      );
     const bad = masters.find((url) => !isBrokerUrl(url));
     if (bad !== undefined || masters.length === 0)
       return new Fault('BAD_USAGE', `--master ${bad ?? ''} is no URL of a master`, 'Write it like mqtts://host:8883.');
-    if (given.name !== undefined) {
-      const name = parseId(given.name, '--name');
-      if (name instanceof Fault) return name;
-    }
+    const level = given.log === undefined ? undefined : logLevelOf(given.log);
+    if (level instanceof Fault) return level;
     if (!given.data.startsWith('/'))
       return new Fault('BAD_USAGE', `--data ${given.data}: a service has no folder of its own to begin at`);
     const token = await tokenOf(context, tokenFile);
@@ -71,14 +77,22 @@ export const agentInstall: Verb = {
       start,
       masters,
       token,
+      unsaid: [
+        ...(master === undefined ? ['--master'] : []),
+        ...(command.getOptionValueSource('data') === 'default' ? ['--data'] : []),
+      ],
       ...(prefix === 'mesq' ? {} : { prefix }),
       ...(ca === undefined ? {} : { ca }),
     });
     if (done instanceof Fault) return done;
+    const loopback = image ? masters.filter(isOnThisMachine) : [];
+    if (loopback.length > 0)
+      await notice(context, `warning: ${loopback.join(', ')} is each board's own machine, not this one`);
     const clean = done.verified?.length === 0;
     if (context.options.json) await printJson(context, { service: SERVICE, ...done, clean });
     else {
-      for (const path of done.changed) await printLine(context, `wrote ${path}`);
+      for (const path of done.changed) await printLine(context, `wrote ${root.replace(/\/+$/, '')}${path}`);
+      if (done.dropped.length > 0) await printLine(context, `dropped: ${done.dropped.join(', ')}`);
       if (done.changed.length === 0) await printLine(context, 'nothing was to be changed');
       await printLine(context, `version ${done.version}${done.started ? ', running' : ', not started'}`);
       if (done.verified === undefined) await printLine(context, 'not verified: systemd-analyze is not there');

@@ -1,11 +1,10 @@
 import { Fault } from '../protocol/faults.ts';
 import { formatResources } from '../protocol/resources.ts';
 import { bulkBudgetOf } from './bulk-budget.ts';
+import { LEVELS, logLevelOf } from './log-level.ts';
 import { notice } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
 import type { Verb } from './verb.ts';
-
-const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 interface AgentOptions {
   readonly master?: readonly string[];
@@ -107,9 +106,8 @@ export const agent: Verb = {
   },
   run: async (context, command) => {
     const written = command.opts<AgentOptions>();
-    const logLevel = LEVELS.find((level) => level === written.log);
-    if (logLevel === undefined)
-      return new Fault('BAD_USAGE', `--log: there is no level ${written.log}`, `Take one of ${LEVELS.join(', ')}.`);
+    const logLevel = logLevelOf(written.log);
+    if (logLevel instanceof Fault) return logLevel;
     const { urls, token, ca, prefix, timeoutMs } = context.options;
     const masters = written.master?.flatMap((text) => text.split(',')).filter((url) => url !== '') ?? urls;
     const { data, name, resources, attributes, devices, slots, health, powerMode } = written;

@@ -113,3 +113,42 @@ export function unitWord(word: string): string {
   if (/^[A-Za-z0-9_@%+=:,./~$-]+$/.test(doubled)) return doubled;
   return `"${doubled.replace(/"/g, '\\"').replace(/\n/g, '\\n').replace(/\t/g, '\\t')}"`;
 }
+
+/**
+ * What the command line of one unit has and that of the next has not, as it would be written: `--attributes site:roof`.
+ * Of an option in `unsaid` another value counts, too.
+ */
+export function droppedOptions(before: string, after: string, unsaid: readonly string[]): string[] {
+  const kept = optionsOf(after);
+  return [...optionsOf(before)]
+    .filter(([option, value]) => !kept.has(option) || (unsaid.includes(option) && kept.get(option) !== value))
+    .map(([option, value]) => (value === undefined ? option : `${option} ${value}`));
+}
+
+const FLAGS: ReadonlySet<string> = new Set(['--metered']);
+
+/** Of a unit that {@link serviceUnit} wrote; a flag has no value. */
+function optionsOf(unit: string): Map<string, string | undefined> {
+  const [, line = ''] = /^ExecStart=(.*)$/m.exec(unit) ?? [];
+  const words = (line.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? []).map(wordOfUnit);
+  const options = new Map<string, string | undefined>();
+  for (const [index, word] of words.entries()) {
+    const next = words[index + 1];
+    const previous = words[index - 1];
+    const isValue = previous?.startsWith('--') === true && !FLAGS.has(previous);
+    if (word.startsWith('--') && !isValue) options.set(word, FLAGS.has(word) ? undefined : next);
+  }
+  return options;
+}
+
+/** What {@link unitWord} was given. */
+function wordOfUnit(written: string): string {
+  const bare = written.startsWith('"') ? written.slice(1, -1) : written;
+  const plain: Readonly<Record<string, string>> = { '\\n': '\n', '\\t': '\t', '%%': '%', $$: '$' };
+  return bare.replace(/\\.|%%|\$\$/g, (pair) => plain[pair] ?? pair.slice(1));
+}
+
+/** In the image of another machine it is that one. */
+export function isOnThisMachine(url: string): boolean {
+  return /^\w+:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|\/|$)/.test(url);
+}

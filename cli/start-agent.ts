@@ -89,16 +89,8 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
   const data = resolve(options.data);
   const wishes = machineWishes(options);
   if (wishes instanceof Fault) return wishes;
-  const joining = options.token !== undefined && isJoinToken(options.token);
-  const owner = joining ? undefined : nameOf(options.token);
-  const name = parseId(options.name ?? owner ?? idOf(hostname()), 'the agent name');
+  const name = askedName(options);
   if (name instanceof Fault) return name;
-  if (owner !== undefined && owner !== name)
-    return new Fault(
-      'BAD_USAGE',
-      `the token is for ${owner}: with it no agent can speak as ${name}`,
-      `Leave --name out, or ask an operator for mesq token create --role agent --name ${name}.`,
-    );
   const tls = await tlsFiles(options);
   if (tls instanceof Fault) return tls;
   const lock = await takeDataFolder(data);
@@ -126,6 +118,19 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
       await lock.release();
     },
   };
+}
+
+/** The name it was given, else its token's, else the hostname. Fault BAD_USAGE where its token is another's. */
+export function askedName({ token, name: given }: { token?: string | undefined; name?: string }): string | Fault {
+  const joining = token !== undefined && isJoinToken(token);
+  const owner = joining ? undefined : nameOf(token);
+  const name = parseId(given ?? owner ?? idOf(hostname()), 'the agent name');
+  if (name instanceof Fault || owner === undefined || owner === name) return name;
+  return new Fault(
+    'BAD_USAGE',
+    `the token is for ${owner}: with it no agent can speak as ${name}`,
+    `Leave --name out, or ask an operator for mesq token create --role agent --name ${name}.`,
+  );
 }
 
 interface Checked {

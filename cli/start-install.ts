@@ -1,11 +1,21 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Fault } from '../protocol/faults.ts';
 import { isJoinToken } from '../protocol/operator.ts';
-import { ENVIRONMENT_FILE, knowsSubgroups, SERVICE, type ServiceSettings, serviceUnit } from './service-unit.ts';
+import {
+  droppedOptions,
+  ENVIRONMENT_FILE,
+  isOnThisMachine,
+  knowsSubgroups,
+  SERVICE,
+  type ServiceSettings,
+  serviceUnit,
+} from './service-unit.ts';
+import { askedName, tlsFiles } from './start-agent.ts';
 import { CREDENTIAL_FILE, JOIN_TOKEN_FILE } from './start-join.ts';
+import { machineWishes } from './start-machine.ts';
 import { diskFault, isBooted, removeAll, runProgram, systemctl, writeFileOnce } from './start-system.ts';
 import { CURRENT_PROGRAM, currentVersion, keepVersions, ownPackage, stageVersion, switchTo } from './start-versions.ts';
 
@@ -19,14 +29,18 @@ export interface InstallOptions extends Omit<ServiceSettings, 'program' | 'subgr
   readonly root: string;
   /** An agent's own, or a join token; undefined: what it has stays. */
   readonly token: string | undefined;
+  /** Options with a value by default alone, `--master`: another value before was dropped, and not changed. */
+  readonly unsaid: readonly string[];
   /** Start it now. */
   readonly start: boolean;
 }
 
 export interface Installed {
   readonly version: string;
-  /** What is another than before, as paths. */
+  /** What is another than before, as paths; as the machine sees them, without the root folder. */
   readonly changed: readonly string[];
+  /** {@link droppedOptions} of the unit that was there; empty without one. */
+  readonly dropped: readonly string[];
   /** Lines of `systemd-analyze verify`; undefined without it. */
   readonly verified: readonly string[] | undefined;
   /** `6.1 MEDIUM`, of `systemd-analyze security`: 0 is sealed off, 10 a program like any other. Undefined without it. */
@@ -34,7 +48,10 @@ export interface Installed {
   readonly started: boolean;
 }
 
-/** Makes the agent a service. Done again, it changes what is to be another, and nothing else. */
+/**
+ * Makes the agent a service. Done again, it writes what is another than before, and nothing else. What an agent refuses
+ * at its start is refused here, by the same faults, before anything is written: nobody would see it refuse.
+ */
 export async function installService(options: InstallOptions): Promise<Installed | Fault> {
   try {
     return await install(options);
@@ -45,6 +62,10 @@ export async function installService(options: InstallOptions): Promise<Installed
 
 async function install(options: InstallOptions): Promise<Installed | Fault> {
   const { root, data, token } = options;
+  if ((await stat(root).catch(() => undefined))?.isDirectory() !== true)
+    return new Fault('BAD_USAGE', `--root ${root} is no folder`, 'Mount the image there first.');
+  for (const checked of [machineWishes(options), askedName(options), await tlsFiles(options)])
+    if (checked instanceof Fault) return checked;
   const at = (path: string): string => join(root, path);
   if (token === undefined && !hasCredential(options) && !options.masters.every(isOnThisMachine))
     return new Fault(
@@ -83,11 +104,9 @@ async function install(options: InstallOptions): Promise<Installed | Fault> {
   } else if (token !== undefined) await write(ENVIRONMENT_FILE, `MESQ_TOKEN=${token}\n`, 0o600);
   const { ca: _ca, tlsCert: _cert, tlsKey: _key, ...rest } = options;
   const named = Object.fromEntries(Object.entries(files).filter(([, path]) => path !== undefined));
-  await write(
-    UNIT_PATH,
-    serviceUnit({ ...rest, ...named, program: [CURRENT_PROGRAM], subgroup: await hasSubgroups(root) }),
-    0o644,
-  );
+  const unit = serviceUnit({ ...rest, ...named, program: [CURRENT_PROGRAM], subgroup: await hasSubgroups(root) });
+  const dropped = droppedOptions(await readFile(at(UNIT_PATH), 'utf8').catch(() => ''), unit, options.unsaid);
+  await write(UNIT_PATH, unit, 0o644);
   if (await enable(root)) changed.push(WANTED_PATH);
   await keepVersions(root, [version.name, ...(before === undefined ? [] : [before.name])]);
   const started = options.start && isBooted(root);
@@ -95,7 +114,7 @@ async function install(options: InstallOptions): Promise<Installed | Fault> {
     const fault = await startService(changed.length > 0);
     if (fault !== undefined) return fault;
   }
-  return { version: version.version, changed, ...(await examined(root)), started };
+  return { version: version.version, changed, dropped, ...(await examined(root)), started };
 }
 
 /** An image's systemd cannot be asked: the name of its library says which it is. */
@@ -115,10 +134,6 @@ async function hasSubgroups(root: string): Promise<boolean> {
 function hasCredential({ root, data, tlsCert }: InstallOptions): boolean {
   const files = [`${data}/${CREDENTIAL_FILE}`, `${data}/${JOIN_TOKEN_FILE}`, ENVIRONMENT_FILE];
   return tlsCert !== undefined || files.some((path) => existsSync(join(root, path)));
-}
-
-function isOnThisMachine(url: string): boolean {
-  return /^\w+:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|\/|$)/.test(url);
 }
 
 async function startService(changed: boolean): Promise<undefined | Fault> {

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { knowsSubgroups, serviceUnit, unitWord } from '../../cli/service-unit.ts';
+import { droppedOptions, knowsSubgroups, serviceUnit, unitWord } from '../../cli/service-unit.ts';
 import { refuseSkew } from '../../cli/version-skew.ts';
 
 test('a word of a unit is what the program gets, whatever is in it', (t) => {
@@ -52,4 +52,15 @@ test('versions are gone through one by one, up and down', (t) => {
     ['0.1.0', 'new'],
   ] as const)
     t.not(refuseSkew(from, to), undefined, `${from} → ${to}`);
+});
+
+test('an option that the next unit has not is dropped; another value is, where nobody said it', (t) => {
+  const settings = { program: ['/bin/mesq'], masters: ['mqtts://a'], data: '/d' };
+  const before = serviceUnit({ ...settings, name: '--metered', attributes: 'a:"5%";b:\\$3\t', metered: true });
+  const after = serviceUnit({ ...settings, masters: ['mqtts://b'] });
+  const dropped = ['--name --metered', '--attributes a:"5%";b:\\$3\t', '--metered'];
+  t.deepEqual(droppedOptions(before, after, []), dropped);
+  t.deepEqual(droppedOptions(before, after, ['--master', '--data']), ['--master mqtts://a', ...dropped]);
+  t.deepEqual(droppedOptions(after, before, []), []);
+  t.deepEqual(droppedOptions('', after, ['--master']), []);
 });

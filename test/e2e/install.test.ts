@@ -56,6 +56,10 @@ test('a unit that systemd takes, a token that stands on no command line, and not
   t.deepEqual((JSON.parse(again.stdout) as { changed: string[] }).changed, [], 'the same again changes nothing');
   const renamed = await mesq(['install', '--json', ...settings, '--metered']);
   t.deepEqual((JSON.parse(renamed.stdout) as { changed: string[] }).changed, [`/${UNIT}`]);
+  const bare = await mesq(['install', '--master', 'mqtt://localhost:1883']);
+  t.true(bare.stdout.includes(`wrote ${root}/${UNIT}\n`), bare.stdout);
+  t.true(bare.stdout.includes('\ndropped: --attributes site:the roof;load:5%;cost:$3, --metered\n'), bare.stdout);
+  t.regex(bare.stderr, /warning: mqtt:\/\/localhost:1883 is each board's own machine/);
 
   await mkdir(join(root, 'usr/lib/aarch64-linux-gnu/systemd'), { recursive: true });
   const library = (version: number): string =>
@@ -83,12 +87,19 @@ test('a unit that systemd takes, a token that stands on no command line, and not
 
 test('what cannot be a service is refused before anything is written', async (t) => {
   const { root, mesq } = await image(t);
+  const local = ['install', '--master', 'mqtt://127.0.0.1:1883'];
   const refused: readonly (readonly [readonly string[], number, RegExp])[] = [
     [['install', '--master', 'mqtts://m1:8883'], 2, /there is no token/],
     [['install', '--master', 'm1'], 2, /no URL of a master/],
-    [['install', '--name', 'a b'], 2, /not allowed/],
-    [['install', '--data', 'here'], 2, /--data here/],
-    [['install', '--token-file', join(root, 'none')], 2, /there is no file/],
+    [['install'], 2, /needs to be told its masters/],
+    [[...local, '--name', 'a b'], 2, /not allowed/],
+    [[...local, '--data', 'here'], 2, /--data here/],
+    [[...local, '--token-file', join(root, 'none')], 2, /there is no file/],
+    [[...local, '--resources', 'cpus:x'], 2, /cpus:x/],
+    [[...local, '--attributes', 'roof'], 2, /roof/],
+    [[...local, '--log', 'loud'], 2, /there is no level loud/],
+    [[...local, '--ca', join(root, 'none.pem')], 2, /--ca, --tls-cert or --tls-key/],
+    [[...local, '--root', join(root, 'none')], 2, /is no folder/],
     [['upgrade'], 3, /no agent is installed/],
     [['upgrade', '--wait', 'long'], 2, /a number/],
   ];
@@ -97,7 +108,10 @@ test('what cannot be a service is refused before anything is written', async (t)
     t.is(done.code, code, argv.join(' '));
     t.regex(done.stderr, message);
   }
-  t.is((await mesq(['install'], { MESQ_TOKEN: 'a:b\nEVIL=1' })).code, 2);
+  t.is((await mesq(local, { MESQ_TOKEN: 'a:b\nEVIL=1' })).code, 2);
+  const others = await mesq([...local, '--name', 'cellar'], { MESQ_TOKEN: 'attic:abcdefghijklmnopqrstuvwxyz234567' });
+  t.is(others.code, 2);
+  t.regex(others.stderr, /the token is for attic/);
   t.deepEqual(await tree(root), []);
 });
 

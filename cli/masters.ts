@@ -7,6 +7,7 @@ import { topicOf } from '../protocol/topics.ts';
 import { askLeader } from './ask.ts';
 import { printJson, printLine, printRows } from './output.ts';
 import { stateColour } from './state-colour.ts';
+import type { Connection } from './terminal.ts';
 import type { Context, Verb } from './verb.ts';
 
 const USAGE = 'Write mesq masters, mesq masters add ID=URL, mesq masters remove ID or mesq masters transfer ID.';
@@ -64,29 +65,18 @@ async function change(context: Context, action: 'add' | 'remove' | 'transfer', t
   return 0;
 }
 
-/** Of a broker that is reached, what it retains comes at once; one that has to be reached again may take that long. */
-const LONGEST_LOOK_MS = 3_000;
-const LOOK_MS = 300;
-
-/** What the broker that was reached last shows of the masters, where nobody leads. */
-async function shownMasters({ connect, options, terminal }: Context): Promise<ShownMaster[]> {
-  const connection = await connect();
-  if (connection instanceof Fault) return [];
+/**
+ * What brokers show of the masters, from now on: one that is reached says at once what it retains, and by the time that
+ * nobody is known to lead, the client may have turned to one that says nothing.
+ */
+function lookAtMasters({ options }: Context, { bus }: Connection): () => ShownMaster[] {
   const masters = new Map<string, ShownMaster>();
-  await new Promise<void>((seen) => {
-    const given = terminal.clock.after(LONGEST_LOOK_MS, seen);
-    const look = ({ payload }: { readonly payload: Uint8Array }): void => {
-      const shown = readShown(payload);
-      if (shown === undefined) return;
-      if (masters.size === 0) terminal.clock.after(LOOK_MS, seen);
-      masters.set(shown.id, shown);
-    };
-    connection.bus.subscribe(topicOf(options.prefix, { kind: 'state', rest: 'masters/+' }), 0, look).catch(() => {
-      given.cancel();
-      seen();
-    });
-  });
-  return [...masters.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const look = ({ payload }: { readonly payload: Uint8Array }): void => {
+    const shown = readShown(payload);
+    if (shown !== undefined) masters.set(shown.id, shown);
+  };
+  bus.subscribe(topicOf(options.prefix, { kind: 'state', rest: 'masters/+' }), 0, look).catch(() => {});
+  return () => [...masters.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 function readShown(payload: Uint8Array): ShownMaster | undefined {
@@ -95,8 +85,7 @@ function readShown(payload: Uint8Array): ShownMaster | undefined {
   return shown instanceof Fault ? undefined : shown;
 }
 
-async function showLeaderless(context: Context, fault: Fault): Promise<Fault> {
-  const rows = await shownMasters(context);
+async function showLeaderless(context: Context, rows: readonly ShownMaster[], fault: Fault): Promise<Fault> {
   if (rows.length > 0)
     await printRows(context, rows, {
       none: '',
@@ -113,8 +102,15 @@ async function showLeaderless(context: Context, fault: Fault): Promise<Fault> {
 }
 
 async function show(context: Context): Promise<number | Fault> {
-  const answer = await askLeader(context, 'masters', {});
-  if (answer instanceof Fault) return answer.code === 'NO_LEADER' ? showLeaderless(context, answer) : answer;
+  const { options, terminal } = context;
+  const begun = terminal.clock.monotonic();
+  const connection = await context.connect();
+  if (connection instanceof Fault) return connection;
+  const shown = lookAtMasters(context, connection);
+  // What connecting took, past brokers that say nothing, is not there any more.
+  const timeoutMs = Math.max(1, options.timeoutMs - (terminal.clock.monotonic() - begun));
+  const answer = await connection.client.request('masters', {}, { timeoutMs });
+  if (answer instanceof Fault) return answer.code === 'NO_LEADER' ? showLeaderless(context, shown(), answer) : answer;
   await printRows(context, answer.masters, {
     none: 'There is no master.',
     json: (master) => master,

@@ -84,6 +84,9 @@ function sinkOf(stream: NodeJS.WriteStream): Sink {
   };
 }
 
+/** From the first packet to the last SUBACK, on a slow link too. */
+const LONGEST_ATTEMPT_MS = 4_000;
+
 async function connect(options: ConnectOptions): Promise<Connection | Fault> {
   const { urls, prefix, name, password, timeoutMs } = options;
   const session = randomWord(systemRandom, 8);
@@ -103,6 +106,7 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
       username: name,
       ...(password === undefined ? {} : { password }),
       ...(ca === undefined ? {} : { ca }),
+      connectTimeoutMs: attemptMs(timeoutMs, urls.length),
       clock: systemClock,
       random: systemRandom,
       log: silent,
@@ -123,6 +127,11 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
     if (!(error instanceof BusError)) throw error;
     return new Fault(faultCode(error), error.message);
   }
+}
+
+/** All brokers but the last may be silent, a frozen one for example, and half of the time is left for an answer. */
+export function attemptMs(timeoutMs: number, urls: number): number {
+  return Math.max(1, Math.min(LONGEST_ATTEMPT_MS, Math.floor(timeoutMs / (2 * urls))));
 }
 
 function faultCode({ code, message }: BusError): FaultCode {

@@ -54,6 +54,28 @@ test.serial('a cluster without a majority says so, and goes on when it has one a
   t.like(run, { code: 0, stdout: 'again\n' }, run.stderr);
 });
 
+test.serial(
+  'masters that are frozen accept connections and answer none: what the other sees is told in time',
+  async (t) => {
+    const quorum = await Quorum.start(t, 1);
+    const leader = await quorum.leader();
+    const [alone = ''] = [...quorum.masters.keys()].filter((id) => id !== leader);
+    const frozen = [...quorum.masters].filter(([id]) => id !== alone);
+    const told = quorum.says(alone, /no leader known/);
+    for (const [, master] of frozen) master.process.kill('SIGSTOP');
+    try {
+      await told;
+      const table = await quorum.spawn(['masters', '--timeout', '6s']).ended;
+      t.is(table.code, 6, table.stderr);
+      t.regex(table.stderr, /no leader/);
+      t.regex(table.stdout, new RegExp(`^${alone} +(follower|candidate) `, 'm'), table.stderr);
+      for (const [id] of frozen) t.regex(table.stdout, new RegExp(`^${id} +unreachable `, 'm'));
+    } finally {
+      for (const [, master] of frozen) master.process.kill('SIGCONT');
+    }
+  },
+);
+
 test.serial('a new master is brought up to date, votes, and lets another go', async (t) => {
   const quorum = await Quorum.start(t, 1);
   t.is((await quorum.spawn(['run', '--', 'true']).ended).code, 0);

@@ -129,9 +129,9 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
   }
 }
 
-/** All brokers but the last may be silent, a frozen one for example, and half of the time is left for an answer. */
-export function attemptMs(timeoutMs: number, urls: number): number {
-  return Math.max(1, Math.min(LONGEST_ATTEMPT_MS, Math.floor(timeoutMs / (2 * urls))));
+/** All brokers but the last may be silent, a frozen one for example: each has its part of the time. */
+function attemptMs(timeoutMs: number, urls: number): number {
+  return Math.max(1, Math.min(LONGEST_ATTEMPT_MS, Math.floor(timeoutMs / urls)));
 }
 
 function faultCode({ code, message }: BusError): FaultCode {

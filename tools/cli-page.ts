@@ -10,7 +10,8 @@ After \`npm run build\`, \`node build/cli/main.js\` is \`mesq\`; \`npm install -
 is told nowhere else it takes from \`MESQ_URL\` and \`MESQ_TOKEN\`, and from the cluster that \`mesq up\` started last on this
 machine. Durations are \`250ms 5s 10m 2h\`; memory and disk are MB, or take \`K M G\` (binary).
 
-\`--json\` prints one JSON value to standard output and nothing else (lines of JSON with \`-f\`); messages for people go to
+\`--json\` prints one JSON value to standard output and nothing else (lines of JSON with \`-f\`; standard output of a
+job that is followed is the task's alone); messages for people go to
 standard error. Tables fit the terminal: what is long is cut, then columns are left out, ids and states at the very last;
 elsewhere they are whole. The newest comes first in \`mesq jobs\` and \`mesq ps\`. Colours only on a terminal, never with
 \`NO_COLOR\`.

@@ -84,7 +84,8 @@ function sinkOf(stream: NodeJS.WriteStream): Sink {
   };
 }
 
-/** From the first packet to the last SUBACK, on a slow link too. */
+/** From the first packet to the last SUBACK, on a slow link too: over TLS and a round trip of 300 ms it takes 1.2 s. */
+const LEAST_ATTEMPT_MS = 1_500;
 const LONGEST_ATTEMPT_MS = 4_000;
 
 async function connect(options: ConnectOptions): Promise<Connection | Fault> {
@@ -129,9 +130,10 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
   }
 }
 
-/** All brokers but the last may be silent, a frozen one for example: each has its part of the time. */
+/** All brokers but the last may be silent, a frozen one for example, and time is left for an answer. */
 function attemptMs(timeoutMs: number, urls: number): number {
-  return Math.max(1, Math.min(LONGEST_ATTEMPT_MS, Math.floor(timeoutMs / urls)));
+  const partMs = urls === 1 ? timeoutMs : Math.max(LEAST_ATTEMPT_MS, Math.floor(timeoutMs / (2 * urls)));
+  return Math.min(LONGEST_ATTEMPT_MS, partMs);
 }
 
 function faultCode({ code, message }: BusError): FaultCode {

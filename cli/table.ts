@@ -28,7 +28,7 @@ const NARROWEST = 6;
 
 /** Lines with a heading, or one that says there is nothing. Null is shown as `-`. */
 export function formatTable<Row>(rows: readonly Row[], all: readonly Column<Row>[], options: TableOptions): string {
-  const { columns, cells, widths } = fit(rows, all, options.columns);
+  const { columns, cells, widths } = fitColumns(rows, all, options.columns);
   const line = (texts: readonly string[], paint: (text: string, at: number) => string): string =>
     texts
       .map((text, at) => {
@@ -66,7 +66,7 @@ interface Fitted<Row> {
 }
 
 /** Cuts what may be cut; where that is not enough, leaves a column out and tries again; cuts everything at last. */
-function fit<Row>(rows: readonly Row[], columns: readonly Column<Row>[], most: number | undefined): Fitted<Row> {
+function fitColumns<Row>(rows: readonly Row[], columns: readonly Column<Row>[], most: number | undefined): Fitted<Row> {
   const cells = rows.map((row) => columns.map(({ value }) => printable(String(value(row) ?? '-'))));
   const widths = columns.map(({ title }, at) =>
     Math.max(title.length, ...cells.map((line) => widthOf(line[at] ?? ''))),
@@ -75,7 +75,7 @@ function fit<Row>(rows: readonly Row[], columns: readonly Column<Row>[], most: n
   if (most === undefined || shrink(widths, columns, most, false)) return fitted;
   const spare = Math.max(...columns.map((column) => column.spare ?? 0));
   if (spare > 0)
-    return fit(
+    return fitColumns(
       rows,
       columns.filter((column) => column.spare !== spare),
       most,

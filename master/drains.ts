@@ -37,8 +37,8 @@ export class Drains {
     if (heed(record) !== undefined) this.#at(agent, this.#leader.wallMs(), () => this.#heed(agent));
     if (drain !== undefined) this.#at(agent, drain.deadlineMs, () => this.#evict(agent));
     if (window === undefined) return;
-    const { startMs, durationMs, graceMs } = window;
-    const about = `window-${agent}-${startMs}`;
+    const { startMs, durationMs, graceMs, request: scheduled = '' } = window;
+    const about = `window-${agent}-${startMs}-${scheduled}`;
     // An operator's window takes the place of a drain for health.
     if (drain === undefined || drain.wish !== undefined) {
       const deadlineMs = startMs + graceMs;

@@ -168,7 +168,7 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
       const nowMs = desk.leader.wallMs();
       if (inMs === undefined && forMs === undefined)
         return { kind: 'DRAIN_AGENT', agent, deadlineMs: nowMs + deadlineMs, request };
-      const window = { startMs: nowMs + (inMs ?? 0), durationMs: forMs, graceMs: deadlineMs };
+      const window = { startMs: nowMs + (inMs ?? 0), durationMs: forMs, graceMs: deadlineMs, request };
       return { kind: 'SCHEDULE_DRAIN', agent, window, request };
     }),
   resume: (desk, { agent }, asker) => commit(desk, asker, (request) => ({ kind: 'RESUME_AGENT', agent, request })),

@@ -92,6 +92,8 @@ export interface MaintenanceWindow {
   readonly startMs: number;
   readonly durationMs: number | undefined;
   readonly graceMs: number;
+  /** Which request scheduled it: one of the same moments, scheduled again, is another. Absent: of an earlier version. */
+  readonly request?: string;
 }
 
 export interface DoomedVolume {

@@ -388,6 +388,19 @@ test('a window outlives the master, and is off once the agent is resumed', async
   t.false(/"state":"drain|"window"/.test(JSON.stringify(view?.body)));
 });
 
+test('a window that is scheduled again at the moment of one that was called off begins all the same', async (t) => {
+  const { world, operator } = await cluster();
+  const now = world.clock.wall();
+  world.clock.wall = () => now;
+  for (const round of ['1', '2']) {
+    await operator.ask(`drain${round}`, 'drain', { agent: 'a', inMs: 0, forMs: 600_000 });
+    await world.clock.advance(1_000);
+    const begun = await operator.ask(`begun${round}`, 'agents');
+    t.regex(JSON.stringify(begun?.body), /"name":"a","state":"drained"/, round);
+    await operator.ask(`resume${round}`, 'resume', { agent: 'a' });
+  }
+});
+
 test("what an agent is cut into has a limit, and what is no operator's to make is refused in words", async (t) => {
   const { framework, operator } = await cluster('cpus:4;mem:1024;disk:1000');
   const roles = Array.from({ length: 110 }, (_, at) => `r${at}`);

@@ -171,7 +171,8 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
       const window = { startMs: nowMs + (inMs ?? 0), durationMs: forMs, graceMs: deadlineMs, request };
       return { kind: 'SCHEDULE_DRAIN', agent, window, request };
     }),
-  resume: (desk, { agent }, asker) => commit(desk, asker, (request) => ({ kind: 'RESUME_AGENT', agent, request })),
+  resume: (desk, { agent }, asker) =>
+    commit(desk, asker, (request) => ({ kind: 'RESUME_AGENT', agent, overrules: true, request })),
   teardown: (desk, { framework }, asker) =>
     isBuiltIn(framework)
       ? new Fault('NOT_ALLOWED', `the framework ${framework} is built in`, 'mesq cancel stops its jobs.')

@@ -1,4 +1,5 @@
 import type { Attribute } from '../../protocol/attributes.ts';
+import { DRAIN_WISH } from '../../protocol/drain-wish.ts';
 import { add, amountOf } from '../../protocol/resource-arithmetic.ts';
 import type { Resource, Resources } from '../../protocol/resources.ts';
 import type { Condition, Reading } from './conditions.ts';
@@ -44,7 +45,7 @@ export function healthAttributes(holding: ReadonlySet<Condition>, reading: Readi
     told.set(name, text);
     if (drain !== undefined) wishes.push(drain);
   }
-  if (wishes.length > 0) told.set('drain-wish', wishes.join(','));
+  if (wishes.length > 0) told.set(DRAIN_WISH, wishes.join(','));
   return [...told].map(([name, text]) => ({ name, text }));
 }
 

@@ -1,7 +1,5 @@
-import { type Attributes, attributeOf, attributeText } from '../../protocol/attributes.ts';
-
-/** Told by an agent whose machine would rather lose what it runs (docs/firmware-adapters.md, Health). */
-const WISH = 'drain-wish';
+import type { Attributes } from '../../protocol/attributes.ts';
+import { drainWish } from '../../protocol/drain-wish.ts';
 
 export interface Drainable {
   readonly state: string;
@@ -18,8 +16,7 @@ export function heed({
   overruled,
 }: Drainable): { readonly wish: string | undefined } | undefined {
   if (state === 'gone') return undefined;
-  const attribute = attributeOf(attributes, WISH);
-  if (attribute === undefined)
-    return drain?.wish !== undefined || overruled !== undefined ? { wish: undefined } : undefined;
-  return drain === undefined && overruled === undefined ? { wish: attributeText(attribute) } : undefined;
+  const wish = drainWish(attributes);
+  if (wish === undefined) return drain?.wish !== undefined || overruled !== undefined ? { wish: undefined } : undefined;
+  return drain === undefined && overruled === undefined ? { wish } : undefined;
 }

@@ -1,3 +1,4 @@
+import { drainWish } from '../../protocol/drain-wish.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { asDisk } from '../../protocol/holdings.ts';
 import { LIMITS } from '../../protocol/limits.ts';
@@ -166,11 +167,15 @@ export function applyScheduleDrain(
   ];
 }
 
-export function applyResume(registry: Registry, { agent: asked, request }: Of<'RESUME_AGENT'>): RegistryEvent[] {
+export function applyResume(
+  registry: Registry,
+  { agent: asked, overrules, request }: Of<'RESUME_AGENT'>,
+): RegistryEvent[] {
   if (registry.requests.has(request)) return [];
   const known = agentNamed(registry, asked);
   if (known instanceof Fault) return refused(request, known);
-  const overruled = known.drain?.wish ?? known.overruled;
+  // A wish may stand behind a drain that was never for it: whoever resumes means both.
+  const overruled = known.drain?.wish ?? known.overruled ?? (overrules ? drainWish(known.attributes) : undefined);
   const agent: AgentRecord = { ...known, drain: undefined, window: undefined, overruled };
   registry.agents.set(agent.agent, agent);
   remember(registry, { request, ok: true, detail: agent.agent });

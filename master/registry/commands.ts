@@ -25,7 +25,8 @@ export type Command =
   | { kind: 'AGENT_GONE'; agent: string; request: string; nowMs: number }
   | { kind: 'DRAIN_AGENT'; agent: string; deadlineMs: number; request: string }
   | { kind: 'SCHEDULE_DRAIN'; agent: string; window: MaintenanceWindow; request: string }
-  | { kind: 'RESUME_AGENT'; agent: string; request: string }
+  /** `overrules`: an operator's word, also against the wish that stands just now. */
+  | { kind: 'RESUME_AGENT'; agent: string; overrules?: true; request: string }
   /** The agent's health asks for a drain, or (`wish` undefined) does so no more. */
   | { kind: 'HEED_HEALTH'; agent: string; wish: string | undefined; deadlineMs: number }
   /** `tell`: frameworks that hear TASK_KILLING. */

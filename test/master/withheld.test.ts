@@ -124,6 +124,26 @@ test('an operator overrules a wish until it has ended once; a new leader knows t
   t.is((await shown())?.state, 'drained');
 });
 
+test('one resume ends the drain of an operator and overrules the wish behind it', async (t) => {
+  const { world, ask, shown, becomes } = await trouble(t);
+  await ask('drain', { agent: 'pi' });
+  await becomes(99);
+  await ask('resume', { agent: 'pi' });
+  await world.clock.advance(200_000);
+  t.like(await shown(), { state: 'active', attributes: { 'drain-wish': 'heat' } });
+  await becomes(50);
+  await becomes(99);
+  t.is((await shown())?.state, 'drained', 'once it has ended it is heeded again');
+});
+
+test('the end of a window overrules no wish: nobody has seen it', async (t) => {
+  const { world, ask, shown, becomes } = await trouble(t);
+  await ask('drain', { agent: 'pi', inMs: 0, forMs: 400_000 });
+  await becomes(99);
+  await world.clock.advance(400_000);
+  t.like(await shown(), { state: 'drained', drain: { wish: 'heat' } });
+});
+
 test('a window of an operator takes the place of a drain for health, and ends as it was told', async (t) => {
   const { world, ask, shown, becomes } = await trouble(t);
   await becomes(99);

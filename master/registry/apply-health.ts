@@ -1,3 +1,4 @@
+import { drainWish } from '../../protocol/drain-wish.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
 import type { AgentRecord, Registry } from './registry.ts';
@@ -12,6 +13,8 @@ export function applyHeedHealth(
 ): RegistryEvent[] {
   const known = registry.agents.get(id);
   if (known === undefined || known.state === 'gone') return [];
+  // Late: it wishes otherwise since, and the leader proposes what is right now.
+  if ((wish === undefined) !== (drainWish(known.attributes) === undefined)) return [];
   if (wish === undefined) {
     const ends = known.drain?.wish !== undefined;
     if (!ends && known.overruled === undefined) return [];

@@ -188,4 +188,22 @@ test('a snapshot keeps roles, reservations and drains', (t) => {
   for (const wish of ['heat', undefined]) take({ kind: 'HEED_HEALTH', agent: 'id', wish, deadlineMs: 9 });
   t.deepEqual(registry.agents.get('id')?.drain, { deadlineMs: 5 });
   t.like(registry.agents.get('id'), { drain: { deadlineMs: 5 }, resources: resourcesOf('cpus:3;mem:1024;cpus(x):1') });
+  const wishes = (text: string | undefined): void => {
+    const attributes = text === undefined ? [] : [{ name: 'drain-wish', text }];
+    const epoch = registry.agents.get('id')?.epoch ?? 0;
+    take({ kind: 'REPORT_AGENT', agent: 'id', epoch, resources, attributes });
+  };
+  // What a leader has proposed of a wish is late: it stands again, and was overruled.
+  wishes('heat');
+  take({ kind: 'RESUME_AGENT', agent: 'id', overrules: true, request: 'r4' });
+  take({ kind: 'HEED_HEALTH', agent: 'id', wish: undefined, deadlineMs: 9 });
+  t.is(registry.agents.get('id')?.overruled, 'heat');
+  wishes(undefined);
+  take({ kind: 'HEED_HEALTH', agent: 'id', wish: 'heat', deadlineMs: 9 });
+  t.is(registry.agents.get('id')?.overruled, 'heat');
+  take({ kind: 'HEED_HEALTH', agent: 'id', wish: undefined, deadlineMs: 9 });
+  t.is(registry.agents.get('id')?.overruled, undefined);
+  // It has ended meanwhile: nothing would tell anybody to end that drain but the next look.
+  take({ kind: 'HEED_HEALTH', agent: 'id', wish: 'heat', deadlineMs: 9 });
+  t.is(registry.agents.get('id')?.drain, undefined);
 });

@@ -82,13 +82,13 @@ export class UploadRoom {
     if (this.#blobs.store.blocks.has(hash)) this.#loose.add(owner, hash, room);
   }
 
-  /** These belong to something that is kept: it counts as that. */
-  completed(owner: string, hashes: Iterable<string>): void {
-    this.#loose.remove(owner, hashes);
+  /** These belong to something that is kept: they count as that, for whoever completed it. */
+  completed(hashes: readonly string[]): void {
+    this.#loose.complete(hashes);
   }
 
-  hasLoose(owner: string): boolean {
-    return this.#loose.roomOf(owner) > 0;
+  get hasLoose(): boolean {
+    return this.#loose.any;
   }
 
   #namedRoom(blob: string, owner: string): number {

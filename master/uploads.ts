@@ -178,7 +178,7 @@ export class Uploads {
       const keeping = await blobs.keeper.keep(blob, owner, size);
       if (keeping === 'full') return full([this.#leader.world.id]);
       if (keeping === 'lacking') return { state: 'incomplete', masters: [] };
-      if (this.#room.hasLoose(owner)) this.#room.completed(owner, (await blobs.keeper.blocksOf(blob)) ?? []);
+      if (this.#room.hasLoose) this.#room.completed((await blobs.keeper.blocksOf(blob)) ?? []);
       if (!this.#isComplete(blob)) {
         this.#full.delete(blob);
         this.#tellOf(blob, owner, size);

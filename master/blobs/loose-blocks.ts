@@ -21,7 +21,16 @@ export class LooseBlocks {
     return new Set(this.#owners.get(owner)?.keys());
   }
 
-  /** They belong to something that is kept, or were not taken after all. */
+  get any(): boolean {
+    return this.#owners.size > 0;
+  }
+
+  /** They belong to something that is kept, whoever brought them in. */
+  complete(hashes: readonly string[]): void {
+    for (const owner of [...this.#owners.keys()]) this.remove(owner, hashes);
+  }
+
+  /** They were not taken after all, or are gone. */
   remove(owner: string, hashes: Iterable<string>): void {
     const blocks = this.#owners.get(owner);
     if (blocks === undefined) return;

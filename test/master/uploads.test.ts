@@ -400,6 +400,22 @@ test('what somebody brings in and never completes is a part of their half, and l
   t.is(await code(ann, sourceOf(15, 4)), 'taken');
 });
 
+test('blocks that somebody brought in and another completes count for who completed them alone', async (t) => {
+  const world = new MasterWorld({ blobBytes: 40 * LIMITS.chunkBytes });
+  await world.start();
+  const [ann, bob] = [clientOf(world, 'ann'), clientOf(world, 'bob')];
+  const source = sourceOf(12, 1);
+  const lost = new Fault('CONFLICT', 'it changed');
+  const left = await settled(
+    world,
+    ann.upload({ ...source, read: (at) => (at === 11 ? Promise.resolve(lost) : source.read(at)) }),
+  );
+  t.true(left instanceof Fault && left.code === 'CONFLICT');
+  await uploaded(world, bob, source);
+  const next = await settled(world, ann.upload(sourceOf(12, 2)));
+  t.is(next instanceof Fault ? next.message : 'taken', 'taken');
+});
+
 test('an agent is given what its own live tasks name, verified, and nothing else', async (t) => {
   const world = new MasterWorld();
   await world.start();

@@ -4,11 +4,10 @@ import { LIMITS } from '../protocol/limits.ts';
 import type { Member } from '../protocol/raft.ts';
 import { sizeToMb } from '../protocol/size.ts';
 import { type AllocationOptions, addAllocationOptions, allocationOf } from './allocation-options.ts';
+import { LEVELS, logLevelOf } from './log-level.ts';
 import { notice, printLine } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
 import type { Verb } from './verb.ts';
-
-const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 interface MasterOptions extends AllocationOptions {
   readonly id: string;
@@ -66,9 +65,8 @@ export const master: Verb = {
       clientCa,
       clusterKey,
     } = written;
-    const logLevel = LEVELS.find((level) => level === written.log);
-    if (logLevel === undefined)
-      return new Fault('BAD_USAGE', `--log: there is no level ${written.log}`, `Take one of ${LEVELS.join(', ')}.`);
+    const logLevel = logLevelOf(written.log);
+    if (logLevel instanceof Fault) return logLevel;
     const bad = listen.find((url) => !/^(mqtts?|wss?):\/\/./.test(url) || !URL.canParse(url));
     if (bad !== undefined)
       return new Fault('BAD_USAGE', `--listen: ${bad} is no URL of a broker`, 'Write it like mqtt://127.0.0.1:1883.');

@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { BusError } from '../io/bus.ts';
+import { parseBrokerUrls } from '../io/node/broker-url.ts';
 import { Fault } from '../protocol/faults.ts';
 import { isJoinToken } from '../protocol/operator.ts';
 import {
@@ -13,7 +15,7 @@ import {
   type ServiceSettings,
   serviceUnit,
 } from './service-unit.ts';
-import { askedName, tlsFiles } from './start-agent.ts';
+import { askedName, faultOf, tlsFiles } from './start-agent.ts';
 import { CREDENTIAL_FILE, JOIN_TOKEN_FILE } from './start-join.ts';
 import { machineWishes } from './start-machine.ts';
 import { diskFault, isBooted, removeAll, runProgram, systemctl, writeFileOnce } from './start-system.ts';
@@ -73,6 +75,8 @@ async function install(options: InstallOptions): Promise<Installed | Fault> {
       'there is no token: masters on other machines let nobody in without one',
       'Set MESQ_TOKEN, or pass --token-file: mesq token create --role join --name NAME makes one.',
     );
+  const plain = refusedUrl(options);
+  if (plain !== undefined) return plain;
   const version = await stageVersion(root, await ownPackage());
   if (version instanceof Fault) return version;
   const before = await currentVersion(root);
@@ -131,9 +135,24 @@ async function hasSubgroups(root: string): Promise<boolean> {
   return false;
 }
 
-function hasCredential({ root, data, tlsCert }: InstallOptions): boolean {
+function hasCredential(options: InstallOptions): boolean {
+  return options.tlsCert !== undefined || keepsToken(options);
+}
+
+function keepsToken({ root, data }: InstallOptions): boolean {
   const files = [`${data}/${CREDENTIAL_FILE}`, `${data}/${JOIN_TOKEN_FILE}`, ENVIRONMENT_FILE];
-  return tlsCert !== undefined || files.some((path) => existsSync(join(root, path)));
+  return files.some((path) => existsSync(join(root, path)));
+}
+
+/** What the agent's connection would refuse: a token, a new one or the one that it has, travels over no plain link. */
+function refusedUrl(options: InstallOptions): Fault | undefined {
+  try {
+    parseBrokerUrls(options.masters, options.token !== undefined || keepsToken(options));
+    return undefined;
+  } catch (error) {
+    if (error instanceof BusError) return faultOf(error);
+    throw error;
+  }
 }
 
 async function startService(changed: boolean): Promise<undefined | Fault> {

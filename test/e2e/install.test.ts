@@ -109,6 +109,9 @@ test('what cannot be a service is refused before anything is written', async (t)
     t.regex(done.stderr, message);
   }
   t.is((await mesq(local, { MESQ_TOKEN: 'a:b\nEVIL=1' })).code, 2);
+  const plain = await mesq(['install', '--master', 'mqtt://m1:1883'], { MESQ_TOKEN: 'attic:abcdefghijklmnop' });
+  t.is(plain.code, 7);
+  t.regex(plain.stderr, /the token would travel over a plain connection to m1: use mqtts/);
   const others = await mesq([...local, '--name', 'cellar'], { MESQ_TOKEN: 'attic:abcdefghijklmnopqrstuvwxyz234567' });
   t.is(others.code, 2);
   t.regex(others.stderr, /the token is for attic/);

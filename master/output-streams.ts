@@ -42,14 +42,21 @@ export class OutputStreams {
     return this.#agents.send(agentName, inflate === undefined ? grant : { ...grant, deflate: true });
   }
 
-  /** Without its input, where too much is on its way to that agent. */
+  /** Without the input that is too much on its way to that agent. */
   #bounded(agentName: string, reader: string, grant: Extract<Grant, { type: 'EXEC' }>): Grant {
     const { input, ...word } = grant.word;
     if (input === undefined) return grant;
     const { clock, counters } = this.#leader.world;
-    if (this.#input.pass(agentName, reader, input.offset, input.data.length, clock.monotonic())) return grant;
+    const { offset, data } = input;
+    const session = { agent: agentName, owner: grant.client, session: reader };
+    const passed = this.#input.pass(session, offset, data.length, clock.monotonic());
+    if (passed === data.length) return grant;
     counters.count('input of a terminal beyond the credit');
-    return { ...grant, word };
+    if (passed === 0 || typeof data === 'string') return { ...grant, word };
+    return {
+      ...grant,
+      word: { ...word, input: { offset, data: new Uint8Array(data.subarray(0, passed)), end: false } },
+    };
   }
 
   /** The agent that may send to the reader, by its name; undefined where none was asked in this term. */

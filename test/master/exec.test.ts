@@ -66,6 +66,8 @@ test('little input is on its way to an agent, whoever types: the rest is left ou
     ['s1', 0],
     ['s1', bytes],
   ]);
+  const cut = pi.heard.flatMap((message) => (message.type === 'EXEC' ? [message.word.input?.data.length ?? 0] : []));
+  t.deepEqual(cut, [bytes, bytes / 2, 0, 0, 0], 'of the second so much as leaves some for others');
   t.is(pi.heard.filter(({ type }) => type === 'EXEC').length, 5, 'the words themselves are');
   // Nobody says that it was taken: it was lost, or its program does not read.
   await world.clock.advance(5_000);
@@ -76,17 +78,34 @@ test('little input is on its way to an agent, whoever types: the rest is left ou
 test('what a program has taken makes room for what follows', (t) => {
   const input = new ExecInput();
   const { execInputUnderwayBytes: most } = LIMITS;
-  t.true(input.pass('pi', 'a', 0, most / 2, 0));
-  t.true(input.pass('pi', 'b', 0, most / 2, 0));
-  t.false(input.pass('pi', 'c', 0, 1, 0));
-  t.true(input.pass('other', 'd', 0, most, 0), 'each agent has a link of its own');
-  input.taken('a', most / 4);
-  t.true(input.pass('pi', 'c', 0, most / 4, 1));
-  t.false(input.pass('pi', 'c', 0, 1, 1));
-  input.taken('b', most / 2);
-  t.true(input.pass('pi', 'b', most / 2, most / 2, 1));
+  const ann = { agent: 'pi', owner: 'ann', session: 'a' };
+  t.is(input.pass(ann, 0, most / 2, 0), most / 2);
+  t.is(input.pass(ann, most / 2, most / 2, 0), most / 4);
+  t.is(input.pass({ ...ann, session: 'b' }, 0, 1, 0), 0, 'a second session has no part of its own');
+  t.is(
+    input.pass({ ...ann, agent: 'other', session: 'c' }, 0, most, 0),
+    (most * 3) / 4,
+    'each agent has a link of its own',
+  );
+  input.taken('a', most / 2);
+  t.is(input.pass(ann, (most * 3) / 4, most / 2, 1), most / 2);
   // The same again is on its way twice.
-  t.false(input.pass('pi', 'b', most / 2, 1, 1));
+  t.is(input.pass(ann, (most * 3) / 4, 1, 1), 0);
+});
+
+test('an owner whose programs do not read leaves room for the input of others, at any time', (t) => {
+  const input = new ExecInput();
+  const { execInputUnderwayBytes: most, execInputBytes: bytes } = LIMITS;
+  let key = 0;
+  for (let second = 0; second < 60; second++) {
+    for (const session of ['h1', 'h2', 'h3'])
+      input.pass({ agent: 'pi', owner: 'hog', session }, 0, bytes, second * 1_000);
+    t.is(input.pass({ agent: 'pi', owner: 'ann', session: 'keys' }, key, 1, second * 1_000), 1);
+    input.taken('keys', ++key);
+  }
+  const now = 60_000;
+  t.true(input.pass({ agent: 'pi', owner: 'ann', session: 'file' }, 0, bytes, now) >= most / 8);
+  t.true(input.pass({ agent: 'pi', owner: 'bob', session: 'file2' }, 0, bytes, now) > 0);
 });
 
 test('the last words of a session are heard under a new leader too, though its task has ended since', async (t) => {

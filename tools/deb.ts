@@ -1,21 +1,11 @@
 // Builds a Debian package an architecture, each with a Node of its own: npm run deb -- [--arch arm64,armhf,amd64]
 // [--out build/deb] [--version X.Y.Z] [--quick]. Needs dpkg-deb.
 import { execFileSync } from 'node:child_process';
-import {
-  copyFileSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { programText } from '../cli/start-versions.ts';
-import { fetchNode } from './deb/fetch-node.ts';
-import { controlFile, LIBRARY, POST_INSTALL, POST_REMOVE, PRE_REMOVE } from './deb/files.ts';
+import { controlFile, POST_INSTALL, POST_REMOVE, PRE_REMOVE } from './deb/files.ts';
+import { layOut, putFile } from './deb/lay-out.ts';
 import { type DebArchitecture, NODE_BINARIES } from './deb/node-binaries.ts';
 
 const about = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string; description: string };
@@ -28,7 +18,6 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
   },
 });
-const CACHE = process.env['MESQ_NODE_CACHE'] ?? 'node_modules/.cache/mesq-node';
 
 for (const architecture of values.arch.split(',')) {
   if (!Object.hasOwn(NODE_BINARIES, architecture)) throw new Error(`there is no architecture ${architecture}`);
@@ -36,36 +25,15 @@ for (const architecture of values.arch.split(',')) {
 }
 
 async function build(architecture: DebArchitecture): Promise<void> {
-  const node = await fetchNode(architecture, CACHE);
-  if (node.second)
-    console.error(
-      `${architecture}: Node ${node.version}, since the pinned release was out of reach: not for a release`,
-    );
   const { out, version } = values;
   const root = join(out, `root-${architecture}`);
-  rmSync(root, { recursive: true, force: true });
-  const put = (path: string, text: string, mode: number): void => {
-    mkdirSync(join(root, path, '..'), { recursive: true, mode: 0o755 });
-    writeFileSync(join(root, path), text, { mode });
-  };
-  const manifest = { name: 'mesquite', version, type: 'module' };
-  put(`${LIBRARY}/package.json`, `${JSON.stringify(manifest)}\n`, 0o644);
-  put(`${LIBRARY}/bin/mesq`, programText(undefined), 0o755);
-  copyFileSync(node.program, join(root, LIBRARY, 'bin/node'));
-  mkdirSync(join(root, LIBRARY, 'build/cli'), { recursive: true });
-  for (const name of readdirSync('build/cli'))
-    if (/^(main|chunk-.*)\.js$/.test(name))
-      put(`${LIBRARY}/build/cli/${name}`, readFileSync(join('build/cli', name), 'utf8'), 0o644);
-  mkdirSync(join(root, 'usr/bin'), { recursive: true });
-  symlinkSync('../lib/mesq/bin/mesq', join(root, 'usr/bin/mesq'));
-  const licences = `Mesquite\n\n${readFileSync('LICENSE', 'utf8')}\n\nNode ${node.version}\n\n${readFileSync(node.licence, 'utf8')}`;
-  put('usr/share/doc/mesq/copyright', licences, 0o644);
+  const node = await layOut(root, architecture, version);
   const size = Math.ceil(sizeOf(root) / 1024);
-  const facts = { version, architecture, description: about.description, node: node.version, size };
-  put('DEBIAN/control', controlFile(facts), 0o644);
-  put('DEBIAN/postinst', POST_INSTALL, 0o755);
-  put('DEBIAN/prerm', PRE_REMOVE, 0o755);
-  put('DEBIAN/postrm', POST_REMOVE, 0o755);
+  const facts = { version, architecture, description: about.description, node, size };
+  putFile(root, 'DEBIAN/control', controlFile(facts), 0o644);
+  putFile(root, 'DEBIAN/postinst', POST_INSTALL, 0o755);
+  putFile(root, 'DEBIAN/prerm', PRE_REMOVE, 0o755);
+  putFile(root, 'DEBIAN/postrm', POST_REMOVE, 0o755);
   const file = join(out, `mesq_${version}_${architecture}.deb`);
   const packing = values.quick ? ['-Zgzip', '-z1'] : ['-Zxz'];
   // The times of the files are those of the commit, where the builder says so (SOURCE_DATE_EPOCH).
@@ -73,7 +41,7 @@ async function build(architecture: DebArchitecture): Promise<void> {
     stdio: ['ignore', 'ignore', 2],
   });
   rmSync(root, { recursive: true, force: true });
-  console.log(`${file}  ${(statSync(file).size / 1_048_576).toFixed(1)} MB, Node ${node.version}`);
+  console.log(`${file}  ${(statSync(file).size / 1_048_576).toFixed(1)} MB, Node ${node}`);
 }
 
 function sizeOf(folder: string): number {

@@ -17,6 +17,8 @@ export interface OwnPodman {
   readonly socket: string;
   readonly folder: string;
   readonly image: string;
+  /** With which `podman` is this one. */
+  readonly environment: NodeJS.ProcessEnv;
   /** Tar files of which an image can be made: the programs, and some bytes that hardly compress. */
   layers(): Promise<Buffer[]>;
   /** From now on images may come from there without TLS. */
@@ -88,6 +90,7 @@ export async function startPodman(): Promise<OwnPodman> {
     socket,
     folder,
     image,
+    environment: env,
     layers: async () => {
       await mkdir(join(folder, 'more'));
       await writeFile(join(folder, 'more/ballast'), randomBytes(3_000_000));

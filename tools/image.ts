@@ -1,0 +1,57 @@
+// Builds the agent's container image, and a file of it to carry to a board: npm run image -- [--arch arm64]
+// [--engine podman|docker] [--base IMAGE] [--out build/image] [--version X.Y.Z] [--quick].
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createReadStream, createWriteStream, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { parseArgs } from 'node:util';
+import { constants, createGzip } from 'node:zlib';
+import { layOut } from './deb/lay-out.ts';
+import { type DebArchitecture, NODE_BINARIES } from './deb/node-binaries.ts';
+
+const ENGINES = ['podman', 'docker'] as const;
+/** As container engines call what Debian calls armhf. */
+const PLATFORMS: Readonly<Record<DebArchitecture, string>> = {
+  amd64: 'linux/amd64',
+  arm64: 'linux/arm64',
+  armhf: 'linux/arm/v7',
+};
+
+const about = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+const { values } = parseArgs({
+  options: {
+    arch: { type: 'string', default: 'arm64' },
+    engine: { type: 'string' },
+    /** Debian 11 or newer, or what has its bash 5, coreutils, util-linux, glibc 2.28 and libstdc++. Default: the Containerfile's. */
+    base: { type: 'string' },
+    out: { type: 'string', default: 'build/image' },
+    version: { type: 'string', default: about.version },
+    /** Packs fast, not small: for tests. */
+    quick: { type: 'boolean', default: false },
+  },
+});
+const { arch, base, out, version } = values;
+if (!Object.hasOwn(NODE_BINARIES, arch)) throw new Error(`there is no architecture ${arch}`);
+const architecture = arch as DebArchitecture;
+const engine = values.engine ?? ENGINES.find((name) => spawnSync(name, ['--version']).status === 0);
+if (engine === undefined) throw new Error('an image is built by podman or docker: neither is here');
+
+// A name that is no registry's, and the same for both engines: podman would put localhost/ in front by itself.
+const tag = `localhost/mesquite-agent:${version}`;
+const root = join(out, `root-${architecture}`);
+const archive = join(out, `mesquite-agent_${version}_${architecture}.tar`);
+const packed = `${archive}.gz`;
+mkdirSync(out, { recursive: true });
+await layOut(root, architecture, version);
+const bases = base === undefined ? [] : ['--build-arg', `BASE=${base}`];
+const settings = ['--platform', PLATFORMS[architecture], ...bases, '--tag', tag];
+// What the engine says belongs to whoever watches; the last line is for whoever wants the result.
+const shown = { stdio: ['ignore', 2, 2] as ['ignore', number, number] };
+execFileSync(engine, ['build', ...settings, '--file', 'packaging/Containerfile', root], shown);
+rmSync(root, { recursive: true });
+rmSync(archive, { force: true });
+execFileSync(engine, ['save', '--output', archive, tag], shown);
+const level = values.quick ? constants.Z_BEST_SPEED : constants.Z_DEFAULT_COMPRESSION;
+await pipeline(createReadStream(archive), createGzip({ level }), createWriteStream(packed));
+rmSync(archive);
+console.log(`${packed}  ${(statSync(packed).size / 1_048_576).toFixed(1)} MB, ${tag}`);

@@ -9,13 +9,15 @@ const LEAST_NODE = [20, 19] as const;
 const LEAST_FREE_BYTES = 512 * 1_048_576;
 const LEAST_MEMORY_BYTES = 256 * 1_048_576;
 /** What a task starts with (docs/decisions/0003-tasks-start-from-bash.md). */
-const PROGRAMS = ['bash', 'flock', 'mkfifo', 'sh'] as const;
+const PROGRAMS = ['flock', 'mkfifo', 'sh'] as const;
+const LEAST_BASH = 5;
 
 /** Checks whether this machine can run an agent that keeps its data in `data`. */
 export async function checkMachine(data: string): Promise<CheckResult[]> {
   const found = await Promise.all([
     checkNode(),
     checkSystem(),
+    checkBash(),
     ...PROGRAMS.map(checkProgram),
     checkFolder(data),
     checkMemory(),
@@ -51,6 +53,22 @@ function checkProgram(program: string): Promise<CheckResult> {
           text: 'not found',
           hint: `Install ${program}: an agent starts tasks with it.`,
         });
+    });
+  });
+}
+
+/** Its launcher reads clocks that bash has had since version 5. */
+export function checkBash(): Promise<CheckResult> {
+  return new Promise((resolve) => {
+    const name = 'bash';
+    execFile('bash', ['-c', 'echo "$BASH_VERSION"'], { timeout: 5_000 }, (error, version) => {
+      const text = error === null ? version.trim() : 'not found';
+      if (Number.parseInt(text, 10) >= LEAST_BASH) return resolve({ name, state: 'ok', text });
+      const hint =
+        error === null
+          ? `Agents need bash ${LEAST_BASH}. Where the system has none, as JetPack 4, run the agent as a container: npm run image on another machine, then the docker run of docs/install.md, As a container.`
+          : 'Install bash: an agent starts tasks with it.';
+      resolve({ name, state: 'fail', text, hint });
     });
   });
 }

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { controlFile, POST_INSTALL, POST_REMOVE, PRE_REMOVE } from './deb/files.ts';
+import { controlFile, POST_INSTALL, POST_REMOVE, PRE_INSTALL, PRE_REMOVE } from './deb/files.ts';
 import { layOut, putFile } from './deb/lay-out.ts';
 import { type DebArchitecture, NODE_BINARIES } from './deb/node-binaries.ts';
 
@@ -31,6 +31,7 @@ async function build(architecture: DebArchitecture): Promise<void> {
   const size = Math.ceil(sizeOf(root) / 1024);
   const facts = { version, architecture, description: about.description, node, size };
   putFile(root, 'DEBIAN/control', controlFile(facts), 0o644);
+  putFile(root, 'DEBIAN/preinst', PRE_INSTALL, 0o755);
   putFile(root, 'DEBIAN/postinst', POST_INSTALL, 0o755);
   putFile(root, 'DEBIAN/prerm', PRE_REMOVE, 0o755);
   putFile(root, 'DEBIAN/postrm', POST_REMOVE, 0o755);

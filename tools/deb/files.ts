@@ -32,6 +32,28 @@ Description: ${description.split(':')[0]}
 `;
 }
 
+/**
+ * Refuses where our Node cannot run, in words: apt names glibc's version alone, and takes ARMv6 for any other armhf. An image that is made on
+ * another machine is not looked at.
+ */
+export const PRE_INSTALL = `#!/bin/sh
+set -e
+[ -z "\${DPKG_ROOT:-}" ] || exit 0
+if [ "$(uname -m)" = armv6l ]; then
+  echo "mesq: this board is ARMv6 (Pi 1, Zero, Zero W), and there is no Node 22 for it: it cannot run an agent, in a container neither" >&2
+  exit 1
+fi
+glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || exit 0
+case \${glibc#glibc } in
+2.? | 2.1? | 2.2[0-7])
+  echo "mesq: this system has $glibc (JetPack 4 is such a system), and Node needs 2.28: run the agent as a container instead." >&2
+  echo "mesq: on another machine, in a checkout: npm run image -- --arch $(dpkg --print-architecture)" >&2
+  echo "mesq: here: docker load, and the docker run of docs/install.md, As a container" >&2
+  exit 1
+  ;;
+esac
+`;
+
 /** An agent that is installed goes on to the new version, or stays with the old one; the package is configured all the same. */
 export const POST_INSTALL = `#!/bin/sh
 set -e

@@ -2,6 +2,7 @@ import {
   type Isolation,
   type Launcher,
   LauncherError,
+  type LimitChange,
   type TaskExit,
   type TaskSignal,
   type TaskStart,
@@ -128,6 +129,10 @@ export class ActionLauncher implements Launcher {
     task.run.stop();
     await this.#end(folder, { code: 128 + number, message: 'given up; what the device has begun may go on' });
     return true;
+  }
+
+  limit(): Promise<LimitChange> {
+    return Promise.resolve('absent');
   }
 
   /** No action leaves a process behind. */

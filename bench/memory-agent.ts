@@ -124,6 +124,7 @@ function memoryLauncher(startedOne: () => void): Launcher {
     onStarted: (listener) => void listeners.push(listener),
     onExit: () => undefined,
     onRestarted: () => undefined,
+    limit: () => Promise.resolve('absent'),
     signal: (folder) => Promise.resolve(running.has(folder)),
     sweep: done,
     adopt: (folder) => {

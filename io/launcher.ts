@@ -24,7 +24,10 @@ export interface Launcher {
    * `close` or `stop`.
    */
   launch(task: TaskStart): Promise<void>;
-  /** Hands a folder that `adopt` found `unclaimed` to the launcher process once more, under the limits of its `launch`. */
+  /**
+   * Hands a folder that `adopt` found `unclaimed` to the launcher process once more. A control group that went with the
+   * machine it has again, under the limits of its `launch`: who gave it others since gives them again.
+   */
   resend(folder: string): Promise<void>;
   /** Calls `listener` when a task's process exists, just before it becomes the program. May be missed while detached. */
   onStarted(listener: (started: TaskStarted) => void): void;
@@ -51,6 +54,13 @@ export interface Launcher {
    * killed, frozen, thawed.
    */
   signal(folder: string, signal: TaskSignal): Promise<boolean>;
+  /**
+   * Holds a task, sent or running, to other limits than those of its `launch`; absent ones are lifted. No process is ended
+   * by it: memory is not cut below what is used. `inUse`: all else holds, and the limit on memory is what it was, until
+   * it is asked for again. `absent`: there are no control groups, or none (any more) of this task. Rejects with the
+   * kernel's error where that refuses one.
+   */
+  limit(folder: string, limits: StartLimits): Promise<LimitChange>;
   /**
    * Kills what an ended task left behind, and removes its control group (by and by: a killed process takes a moment).
    * Without control groups: what is in its process group, and in any other what has `mark` (`NAME=value`) in its
@@ -110,6 +120,8 @@ export interface StartLimits {
   /** Processes and threads. Default no limit. */
   readonly processes?: number;
 }
+
+export type LimitChange = 'held' | 'inUse' | 'absent';
 
 export interface Isolation {
   readonly cgroups: 'v1' | 'v2' | 'none';

@@ -52,6 +52,10 @@ export class ExecutorTasks {
     return [...this.#tasks.values()].map((task) => ({ ...task, reported: this.run(task.run)?.latest?.state }));
   }
 
+  runs(): Run[] {
+    return [...this.#tasks.keys()].flatMap((run) => this.run(run) ?? []);
+  }
+
   run(run: string): Run | undefined {
     return this.#world.durable.state.runs.get(run);
   }

@@ -9,11 +9,11 @@ import { LIMITS, TIMES } from '../../protocol/limits.ts';
 import type { ExecutorStart, Run } from '../checkpoint/state.ts';
 import { deviceEnvironment } from '../devices/device-environment.ts';
 import { type DurableState, isFull } from '../durable-state.ts';
-import { executorConfinement } from '../isolation/confinement.ts';
 import type { RunArtifacts } from '../run-artifacts.ts';
 import type { StatusReports } from '../status-reports.ts';
 import { type Ending, type ExecutorFacts, type ExecutorStep, executorPlan, heardOf } from '../tasks/executor-plan.ts';
 import { type Because, stateOfUnstarted } from '../tasks/plan.ts';
+import { ExecutorLimits } from './executor-limits.ts';
 import { ExecutorTasks, type Task } from './executor-tasks.ts';
 import { ExecutorWords } from './executor-words.ts';
 
@@ -56,6 +56,7 @@ export class RunningExecutor {
   readonly #listener: RunningExecutorListener;
   readonly #tasks: ExecutorTasks;
   readonly #words: ExecutorWords;
+  readonly #limits: ExecutorLimits;
   #actual: ExecutorFacts['actual'] = { kind: 'launched' };
   #subscribeByMs: number;
   #again = false;
@@ -75,6 +76,7 @@ export class RunningExecutor {
     this.#listener = listener;
     this.#tasks = new ExecutorTasks(record, world, (run) => this.#taskEnded(run));
     this.#words = new ExecutorWords(world.clock);
+    this.#limits = new ExecutorLimits(world, () => (this.#over ? [] : this.#tasks.runs()));
     this.#subscribeByMs = this.#now() + TIMES.executorRegisterMs;
   }
 
@@ -100,7 +102,8 @@ export class RunningExecutor {
     this.#subscribeByMs = this.#now() + TIMES.executorRegisterMs;
     this.#launching = true;
     try {
-      await launcher.launch({ folder, argv: this.record.info.argv, environment, limits: executorConfinement() });
+      const { argv } = this.record.info;
+      await this.#limits.start((limits) => launcher.launch({ folder, argv, environment, limits }));
     } catch (error) {
       log.warn('executor not launched', { folder, error: String(error) });
       this.refused(error);
@@ -134,12 +137,15 @@ export class RunningExecutor {
       case 'missing':
         return this.launch();
       case 'unclaimed':
-        return launcher.resend(folder);
+        await launcher.resend(folder);
+        void this.#limits.follow();
+        return undefined;
       case 'running':
         this.#again = [...this.#tasks.values()].some(({ run }) => this.#tasks.wasHeardOf(run));
         this.#subscribeByMs = this.#now() + (this.#again ? TIMES.executorReregisterMs : TIMES.executorRegisterMs);
         this.noticed({ kind: 'running' });
         if (!found.supervised) this.#lookSoon();
+        void this.#limits.follow();
         return undefined;
       case 'exited':
         return this.noticed({ kind: 'exited', code: found.code, outOfMemory: found.outOfMemory });
@@ -420,22 +426,23 @@ export class RunningExecutor {
       this.#world.artifacts.withdraw(sandboxFolder(run));
       this.#world.artifacts.ended(run);
     }
+    const { kind } = this.#actual;
+    if (kind === 'launched' || kind === 'running') void this.#limits.follow();
     this.#listener.taskEnded(name);
   }
 
-  #handOver(runs: readonly string[], group: string | undefined): void {
-    const infos = runs.flatMap((run) => {
-      const accepted = this.#tasks.run(run);
-      if (accepted === undefined) return [];
+  #handOver(names: readonly string[], group: string | undefined): void {
+    const runs = names.flatMap((name) => this.#tasks.run(name) ?? []);
+    // It has room for them first; then it is planned again, for they may have been killed meanwhile.
+    if (!this.#limits.covers(runs)) return void this.#limits.follow().then(() => this.#advance());
+    const infos = runs.map((accepted) => {
       const { executor: _executor, group: _group, restart: _restart, artifacts, ...task } = accepted.info;
       const environment = { ...task.environment, ...deviceEnvironment(accepted.devices) };
-      return [
-        {
-          ...task,
-          ...(Object.keys(environment).length === 0 ? {} : { environment }),
-          ...(artifacts === undefined ? {} : { sandbox: `${this.#world.pathOf(sandboxFolder(accepted))}/work` }),
-        },
-      ];
+      return {
+        ...task,
+        ...(Object.keys(environment).length === 0 ? {} : { environment }),
+        ...(artifacts === undefined ? {} : { sandbox: `${this.#world.pathOf(sandboxFolder(accepted))}/work` }),
+      };
     });
     const [first] = infos;
     if (first === undefined) return;
@@ -443,7 +450,7 @@ export class RunningExecutor {
     const sent = this.#words.send(
       group === undefined ? { type: 'LAUNCH', ...first } : { type: 'LAUNCH_GROUP', group: id, tasks: infos },
     );
-    for (const run of runs) {
+    for (const { run } of runs) {
       const task = this.#tasks.get(run);
       if (task === undefined) continue;
       if (sent) task.delivered = true;

@@ -21,6 +21,8 @@ export interface Confinement {
 }
 
 const BYTES_PER_MB = 1_048_576;
+/** More a kernel of 32 bits does not take for a limit (PID_MAX_LIMIT, linux/threads.h). */
+const MOST_PROCESSES = 32_768;
 
 /**
  * What a task's needs mean. The request for CPUs is its share; neither it nor the request for memory is a limit: that is
@@ -43,9 +45,40 @@ export function confinementOf(
   };
 }
 
-/** Executors take what their tasks bring, which changes: they have an even share, and a bound on their processes. */
-export function executorConfinement(): Confinement['limits'] {
-  return { cpuShare: 1_000, processes: LIMITS.taskProcesses };
+/** What the machine can hold an executor to. */
+export interface ExecutorAbilities extends Abilities {
+  readonly processes: 'task' | 'user' | 'none';
+}
+
+/**
+ * An executor is held to what its tasks are, together: a limit that one of them does not have it has not either. Without
+ * tasks it has an even share. What cannot be changed while it runs (rlimits) does not follow them.
+ */
+export function executorConfinement(
+  tasks: readonly Pick<TaskInfo, 'resources' | 'limits'>[],
+  can: ExecutorAbilities,
+): Confinement['limits'] {
+  if (tasks.length === 0) return { cpuShare: 1_000, processes: LIMITS.taskProcesses };
+  const each = tasks.map((task) => confinementOf(task, can).limits);
+  const cpuMost = sumOfAll(each.map((limits) => limits.cpuMost));
+  const memoryBytes = can.memory === 'task' ? sumOfAll(each.map((limits) => limits.memoryBytes)) : undefined;
+  const processes = sumOfAll(each.map((limits) => limits.processes)) ?? LIMITS.taskProcesses;
+  return {
+    cpuShare: sumOfAll(each.map((limits) => limits.cpuShare)) ?? 0,
+    ...(cpuMost === undefined ? {} : { cpuMost }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    processes: can.processes === 'task' ? Math.min(processes, MOST_PROCESSES) : LIMITS.taskProcesses,
+  };
+}
+
+/** Undefined where one is. */
+function sumOfAll(numbers: readonly (number | undefined)[]): number | undefined {
+  let sum = 0;
+  for (const each of numbers) {
+    if (each === undefined) return undefined;
+    sum += each;
+  }
+  return sum;
 }
 
 function requested(resources: Resources, wanted: string): number {

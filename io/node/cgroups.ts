@@ -1,7 +1,8 @@
 import { mkdir as mkdirWithCallback, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { OutOfMemory, StartLimits, TaskUsage } from '../launcher.ts';
+import type { LimitChange, OutOfMemory, StartLimits, TaskUsage } from '../launcher.ts';
+import { changeMemory, settingsOf } from './cgroup-limits.ts';
 import type { CgroupTree, CgroupTrees } from './cgroup-trees.ts';
 
 const makeFolder = promisify(mkdirWithCallback);
@@ -10,9 +11,6 @@ const makeFolder = promisify(mkdirWithCallback);
 const MARK = 't+';
 /** NAME_MAX: a group's name holds the whole of a task folder's. */
 export const CGROUP_NAME_LENGTH = 255 - MARK.length;
-/** Microseconds for which the kernel counts CPU time at once, and the least of it that it takes for a limit. */
-const PERIOD_US = 100_000;
-const LEAST_QUOTA_US = 1_000;
 /** How long a killed process may take to be gone, before its group is left to the next start of the agent. */
 const REMOVE_MS = 60_000;
 /** How often all that is left is killed again, and how long it is waited for in between. */
@@ -61,7 +59,7 @@ export class Cgroups {
   }
 
   limits(controller: 'cpu' | 'memory' | 'pids'): boolean {
-    return { cpu: this.#cpu, memory: this.#memory, pids: this.#pids }[controller] !== undefined;
+    return this.#treeOf(controller) !== undefined;
   }
 
   /** Makes a task's groups, under these limits; those that are there are set to them. */
@@ -73,23 +71,33 @@ export class Cgroups {
         }),
       ),
     );
-    const { cpuShare, cpuMost, memoryBytes, processes } = limits;
-    const v2 = this.#version === 'v2';
-    if (cpuShare !== undefined && cpuShare !== 1_000) {
-      // One CPU is 100 of 10,000 in version 2, and 1,024 of 262,144 in version 1: the kernel's defaults.
-      if (v2) this.#set(this.#cpu, folder, 'cpu.weight', within(1, cpuShare / 10, 10_000));
-      else this.#set(this.#cpu, folder, 'cpu.shares', within(2, cpuShare * 1.024, 262_144));
-    }
-    if (cpuMost !== undefined) {
-      const quota = Math.max(LEAST_QUOTA_US, Math.round((cpuMost * PERIOD_US) / 1_000));
-      if (v2) this.#set(this.#cpu, folder, 'cpu.max', `${quota} ${PERIOD_US}`);
-      else {
-        this.#set(this.#cpu, folder, 'cpu.cfs_period_us', PERIOD_US);
-        this.#set(this.#cpu, folder, 'cpu.cfs_quota_us', quota);
+    for (const { controller, file, value, isDefault } of settingsOf(this.#version, limits))
+      if (!isDefault) this.#set(this.#treeOf(controller), folder, file, value);
+    if (limits.memoryBytes !== undefined) this.#limitMemory(folder, limits.memoryBytes);
+  }
+
+  /**
+   * Sets a task's groups to other limits; absent ones are lifted. `inUse`: memory could not be cut to so little, and its
+   * limit is what it was. Rejects with the kernel's word where that refuses one.
+   */
+  async limit(folder: string, limits: StartLimits): Promise<LimitChange> {
+    if (!this.has(folder)) return 'absent';
+    try {
+      for (const { controller, file, value, isDefault } of settingsOf(this.#version, limits)) {
+        const tree = this.#treeOf(controller);
+        const before = this.#read(tree, folder, file)?.trim();
+        // A kernel without such a limit has nothing to lift.
+        if (before !== value && !(isDefault && before === undefined)) this.#set(tree, folder, file, value);
       }
+      const memory = this.#memory;
+      if (memory === undefined) return 'held';
+      const changed = await changeMemory(this.#version, join(memory.base, nameOf(folder)), limits.memoryBytes);
+      return changed ? 'held' : 'inUse';
+    } catch (error) {
+      // It was removed meanwhile.
+      if (!this.has(folder)) return 'absent';
+      throw error;
     }
-    if (memoryBytes !== undefined) this.#limitMemory(folder, memoryBytes);
-    if (processes !== undefined) this.#set(this.#pids, folder, 'pids.max', processes);
   }
 
   /** Whether the task has groups (still). */
@@ -205,6 +213,10 @@ export class Cgroups {
     this.#write(this.#memory, folder, 'memory.memsw.limit_in_bytes', String(bytes));
   }
 
+  #treeOf(controller: 'cpu' | 'memory' | 'pids'): CgroupTree | undefined {
+    return { cpu: this.#cpu, memory: this.#memory, pids: this.#pids }[controller];
+  }
+
   #setFrozen(folder: string, frozen: boolean): void {
     if (this.#version === 'v2') this.#write(this.#main, folder, 'cgroup.freeze', frozen ? '1' : '0');
     else this.#write(this.#main, folder, 'freezer.state', frozen ? 'FROZEN' : 'THAWED');
@@ -294,10 +306,6 @@ function kill(pid: number): void {
 
 function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, KILL_PAUSE_MS));
-}
-
-function within(least: number, value: number, most: number): number {
-  return Math.min(most, Math.max(least, Math.round(value)));
 }
 
 function number(text: string | undefined): number | undefined {

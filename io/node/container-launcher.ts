@@ -8,6 +8,8 @@ import {
   type Isolation,
   type Launcher,
   LauncherError,
+  type LimitChange,
+  type StartLimits,
   type TaskExit,
   type TaskProgress,
   type TaskSignal,
@@ -150,6 +152,11 @@ class ContainerLauncher implements Launcher {
     const watched = this.#watched.get(folder);
     if (sent && signal === 'SIGKILL' && watched !== undefined) watched.killed = true;
     return sent;
+  }
+
+  /** Containers have theirs from the engine, and for as long as they run: nobody changes them. */
+  limit(folder: string, limits: StartLimits): Promise<LimitChange> {
+    return this.#options.processes.limit(folder, limits);
   }
 
   usage(folder: string): Promise<TaskUsage | undefined> {

@@ -6,7 +6,9 @@ import {
   type Isolation,
   type Launcher,
   LauncherError,
+  type LimitChange,
   type OutOfMemory,
+  type StartLimits,
   type TaskExit,
   type TaskSignal,
   type TaskStart,
@@ -194,6 +196,11 @@ class NodeLauncher implements Launcher {
     const identity = await this.#identity(folder);
     if (identity === undefined || identity.boot !== this.#boot) return false;
     return signalTask(identity, this.#path(folder), signal);
+  }
+
+  async limit(folder: string, limits: StartLimits): Promise<LimitChange> {
+    this.#path(folder);
+    return (await this.#cgroups?.limit(folder, limits)) ?? 'absent';
   }
 
   async sweep(folder: string, mark?: string): Promise<void> {

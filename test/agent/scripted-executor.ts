@@ -1,4 +1,4 @@
-import type { TaskStart } from '../../io/launcher.ts';
+import type { StartLimits, TaskStart } from '../../io/launcher.ts';
 import type { Random } from '../../io/random.ts';
 import type { ExecutorInfo, TaskInfo } from '../../protocol/task.ts';
 import { createExecutorDriver, type Executor, type ExecutorDriver, type LaunchedTask } from '../../sdk/index.ts';
@@ -32,6 +32,8 @@ export class ScriptedExecutor implements Executor {
   readonly folder: string;
   readonly driver: ExecutorDriver;
   readonly launched: LaunchedTask[] = [];
+  /** What its process was held to at each task that it was given. */
+  readonly heldTo: (StartLimits | undefined)[] = [];
   readonly groups: string[] = [];
   readonly kills: { task: string; graceMs: number }[] = [];
   readonly messages: string[] = [];
@@ -65,6 +67,7 @@ export class ScriptedExecutor implements Executor {
 
   launchTask(driver: ExecutorDriver, task: LaunchedTask): void {
     this.launched.push(task);
+    this.heldTo.push(this.#place.machine.limits(this.folder));
     driver.sendStatusUpdate({ task: task.task, state: 'TASK_RUNNING' });
     const { runMs, data } = scripted(task);
     if (runMs === undefined) return;

@@ -1,6 +1,8 @@
 import type { ExecutionContext } from 'ava';
 import type { Launcher, TaskExit, TaskStart, TaskState } from '../../io/launcher.ts';
 
+const MB = 1_048_576;
+
 /** What a task of these tests does; every world says it in its own words. */
 export interface Errand {
   /** Written when all else that is asked of it is in place. */
@@ -98,6 +100,62 @@ export function cgroupConformance(register: Register, name: string, makeWorld: (
     await second.sweep('one');
     await world.processes('one', 0);
     t.false(await second.signal('one', 'SIGKILL'));
+  });
+
+  scene('limits that are changed before a task begins are those it has', async (t, world, launcher) => {
+    const told = new Map<string, TaskExit>();
+    launcher.onExit((exit) => told.set(exit.folder, exit));
+    const end = exits(launcher, 3);
+    await world.freeze();
+    for (const [folder, mb, then] of [
+      ['grown', 12, 64],
+      ['freed', 12, undefined],
+      ['cut', 64, 12],
+    ] as const) {
+      const argv = world.argv({ uses: 24, code: 3 });
+      await launcher.launch({ folder, argv, environment: {}, limits: { memoryBytes: mb * MB } });
+      t.is(await launcher.limit(folder, then === undefined ? {} : { memoryBytes: then * MB }), 'held');
+    }
+    await world.thaw();
+    t.deepEqual([...(await world.wait(end))].toSorted(), [
+      ['cut', 137],
+      ['freed', 3],
+      ['grown', 3],
+    ]);
+    t.is(told.get('cut')?.outOfMemory, 'limit');
+  });
+
+  scene('a limit that is cut below what a task uses ends nobody, and stays what it was', async (t, world, launcher) => {
+    const limits = { memoryBytes: 64 * MB };
+    const argv = world.argv({ uses: 24, stays: true, output: 'ready' });
+    await started(world, launcher, { folder: 'one', argv, environment: {}, limits });
+    await printed(world, 'one', 'ready');
+    t.is(await launcher.limit('one', { memoryBytes: 12 * MB }), 'inUse');
+    const usage = await launcher.usage('one');
+    t.true((usage?.memoryBytes ?? 0) >= 24 * MB);
+    t.is(usage?.processes, 1);
+    // The usage allows it.
+    t.is(await launcher.limit('one', { memoryBytes: 56 * MB }), 'held');
+    const end = exits(launcher, 1);
+    t.true(await launcher.signal('one', 'SIGTERM'));
+    t.is((await world.wait(end)).get('one'), 143);
+    t.like(await launcher.adopt('one'), { state: 'exited', code: 143, outOfMemory: undefined });
+  });
+
+  scene('limits are changed by an agent that comes back, and of nothing that is not there', async (t, world, first) => {
+    await world.freeze();
+    const argv = world.argv({ uses: 24, code: 3 });
+    await first.launch({ folder: 'one', argv, environment: {}, limits: { memoryBytes: 12 * MB } });
+    await world.killAgent();
+    const second = await world.attach();
+    t.is(await second.limit('none', {}), 'absent');
+    await second.resend('one');
+    t.is(await second.limit('one', { cpuShare: 2_000, cpuMost: 1_500, memoryBytes: 64 * MB, processes: 99 }), 'held');
+    const end = exits(second, 1);
+    await world.thaw();
+    t.is((await world.wait(end)).get('one'), 3);
+    await second.sweep('one');
+    while ((await second.limit('one', {})) !== 'absent') await pause(world);
   });
 
   scene('usage is there while a task runs, and gone once it is swept', async (t, world, launcher) => {

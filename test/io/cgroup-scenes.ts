@@ -49,6 +49,40 @@ export function cgroupScenes(
     t.deepEqual(await Promise.all(ends), [137, 137]);
   });
 
+  real('limits of a task that runs are changed, and lifted, in the kernel', async (t, made, launcher) => {
+    const v2 = version === 'v2';
+    const unlimited = v2 ? 'max' : '9223372036854771712';
+    const says = (): (string | undefined)[] => [
+      kernelSays(made, 'one', 'pids.max'),
+      kernelSays(made, 'one', 'memory.max', 'memory.limit_in_bytes'),
+      kernelSays(made, 'one', 'cpu.weight', 'cpu.shares'),
+      kernelSays(made, 'one', 'cpu.max', 'cpu.cfs_quota_us'),
+    ];
+    const end = exitOf(launcher, 'one');
+    await launcher.launch({ folder: 'one', argv: ['sleep', '1000'], environment: {} });
+    const free = ['max', unlimited, v2 ? '100' : '1024', v2 ? 'max 100000' : '-1'];
+    t.deepEqual(says(), free);
+    for (const mb of [64, 128, 32]) {
+      const limits = { cpuShare: 10 * mb, cpuMost: 5 * mb, memoryBytes: mb * 1_048_576, processes: mb };
+      t.is(await launcher.limit('one', limits), 'held');
+      t.deepEqual(says(), [
+        String(mb),
+        String(mb * 1_048_576),
+        String(v2 ? mb : Math.round(10.24 * mb)),
+        v2 ? `${500 * mb} 100000` : String(500 * mb),
+      ]);
+      const swap = kernelSays(made, 'one', 'memory.swap.max', 'memory.memsw.limit_in_bytes');
+      t.true([undefined, v2 ? '0' : String(mb * 1_048_576)].includes(swap), `with swap: ${swap}`);
+    }
+    t.is(await launcher.limit('one', {}), 'held');
+    t.deepEqual(says(), free);
+    const swap = kernelSays(made, 'one', 'memory.swap.max', 'memory.memsw.limit_in_bytes');
+    t.true([undefined, unlimited].includes(swap), `with swap: ${swap}`);
+    if (v2) t.is(kernelSays(made, 'one', 'memory.high'), 'max');
+    await until(() => launcher.signal('one', 'SIGKILL'));
+    t.is(await end, 137);
+  });
+
   real('a task gets no more CPU than its limit', async (t, made, launcher) => {
     const end = exitOf(launcher, 'one');
     await launcher.launch({

@@ -314,6 +314,7 @@ function none(): Launcher {
     onExit: nothing,
     onRestarted: nothing,
     signal: refuse,
+    limit: () => Promise.resolve('absent'),
     sweep: refuse,
     adopt: refuse,
     claim: refuse,

@@ -5,6 +5,8 @@ import {
   type Isolation,
   type Launcher,
   LauncherError,
+  type LimitChange,
+  type StartLimits,
   type TaskExit,
   type TaskSignal,
   type TaskStart,
@@ -85,6 +87,10 @@ export class LauncherGuest implements Launcher {
 
   signal(folder: string, signal: TaskSignal): Promise<boolean> {
     return this.#ask({ verb: 'signal', folder, signal });
+  }
+
+  limit(folder: string, limits: StartLimits): Promise<LimitChange> {
+    return this.#ask({ verb: 'limit', folder, limits });
   }
 
   sweep(folder: string, mark?: string): Promise<void> {

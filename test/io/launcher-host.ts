@@ -2,7 +2,7 @@
  * An agent to be killed: a process that attaches to a launcher (arguments: root, launcher's folder, options as JSON) and
  * does what its parent's messages say. A test file is a worker thread and cannot attach itself (see `attachLauncher`).
  */
-import type { Isolation, TaskExit, TaskSignal, TaskStart } from '../../io/launcher.ts';
+import type { Isolation, StartLimits, TaskExit, TaskSignal, TaskStart } from '../../io/launcher.ts';
 import { attachLauncher } from '../../io/node/launcher.ts';
 import type { Namespace } from '../../io/node/namespaces.ts';
 import { findUser } from '../../io/node/users.ts';
@@ -18,6 +18,7 @@ export type Call =
   | { readonly verb: 'launch'; readonly task: TaskStart }
   | { readonly verb: 'resend' | 'adopt' | 'claim' | 'remove' | 'usage'; readonly folder: string }
   | { readonly verb: 'sweep'; readonly folder: string; readonly mark: string | undefined }
+  | { readonly verb: 'limit'; readonly folder: string; readonly limits: StartLimits }
   | { readonly verb: 'signal'; readonly folder: string; readonly signal: TaskSignal }
   | { readonly verb: 'folders' | 'close' | 'stop' };
 
@@ -59,6 +60,8 @@ try {
         return launcher.launch(call.task);
       case 'signal':
         return launcher.signal(call.folder, call.signal);
+      case 'limit':
+        return launcher.limit(call.folder, call.limits);
       case 'sweep':
         return launcher.sweep(call.folder, call.mark);
       case 'folders':

@@ -3,6 +3,8 @@ import {
   type Isolation,
   type Launcher,
   LauncherError,
+  type LimitChange,
+  type StartLimits,
   type TaskExit,
   type TaskSignal,
   type TaskStart,
@@ -40,7 +42,7 @@ interface Folder {
   child: boolean;
   /** A child that left the group runs. */
   escaped: boolean;
-  readonly memoryBytes: number | undefined;
+  limits: StartLimits;
   outOfMemory: boolean;
   swept: boolean;
   stopped: boolean;
@@ -89,6 +91,9 @@ export class SimulatedMachine {
     user: undefined,
     notes: [],
   };
+  /** How long the kernel reclaims memory before it has changed a limit, and how often one was changed. */
+  limitMs = 0;
+  limitsChanged = 0;
   /** What the disk says to new folders. */
   refusal: Error | undefined;
   readonly #clock: Clock;
@@ -182,6 +187,11 @@ export class SimulatedMachine {
     return Number(found?.running ?? false) + Number(found?.child ?? false) + Number(found?.escaped ?? false);
   }
 
+  /** What the task is held to. */
+  limits(folder: string): StartLimits | undefined {
+    return this.#folders.get(folder)?.limits;
+  }
+
   stdout(folder: string): string {
     return this.#folders.get(folder)?.stdout ?? '';
   }
@@ -191,7 +201,7 @@ export class SimulatedMachine {
     if (this.refusal !== undefined) throw this.refusal;
     const program = this.#programs(task);
     if (this.#folders.has(task.folder)) return;
-    this.#folders.set(task.folder, folderFor(program, task.limits?.memoryBytes));
+    this.#folders.set(task.folder, folderFor(program, task.limits));
   }
 
   send(folder: string): void {
@@ -243,6 +253,19 @@ export class SimulatedMachine {
     return true;
   }
 
+  async limit(name: string, limits: StartLimits): Promise<LimitChange> {
+    if (this.limitMs > 0) await new Promise<void>((resolve) => this.#clock.after(this.limitMs, resolve));
+    const folder = this.#folders.get(name);
+    if (folder === undefined || folder.swept || this.isolation.cgroups === 'none') return 'absent';
+    this.limitsChanged++;
+    const used = folder.running ? (folder.program.uses ?? 0) * MB : 0;
+    const fits = used <= (limits.memoryBytes ?? Number.POSITIVE_INFINITY);
+    const { memoryBytes: _memoryBytes, ...others } = limits;
+    const { memoryBytes } = fits ? limits : folder.limits;
+    folder.limits = { ...others, ...(memoryBytes === undefined ? {} : { memoryBytes }) };
+    return fits ? 'held' : 'inUse';
+  }
+
   sweep(name: string): void {
     this.signal(name, 'SIGKILL');
     const folder = this.#folders.get(name);
@@ -286,7 +309,7 @@ export class SimulatedMachine {
 
   #run(name: string, folder: Folder): void {
     folder.since = this.#clock.monotonic();
-    if (folder.running && (folder.program.uses ?? 0) * MB > (folder.memoryBytes ?? Number.POSITIVE_INFINITY)) {
+    if (folder.running && (folder.program.uses ?? 0) * MB > (folder.limits.memoryBytes ?? Number.POSITIVE_INFINITY)) {
       folder.outOfMemory = true;
       folder.timer = this.#clock.after(READ_MS, () => this.#end(name, folder, 137));
     } else if (folder.running && folder.program.stays !== true) {
@@ -309,18 +332,18 @@ export class SimulatedMachine {
     return { code, ...(usage === undefined ? {} : { usage }), ...outOfMemory };
   }
 
-  #usage({ program, swept, memoryBytes, running, child, escaped }: Folder): TaskUsage | undefined {
+  #usage({ program, swept, limits, running, child, escaped }: Folder): TaskUsage | undefined {
     if (program.uses === undefined || swept) return undefined;
-    const most = Math.min(program.uses * MB, memoryBytes ?? Number.POSITIVE_INFINITY);
+    const most = Math.min(program.uses * MB, limits.memoryBytes ?? Number.POSITIVE_INFINITY);
     const processes = Number(running) + Number(child) + Number(escaped);
     return { cpuMs: 0, memoryBytes: processes > 0 ? most : 0, memoryPeakBytes: most, processes };
   }
 }
 
-function folderFor(program: SimulatedProgram, memoryBytes?: number): Folder {
+function folderFor(program: SimulatedProgram, limits: StartLimits = {}): Folder {
   return {
     program,
-    memoryBytes,
+    limits,
     running: false,
     child: false,
     escaped: false,
@@ -396,6 +419,10 @@ class SimulatedLauncher implements Launcher {
 
   signal(folder: string, signal: TaskSignal): Promise<boolean> {
     return this.#do(() => this.#machine.signal(folder, signal));
+  }
+
+  limit(folder: string, limits: StartLimits): Promise<LimitChange> {
+    return this.#do(() => undefined).then(() => this.#machine.limit(folder, limits));
   }
 
   sweep(folder: string): Promise<void> {

@@ -34,7 +34,7 @@ export const LIMITS = {
   tasksPerGroup: 50,
   /** Live tasks of one executor: their names fit into a line. */
   tasksPerExecutor: 300,
-  /** Processes and threads of one task, or of one executor. */
+  /** Processes and threads of one task; an executor has as many for each of its tasks. */
   taskProcesses: 4_096,
   /** Executors that run on one agent… */
   executorsPerAgent: 300,

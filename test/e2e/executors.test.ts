@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { access, readFile, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { ExecutorInfo, TaskLaunch } from '../../sdk/index.ts';
@@ -94,6 +94,39 @@ test('an executor in thirty lines of Python: its tasks end as their commands do,
   await scheduler.status('stays', 'TASK_RUNNING');
   scheduler.driver.killTask('stays');
   t.is((await scheduler.status('stays', 'TASK_KILLED')).reason, 'KILLED_BY_REQUEST');
+});
+
+test("an executor's control group has the limits of its tasks together, and of those that are left", async (t) => {
+  if (!hasPython(t)) return;
+  const cluster = await Cluster.start(t);
+  const noted = await readFile(join(cluster.dataOf('a1'), 'launcher/cgroups'), 'utf8').catch(() => '{"trees":[]}');
+  const { trees } = JSON.parse(noted) as { trees: { base: string; controllers: string[] }[] };
+  const base = trees.find(({ controllers }) => controllers.includes('memory'))?.base;
+  if (base === undefined) {
+    t.not(process.env['CI'], 'true', 'control groups for memory must be there');
+    t.log('SKIPPED: no control group for memory here');
+    return;
+  }
+  const memory = async (): Promise<number> => {
+    const [group = ''] = (await readdir(base)).filter((name) => name.startsWith('t+fw+executors+python+'));
+    const file = (name: string): Promise<string> => readFile(join(base, group, name), 'latin1');
+    return Number(await file('memory.limit_in_bytes').catch(() => file('memory.max'))) / 1_048_576;
+  };
+  const scheduler = await CollectingScheduler.start(t, cluster);
+  const limited = (task: string, mb: number): TaskLaunch => ({
+    ...pythonTask(task, 'sleep 600'),
+    limits: { mem: mb * 1_000 },
+  });
+  scheduler.launch(limited('a', 96));
+  await scheduler.status('a', 'TASK_RUNNING');
+  t.is(await memory(), 96);
+  scheduler.launch(limited('b', 160));
+  await scheduler.status('b', 'TASK_RUNNING');
+  t.is(await memory(), 256);
+  scheduler.driver.killTask('a');
+  await scheduler.status('a', 'TASK_KILLED');
+  await eventually(async () => (await memory()) === 160 || undefined);
+  t.is(scheduler.states('b').at(-1), 'TASK_RUNNING');
 });
 
 test('an agent killed in the middle of the tasks of an executor finds it again, and what ended meanwhile', async (t) => {

@@ -1,5 +1,5 @@
 import type { Timer } from '../io/clock.ts';
-import type { TaskUsage } from '../io/launcher.ts';
+import type { TaskSpent } from '../io/launcher.ts';
 import type { CheckStatus } from '../protocol/task-checks.ts';
 import type { Actual, News, RunFacts, Stop } from './tasks/plan.ts';
 
@@ -18,7 +18,7 @@ export interface Live {
   rebooted: boolean;
   quickEnds: number;
   /** Of the start that ended last. */
-  usage: TaskUsage | undefined;
+  usage: TaskSpent | undefined;
   timer: Timer | undefined;
   /** Its folder is being made. */
   launching: boolean;

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../io/clock.ts';
-import type { Launcher, TaskUsage } from '../io/launcher.ts';
+import type { Launcher, TaskSpent } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import type { Run } from './checkpoint/state.ts';
 import type { DurableState } from './durable-state.ts';
@@ -23,7 +23,7 @@ export interface RunLooksWorld {
 
 export interface RunLooksListener {
   readonly live: ReadonlyMap<string, Live>;
-  readonly noticed: (folder: string, actual: Actual, usage?: TaskUsage) => void;
+  readonly noticed: (folder: string, actual: Actual, usage?: TaskSpent) => void;
   /** It was accepted and never started. */
   readonly launch: (run: Run) => Promise<void>;
   /** The launcher has it. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../io/clock.ts';
-import type { Launcher, TaskStart, TaskUsage } from '../io/launcher.ts';
+import type { Launcher, TaskSpent, TaskStart } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import type { Run } from './checkpoint/state.ts';
 import type { OwnDevice } from './devices/choose-devices.ts';
@@ -30,7 +30,7 @@ export interface RunStartsWorld {
 export interface RunStartsListener {
   readonly live: (run: string) => Live | undefined;
   /** It came to nothing. */
-  readonly noticed: (folder: string, actual: Actual, usage?: TaskUsage) => void;
+  readonly noticed: (folder: string, actual: Actual, usage?: TaskSpent) => void;
   /** What it needs is being fetched. */
   readonly fetching: (folder: string, words: string) => void;
   /** The launcher has it. */

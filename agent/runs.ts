@@ -1,5 +1,5 @@
 import type { Clock } from '../io/clock.ts';
-import type { Launcher, TaskUsage } from '../io/launcher.ts';
+import type { Launcher, TaskSpent } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import type { OutputFile } from '../io/output-file.ts';
 import type { Prober } from '../io/prober.ts';
@@ -76,7 +76,7 @@ export class Runs {
     this.#kept = new KeptFolders(world);
     this.#reports = new StatusReports(world, (run, status) => listener.reported(run, status));
     this.#checks = new TaskChecks(world.clock, world.prober, (folder, news) => this.#tells(folder, news));
-    const noticed = (folder: string, actual: Actual, usage?: TaskUsage): void => this.#noticed(folder, actual, usage);
+    const noticed = (folder: string, actual: Actual, usage?: TaskSpent): void => this.#noticed(folder, actual, usage);
     const advance = (run: string): void => this.#advance(run);
     this.#starts = new RunStarts(world, {
       ...{ noticed, advance },
@@ -236,7 +236,7 @@ export class Runs {
   }
 
   /** Something was seen of a start. Late, repeated and overtaken notices are of no more interest. */
-  #noticed(folder: string, actual: Actual, usage?: TaskUsage): void {
+  #noticed(folder: string, actual: Actual, usage?: TaskSpent): void {
     if (this.#stopped) return;
     const at = folder.lastIndexOf('/');
     const run = this.#world.durable.state.runs.get(folder.slice(0, at));
@@ -466,7 +466,7 @@ export class Runs {
   }
 }
 
-function usageAtEnd(usage: TaskUsage | undefined): TaskStatus['usage'] {
+function usageAtEnd(usage: TaskSpent | undefined): TaskStatus['usage'] {
   if (usage?.cpuMs === undefined && usage?.memoryPeakBytes === undefined) return undefined;
   return {
     ...(usage.cpuMs === undefined ? {} : { cpuMs: usage.cpuMs }),

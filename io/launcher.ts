@@ -149,6 +149,9 @@ export interface TaskUsage {
   readonly processes: number | undefined;
 }
 
+/** What can be said of a task's usage when it has ended. */
+export type TaskSpent = Pick<TaskUsage, 'cpuMs' | 'memoryPeakBytes'>;
+
 /** Whose memory had run out when the kernel ended a process of the task: its own limit, or the machine. */
 export type OutOfMemory = 'limit' | 'machine';
 
@@ -168,7 +171,7 @@ export interface TaskExit {
   readonly code: number;
   /** With a code other than 0: the kernel has ended a process of it. */
   readonly outOfMemory?: OutOfMemory;
-  readonly usage?: TaskUsage;
+  readonly usage?: TaskSpent;
   /** What more there is to say, for people. Absent: nothing but the code. */
   readonly message?: string;
 }
@@ -200,7 +203,7 @@ export type TaskState =
       readonly state: 'exited';
       readonly code: number;
       readonly outOfMemory?: OutOfMemory;
-      readonly usage?: TaskUsage;
+      readonly usage?: TaskSpent;
       readonly message?: string;
     }
   /** It was claimed, there is no process and no exit status: the machine went down, or the supervisor was killed first. */

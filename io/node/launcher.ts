@@ -143,11 +143,8 @@ class NodeLauncher implements Launcher {
       },
     );
     try {
-      const groups = this.#cgroups?.make(task.folder, task.limits ?? {});
-      // Looked at below; a failure must not be unheard until then.
-      groups?.catch(() => undefined);
+      this.#cgroups?.make(task.folder, task.limits ?? {});
       await makeTaskFolder(folder, user);
-      await groups;
       await writeRun(join(folder, 'run'), 'wx', script).catch(async (error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error;
         // Left by an agent that was killed meanwhile, perhaps half of it. Replaced at one stroke, for it may be running.
@@ -165,7 +162,7 @@ class NodeLauncher implements Launcher {
     this.#open();
     // The machine may have been rebooted since: folders outlive that, control groups do not.
     if (this.#cgroups?.has(folder) === false)
-      await this.#cgroups.make(folder, limitsIn((await readText(join(path, 'run'))) ?? ''));
+      this.#cgroups.make(folder, limitsIn((await readText(join(path, 'run'))) ?? ''));
     await this.#send(folder);
   }
 
@@ -247,7 +244,7 @@ class NodeLauncher implements Launcher {
   #ending(folder: string, code: number): Omit<TaskExit, 'folder'> {
     const cgroups = this.#cgroups;
     if (cgroups === undefined) return { code };
-    const usage = cgroups.usage(folder);
+    const usage = cgroups.spent(folder);
     const outOfMemory = code === 0 ? undefined : this.#outOfMemory(cgroups, folder);
     return { code, ...(usage === undefined ? {} : { usage }), ...(outOfMemory === undefined ? {} : { outOfMemory }) };
   }

@@ -492,7 +492,9 @@ class RunningAgent implements Agent {
       }
       const { resources, killGraceMs } = launch.info;
       const wanted = wantedDevices(resources, this.#watch.kinds);
-      const chosen = chooseDevices(this.#watch.devices, [...this.#heldDevices()], wanted);
+      // Who wants none need not know what all others have.
+      const held = wanted.size === 0 ? [] : [...this.#heldDevices()];
+      const chosen = chooseDevices(this.#watch.devices, held, wanted);
       if ('kind' in chosen) {
         const { kind, wanted: count, free } = chosen;
         const message = `agent ${this.#options.name} has ${free} free of ${kind}: not ${count}`;

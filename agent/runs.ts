@@ -121,7 +121,6 @@ export class Runs {
     if (this.#live.has(run.run) || hasEnded(run)) return;
     this.#live.set(run.run, fresh());
     void this.#starts.launch(run);
-    this.#cuts.wake();
     this.#looks.arm();
   }
 
@@ -147,7 +146,6 @@ export class Runs {
       live.startedMs = this.#startedBefore(run);
       await this.#looks.lookAfter(run, live);
     }
-    this.#cuts.wake();
     this.#looks.arm();
   }
 
@@ -218,7 +216,7 @@ export class Runs {
   *#running(): Generator<string> {
     for (const [name, { actual }] of this.#live) {
       const run = this.#world.durable.state.runs.get(name);
-      if (run !== undefined && (actual.kind === 'running' || actual.kind === 'launched')) yield folderOf(run);
+      if (run !== undefined && actual.kind === 'running') yield folderOf(run);
     }
   }
 
@@ -245,7 +243,10 @@ export class Runs {
     const { kind } = live.actual;
     if (kind !== 'launched' && kind !== 'running') return;
     this.#starts.begun(run.run);
-    if (actual.kind === 'running') live.startedMs ??= this.#now();
+    if (actual.kind === 'running') {
+      live.startedMs ??= this.#now();
+      this.#cuts.wake();
+    }
     if (kind !== actual.kind || live.kill !== undefined) {
       live.actual = actual;
       live.usage = usage;
@@ -416,7 +417,6 @@ export class Runs {
       return;
     }
     live.actual = { kind: 'launched' };
-    this.#cuts.wake();
     const launched = this.#starts.launch({ ...run, restart });
     // What it needs may take hours to come, and it may be killed meanwhile.
     if (run.info.artifacts === undefined) await launched;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ContainerEngine, EngineError, StopRequest } from '../containers.ts';
@@ -165,7 +166,7 @@ class ContainerLauncher implements Launcher {
 
   async sweep(folder: string, mark?: string): Promise<void> {
     // Whatever was in a container ended with its main process.
-    if ((await this.#taskOf(folder)) === undefined) await this.#options.processes.sweep(folder, mark);
+    if (!existsSync(join(this.#path(folder), TASK_FILE))) await this.#options.processes.sweep(folder, mark);
   }
 
   async adopt(folder: string): Promise<TaskState> {

@@ -151,6 +151,8 @@ export function cut<Item>(
   bytes: number = LIMITS.partBytes,
   most: number = Number.POSITIVE_INFINITY,
 ): Item[][] {
+  // The usual message is of one: it goes alone whatever its size, so nothing is encoded to learn that.
+  if (items.length < 2) return [[...items]];
   const parts: Item[][] = [];
   let part: Item[] = [];
   let size = 0;

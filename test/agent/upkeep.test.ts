@@ -30,6 +30,22 @@ test('one supervisor is killed: its task is asked after within the minute', asyn
   t.like(world.master.last('a'), { state: 'TASK_FAILED', reason: 'LAUNCHER_LOST' });
 });
 
+test('the outputs of what runs are looked at again and again, and of nothing else', async (t) => {
+  const world = new AgentWorld(17);
+  await world.up();
+  world.master.place('a', { argv: program({ stays: true }) });
+  await world.until(() => world.master.states('a').length > 0);
+  await world.clock.advance(5_000);
+  t.true(world.cuts.length >= 8, 'both streams, each second');
+  t.deepEqual([...new Set(world.cuts)], ['batch/a.0/0']);
+  world.master.kill('a');
+  await world.until(() => world.master.ended('a'));
+  await world.clock.advance(2_000);
+  const { length } = world.cuts;
+  await world.clock.advance(5_000);
+  t.is(world.cuts.length, length);
+});
+
 test('an agent that runs tasks by the thousand keeps the folders of few', async (t) => {
   const world = new AgentWorld(13);
   await world.up();

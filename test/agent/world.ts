@@ -50,6 +50,8 @@ export class AgentWorld {
   onDeath: () => void = () => undefined;
   /** What a start writes, where it is too long for an argument. */
   readonly outputs = new Map<string, string>();
+  /** Folders whose outputs were looked at for a cut, each time. */
+  readonly cuts: string[] = [];
   /** `folder/path` → a file in a task's sandbox, and what tells it from one that takes its place. */
   readonly sandboxes = new Map<string, { inode: string; bytes: Uint8Array }>();
   /** Files that the agent holds open. */
@@ -120,7 +122,7 @@ export class AgentWorld {
       launcher: this.machine.attach(),
       lines: this.socket.listen(),
       prober: this.prober.attach(),
-      output: (folder) => outputOf(this.machine, folder),
+      output: (folder) => outputOf(this.machine, folder, this.cuts),
       sandboxes: {
         open: (folder, path) => Promise.resolve(this.sandboxFile(`${folder}/${path}`)),
       },
@@ -227,7 +229,7 @@ export function program(does: SimulatedProgram = {}): string[] {
   return ['true', JSON.stringify(does)];
 }
 
-function outputOf(machine: SimulatedMachine, folder: string): OutputFile {
+function outputOf(machine: SimulatedMachine, folder: string, cuts: string[]): OutputFile {
   const content = (): Uint8Array => new TextEncoder().encode(machine.stdout(folder));
   return {
     size: () => Promise.resolve(content().length),
@@ -235,7 +237,10 @@ function outputOf(machine: SimulatedMachine, folder: string): OutputFile {
       const bytes = content();
       return Promise.resolve({ offset, bytes: bytes.slice(offset, offset + length), end: bytes.length });
     },
-    cut: () => Promise.resolve(false),
+    cut: () => {
+      cuts.push(folder);
+      return Promise.resolve(false);
+    },
     watch: () => () => undefined,
   };
 }

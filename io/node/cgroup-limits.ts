@@ -5,6 +5,8 @@ import type { StartLimits } from '../launcher.ts';
 /** Microseconds for which the kernel counts CPU time at once, and the least of it that it takes for a limit. */
 const PERIOD_US = 100_000;
 const LEAST_QUOTA_US = 1_000;
+/** What the kernel says of a group without a limit is above it: the most pages there can be, in bytes. */
+const V1_UNLIMITED = 2 ** 62;
 
 /** A file of a group, and what is to be in it. */
 export interface Setting {
@@ -53,7 +55,9 @@ async function changeV1(group: string, bytes: number | undefined): Promise<boole
   const grows = bytes === undefined || bytes > Number(await readFile(memory, 'latin1'));
   for (const file of grows ? [withSwap, memory] : [memory, withSwap]) {
     try {
-      await write(file, String(bytes ?? -1));
+      // A write stops the CPUs for a moment, also where it changes nothing.
+      const before = Number(await readFile(file, 'latin1'));
+      if (bytes === undefined ? before < V1_UNLIMITED : before !== bytes) await write(file, String(bytes ?? -1));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'EBUSY') return false;

@@ -4,6 +4,7 @@ import { freemem, platform, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { makeFolders } from '../io/node/make-folders.ts';
 import type { CheckResult } from './doctor.ts';
+import { findEngine } from './start-containers.ts';
 
 const LEAST_NODE = [20, 19] as const;
 const LEAST_FREE_BYTES = 512 * 1_048_576;
@@ -21,8 +22,19 @@ export async function checkMachine(data: string): Promise<CheckResult[]> {
     ...PROGRAMS.map(checkProgram),
     checkFolder(data),
     checkMemory(),
+    checkEngine(),
   ]);
   return found.flat();
+}
+
+/** A machine without one is no worse for tasks without an image; default: looked for where agents look. */
+export async function checkEngine(sockets?: readonly string[]): Promise<CheckResult> {
+  const name = 'engine';
+  const found = await findEngine(sockets);
+  if (found !== undefined) return { name, state: 'ok', text: `${found.engine} ${found.version} at ${found.socket}` };
+  const hint =
+    'For tasks in containers start one, as by systemctl enable --now podman.socket; agents find it by themselves.';
+  return { name, state: 'ok', text: 'no container engine answers', hint };
 }
 
 function checkNode(): CheckResult {

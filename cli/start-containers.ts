@@ -25,7 +25,7 @@ export interface ContainerOptions {
 export async function engineOf({ containers: wanted }: ContainerOptions, log: Log): Promise<LateEngine | undefined> {
   if (wanted === 'none') return undefined;
   const engine = new LateEngine({
-    find: (socket) => findEngine(socket === undefined ? (wanted === undefined ? usualSockets() : [wanted]) : [socket]),
+    find: (socket = wanted) => findEngine(socket === undefined ? usualSockets() : [socket]),
     isThere,
     log,
   });
@@ -35,7 +35,8 @@ export async function engineOf({ containers: wanted }: ContainerOptions, log: Lo
   return engine;
 }
 
-async function findEngine(sockets: readonly string[]): Promise<FoundEngine | undefined> {
+/** The first engine that answers; default: at the usual sockets. */
+export async function findEngine(sockets: readonly string[] = usualSockets()): Promise<FoundEngine | undefined> {
   for (const socket of sockets) {
     if (!(await isThere(socket))) continue;
     const containers = dockerSocket(socket);

@@ -13,12 +13,11 @@ export interface OutputFile {
    */
   read(offset: number, length: number): Promise<OutputChunk | undefined>;
   /**
-   * To be called now and then while the task runs, and after its end: where the file is over the cap (over half of it
-   * once there is a previous part), its last half-cap bytes become the previous part, in place of the one before, and
-   * the file starts anew. True where it did. Between two calls the
-   * file grows without bound. What the task writes in the microseconds between the last look at the file and its
-   * truncation is lost and not counted, for no system call does both: nothing at the pace of a log, 100 to 200 kB a cut
-   * in a flood of 500 MB/s.
+   * To be called now and then while the task runs, and after its end: where more than the cap is kept, all but the last
+   * half-cap bytes are dropped, and counted, whatever the task writes meanwhile. True where it did. Between two calls the
+   * file grows without bound.
+   * Where the file system cannot give back the beginning of a file, less is kept (256 kB at least), and what the task
+   * writes in the microseconds between the last look at the file and its truncation is lost and not counted.
    */
   cut(): Promise<boolean | undefined>;
   /** Calls `listener` (which then reads) after every change, and once it vanished, until the returned function is called. Changes in quick succession may be told as one. */

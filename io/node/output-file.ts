@@ -6,53 +6,64 @@ import {
   openSync,
   readSync,
   renameSync,
+  rmSync,
   statSync,
   watch,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { OutputChunk, OutputFile } from '../output-file.ts';
 import { StorageError } from '../storage.ts';
+import { punchHole } from './punch-hole.ts';
 
-/** How much is copied at once: small enough not to be noticed by the event loop where it is copied in one go. */
-const COPY_BYTES = 262_144;
-/** A task that writes so fast all the while loses what it wrote during the last of them. */
-const ROUNDS = 8;
+/** What a truncation keeps: small enough not to be noticed by the event loop, where it is copied in one go. */
+const TAIL_BYTES = 262_144;
+/** A file that is longer, holes and all, is truncated: below what any file system takes (ext4 of 1 kB blocks: 4 TiB). */
+const LONGEST_BYTES = 2 ** 40;
 /** How often a folder is looked at that cannot be watched (no inotify watches left). */
 const POLL_MS = 1_000;
 
 /**
- * The output file at `path`, which the task appends to (O_APPEND: after a truncation it goes on at the start).
- * Beside it, once it was cut: `path.1`, the previous part, and `path.base`, where the parts begin.
+ * The output file at `path`, which the task appends to (O_APPEND: after a truncation it goes on at the start). A cut
+ * punches a hole where the dropped bytes were; the file's size goes on growing, its blocks on the disk do not. Where no
+ * hole can be punched it is truncated. Beside it, once it was cut: `path.base`, what lies where; and after a truncation
+ * `path.1`, the last bytes before it (of an older version that truncated always: up to half of the cap).
  * Disk: at most `capBytes`, and what the task writes between two calls of `cut`.
  */
-export function openOutputFile(path: string, capBytes: number): OutputFile {
-  return new NodeOutputFile(path, Math.floor(capBytes / 2));
+export function openOutputFile(path: string, capBytes: number, punch = punchHole): OutputFile {
+  return new NodeOutputFile(path, Math.floor(capBytes / 2), punch);
 }
 
 /** Where the parts lie, as absolute offsets. */
 interface Base {
-  /** Of the live file's first byte. */
+  /** Of the live file's first byte, in a hole or not: more than 0 once the file was truncated. */
   readonly live: number;
-  /** After the previous part's last byte; less than `live` where bytes in between were dropped. */
+  /** After the previous part's last byte; less than `live` where bytes in between were dropped. 0 where there is none. */
   readonly previousEnd: number;
+  /** Of the first byte of the live file that was not dropped. */
+  readonly kept: number;
 }
 
-const UNCUT: Base = { live: 0, previousEnd: 0 };
+const UNCUT: Base = { live: 0, previousEnd: 0, kept: 0 };
 
 class NodeOutputFile implements OutputFile {
   readonly #path: string;
   readonly #half: number;
+  readonly #punch: typeof punchHole;
   #base: Base | undefined;
+  /** The task truncated its output, and that is not in the record yet. */
+  #moved = false;
   /** Of the live file, when we last looked: a task may truncate its own output. */
   #seen = 0;
   /** One call after the other: a cut moves what a read is reading. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(path: string, half: number) {
+  constructor(path: string, half: number, punch: typeof punchHole) {
     this.#path = path;
     this.#half = half;
+    this.#punch = punch;
   }
 
   size(): Promise<number | undefined> {
@@ -73,7 +84,7 @@ class NodeOutputFile implements OutputFile {
         const previous =
           offset < base.previousEnd ? await this.#readPrevious(offset, length, base.previousEnd) : undefined;
         if (previous !== undefined) return { ...previous, end };
-        const start = Math.min(Math.max(offset, base.live), end);
+        const start = Math.min(Math.max(offset, base.kept), end);
         return { offset: start, bytes: await readAt(file, start - base.live, Math.min(length, end - start)), end };
       }),
     );
@@ -89,10 +100,12 @@ class NodeOutputFile implements OutputFile {
         this.#seen = size;
         return false;
       }
-      const { base } = await this.#look(size);
-      // As long as nothing was dropped the whole cap is for what there is.
-      if (size <= (base.live > 0 ? this.#half : 2 * this.#half)) return false;
-      this.#truncate(await withFile(this.#path, (file) => this.#copyTail(file, size)));
+      const { base, end } = await this.#look(size);
+      if (end - base.kept <= (base.previousEnd > 0 ? this.#half : 2 * this.#half)) {
+        if (this.#moved) this.#record(base);
+        return false;
+      }
+      if (size > LONGEST_BYTES || !(await this.#punchTo(end - this.#half))) this.#truncate();
       return true;
     });
   }
@@ -114,54 +127,56 @@ class NodeOutputFile implements OutputFile {
   }
 
   /**
-   * Copies the last half-cap bytes of the live file's `size` into what will be the previous part; again, where a flood
-   * wrote more than a little meanwhile, for the last line of a task may be in that. Returns where the copy ends.
+   * Drops what lies before the absolute offset `kept`. The writer is not in it: it only ever appends. The record comes
+   * first: if we are killed in between, the next cut punches that hole too. False where no hole can be punched.
    */
-  async #copyTail(live: FileHandle, size: number): Promise<number> {
-    for (let end = size, round = 1; ; round++) {
-      const copy = await open(`${this.#path}.1.new`, 'w', 0o600);
-      try {
-        for (let at = end - this.#half; at < end; ) {
-          const bytes = await readAt(live, at, Math.min(COPY_BYTES, end - at));
-          if (bytes.length === 0) return at;
-          await copy.writeFile(bytes);
-          at += bytes.length;
-        }
-      } finally {
-        await copy.close();
-      }
-      const now = (await live.stat()).size;
-      if (now - end <= COPY_BYTES || round === ROUNDS) return end;
-      end = now;
-    }
+  async #punchTo(kept: number): Promise<boolean> {
+    const { live } = this.#base ?? UNCUT;
+    const base = { live, previousEnd: 0, kept };
+    this.#base = base;
+    // A full disk has no room for a first record until there is a hole.
+    const recorded = unlessFull(() => this.#record(base));
+    rmSync(`${this.#path}.1`, { force: true });
+    const punched = await this.#punch(this.#path, kept - live);
+    if (!recorded) this.#record(base);
+    return punched;
   }
 
   /**
-   * The step that may not be interrupted, without a turn of the event loop: copy what came meanwhile (if it is little),
-   * put the copy in its place, note the new base, truncate. The base comes first: if we are killed in between, offsets
-   * leap ahead, but never go back.
+   * Drops all but the last bytes, which become the previous part, without a turn of the event loop. What the task writes
+   * between the second look at the size and the truncation is lost and not counted. If we are killed after the record,
+   * offsets leap ahead, but never go back; the previous part is the one of the record, or missing.
    */
-  #truncate(copied: number): void {
+  #truncate(): void {
     const base = this.#base ?? UNCUT;
     const live = openSync(this.#path, 'r+');
-    const copy = openSync(`${this.#path}.1.new`, 'a');
-    const record = openSync(`${this.#path}.base`, constants.O_WRONLY | constants.O_CREAT, 0o600);
     try {
-      let at = copied;
-      const late = fstatSync(live).size - copied;
-      if (late > 0 && late <= COPY_BYTES) {
-        const bytes = Buffer.alloc(late);
-        at += writeSync(copy, bytes, 0, readSync(live, bytes, 0, late, copied));
-      }
-      renameSync(`${this.#path}.1.new`, `${this.#path}.1`);
       const { size } = fstatSync(live);
-      this.#base = { live: base.live + size, previousEnd: base.live + at };
-      writeSync(record, encodeBase(this.#base), 0);
+      // The task has just done it itself: the next look sees that.
+      if (size < this.#seen) return;
+      const tail = Buffer.alloc(Math.min(TAIL_BYTES, this.#half, base.live + size - base.kept));
+      const length = readSync(live, tail, 0, tail.length, size - tail.length);
+      writeFileSync(`${this.#path}.1.new`, tail.subarray(0, length), { mode: 0o600 });
+      rmSync(`${this.#path}.1`, { force: true });
+      const start = base.live + fstatSync(live).size;
+      this.#record({ live: start, previousEnd: base.live + size, kept: start });
       ftruncateSync(live, 0);
       this.#seen = 0;
     } finally {
-      for (const descriptor of [live, copy, record]) closeSync(descriptor);
+      closeSync(live);
     }
+    renameSync(`${this.#path}.1.new`, `${this.#path}.1`);
+  }
+
+  #record(base: Base): void {
+    const record = openSync(`${this.#path}.base`, constants.O_WRONLY | constants.O_CREAT, 0o600);
+    try {
+      writeSync(record, encodeBase(base), 0);
+    } finally {
+      closeSync(record);
+    }
+    this.#base = base;
+    this.#moved = false;
   }
 
   async #readPrevious(
@@ -182,8 +197,12 @@ class NodeOutputFile implements OutputFile {
   /** The parts and the end, given the live file's size. */
   async #look(size: number): Promise<{ base: Base; end: number }> {
     let base = this.#base ?? (await readBase(`${this.#path}.base`));
-    // The task itself truncated its output: all that was there is dropped.
-    if (size < this.#seen) base = { live: base.live + this.#seen, previousEnd: base.previousEnd };
+    // The task itself truncated its output, as we saw or as the record shows: all that was there is dropped.
+    if (size < this.#seen || base.live + size < base.kept) {
+      const live = Math.max(base.live + this.#seen, base.kept);
+      base = { live, previousEnd: base.previousEnd, kept: live };
+      this.#moved = true;
+    }
     this.#base = base;
     this.#seen = size;
     return { base, end: base.live + size };
@@ -200,9 +219,9 @@ class NodeOutputFile implements OutputFile {
   }
 }
 
-/** Two numbers of fixed width: written in place by one call, never half. */
-function encodeBase(base: Base): string {
-  return `${String(base.live).padStart(16)} ${String(base.previousEnd).padStart(16)}\n`;
+/** Three numbers of fixed width: written in place by one call, never half. An older version wrote, and reads, the first two. */
+function encodeBase({ live, previousEnd, kept }: Base): string {
+  return `${[live, previousEnd, kept].map((offset) => String(offset).padStart(16)).join(' ')}\n`;
 }
 
 async function readBase(path: string): Promise<Base> {
@@ -210,8 +229,22 @@ async function readBase(path: string): Promise<Base> {
     if (isMissing(error)) return '';
     throw error;
   });
-  const [live = 0, previousEnd = 0] = text.trim().split(/ +/).map(Number);
-  return { live, previousEnd };
+  const offsets = text.trim().split(/ +/).map(Number);
+  const [live = 0, previousEnd = 0, kept = live] = offsets;
+  // A power cut may leave anything.
+  return offsets.every(Number.isSafeInteger) ? { live, previousEnd, kept } : UNCUT;
+}
+
+/** False where the disk is full, or what of it the user may have. */
+function unlessFull(act: () => void): boolean {
+  try {
+    act();
+    return true;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOSPC' || code === 'EDQUOT') return false;
+    throw error;
+  }
 }
 
 async function withFile<T>(path: string, act: (file: FileHandle) => Promise<T>): Promise<T> {

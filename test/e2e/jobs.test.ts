@@ -123,7 +123,7 @@ test('a flood of 100 MB stays within the cap, says what it lost, and holds up no
   const uncounted = 100 * MB + 1 + 'the end\n'.length - (Number(dropped) + all.stdout.length);
   t.true(uncounted >= 0 && uncounted < 5 * MB, `${uncounted} bytes neither kept nor counted`);
   t.true(all.stdout.length <= LIMITS.outputBytes, `${all.stdout.length} bytes`);
-  const kept = await sizeOf(join(cluster.dataOf('a1'), 'tasks'));
+  const kept = await blocksOf(join(cluster.dataOf('a1'), 'tasks'));
   t.true(kept <= LIMITS.outputBytes + MB, `${kept} bytes on disk`);
   for (const running of [cluster.master, cluster.agents.get('a1')])
     t.true((await peakMemory(running)) < MOST_MEMORY, `${await peakMemory(running)} bytes of memory`);
@@ -156,12 +156,13 @@ async function peakMemory(running: Running | undefined): Promise<number> {
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1_024;
 }
 
-async function sizeOf(folder: string): Promise<number> {
+/** Bytes that the files below `folder` take on the disk. */
+async function blocksOf(folder: string): Promise<number> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const sizes = await Promise.all(
     entries
       .filter((entry) => entry.isFile())
-      .map((entry) => stat(join(entry.parentPath, entry.name)).then(({ size }) => size)),
+      .map((entry) => stat(join(entry.parentPath, entry.name)).then(({ blocks }) => blocks * 512)),
   );
   return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -1,11 +1,12 @@
 import * as v from 'valibot';
+import { TaskArguments } from './arguments.ts';
 import { ARTIFACTS_ATTRIBUTE, Artifacts } from './artifact.ts';
 import { CONTAINERS_ATTRIBUTE, ContainerInfo } from './container.ts';
 import { Labels } from './discovery.ts';
 import { Id } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { ResourcesSchema } from './resources.ts';
-import { Disconnect, Environment, REASONS, RESTART_POLICIES, TASK_STATES, TaskArguments, TaskLimits } from './task.ts';
+import { Disconnect, Environment, REASONS, RESTART_POLICIES, TASK_STATES, TaskLimits } from './task.ts';
 import { HealthCheck } from './task-checks.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));

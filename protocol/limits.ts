@@ -164,7 +164,7 @@ export const LIMITS = {
   execInputUnderwayBytes: 32_768,
   /** Rows, and columns, of a terminal. */
   terminalLines: 1_000,
-  /** Bytes kept of one output stream of one task (two halves). */
+  /** Bytes kept of one output stream of one task; beyond them all but the last half is dropped. */
   outputBytes: 10 * 1_048_576,
 } as const;
 

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { Arguments } from './arguments.ts';
+import { Arguments, TaskArguments } from './arguments.ts';
 import { Artifacts } from './artifact.ts';
 import { ContainerInfo } from './container.ts';
 import { Discovery, Labels } from './discovery.ts';
@@ -193,12 +193,6 @@ export const Environment = v.pipe(
   ),
   v.check((values) => Object.keys(values).length <= LIMITS.environmentNames, 'too many environment variables'),
 );
-
-/** As {@link Arguments}, but there may be none: what an executor or an image runs is its own matter. */
-export const TaskArguments = v.union([
-  Arguments,
-  v.pipe(v.array(v.string()), v.length(0, 'a command needs a program')),
-]);
 
 /** A framework's own program that runs its tasks on an agent, one process for all that name it (docs/executors.md). */
 export const ExecutorInfo = v.object({

@@ -10,11 +10,12 @@ import { connectClient, startCluster } from './cluster.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
-/** The project's own documents and sources. */
+/** The project's own documents and sources; its tests are as many again. */
 export function ownFiles(root: string): string[] {
   return readdirSync(root, { recursive: true, encoding: 'utf8' })
     .filter(
-      (path) => /\.(md|ts)$/.test(path) && !/(^|\/)(node_modules|build|\.git)\//.test(path) && !path.endsWith('.d.ts'),
+      (path) =>
+        /\.(md|ts)$/.test(path) && !/(^|\/)(node_modules|build|\.git|test)\//.test(path) && !path.endsWith('.d.ts'),
     )
     .sort();
 }

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Counts the words of one file: "count word", a line each.
-# Usage: count.sh FOLDER FILE…; the task's index says which of the files is its own.
+# Usage: count.sh FOLDER NAMES…; a name a line, and the task's index says which of them is its own.
 folder=$1
 shift
-shift "${MESQ_TASK_INDEX:-0}"
+file=$(printf '%s\n' "$@" | sed -n "$((${MESQ_TASK_INDEX:-0} + 1))p")
 LC_ALL=C exec awk '
   {
     line = tolower($0)
@@ -12,4 +12,4 @@ LC_ALL=C exec awk '
     for (at = 1; at <= words; at++) count[word[at]]++
   }
   END { for (one in count) print count[one], one }
-' "$folder/$1"
+' "$folder/$file"

@@ -1,5 +1,7 @@
 import { type Client, Fault, parseResources } from '../../sdk/index.ts';
 
+const MOST_TEXT = 8_000;
+
 /** What came of counting: how often each word stands in all files, and how the tasks ended. */
 export interface WordCount {
   readonly counts: ReadonlyMap<string, number>;
@@ -15,7 +17,7 @@ export interface FileCounted {
 }
 
 /**
- * Counts the words of `files` (paths below `folder`, which the agents can read) as one job: an array task a file. Reads
+ * Counts the words of `files` (paths below `folder`, which the agents can read; no line breaks) as one job: an array task a file. Reads
  * every task's output through the cluster and merges it.
  */
 export async function wordcount(
@@ -27,7 +29,7 @@ export async function wordcount(
 ): Promise<WordCount | Fault> {
   const needs = parseResources('cpus:0.1;mem:16');
   if (needs instanceof Fault) return needs;
-  const argv = ['sh', `${folder}/examples/wordcount/count.sh`, folder, ...files];
+  const argv = ['sh', `${folder}/examples/wordcount/count.sh`, folder, ...lists(files)];
   const submitted = await client.request(
     'submit',
     { job, name: 'wordcount', argv, count: files.length, resources: [...needs] },
@@ -49,6 +51,17 @@ export async function wordcount(
     }
   }
   return { counts, finished: ended.finished, failed: ended.failed };
+}
+
+/** A name a line, in texts of some thousand characters: arguments have a limit each, and so has their number. */
+function lists(files: readonly string[]): string[] {
+  const texts: string[] = [];
+  for (const file of files) {
+    const last = texts.at(-1);
+    if (last === undefined || last.length + file.length > MOST_TEXT) texts.push(file);
+    else texts[texts.length - 1] = `${last}\n${file}`;
+  }
+  return texts;
 }
 
 async function outputOf(client: Client, task: string): Promise<string | Fault> {

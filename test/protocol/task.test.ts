@@ -1,4 +1,7 @@
 import test from 'ava';
+import * as v from 'valibot';
+import { Arguments, TaskArguments } from '../../protocol/arguments.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 import { isTerminal, TASK_STATES, transition } from '../../protocol/task.ts';
 
 test('there are the fourteen states of Mesos, eight of them ends', (t) => {
@@ -27,4 +30,14 @@ test('what runs does not go back to being staged, and what is unreachable may co
   t.is(transition('TASK_KILLING', 'TASK_RUNNING'), 'refused');
   for (const back of ['TASK_STARTING', 'TASK_RUNNING', 'TASK_KILLING'] as const)
     t.is(transition('TASK_UNREACHABLE', back), 'moved');
+});
+
+test('arguments that are refused are refused for what is wrong with them', (t) => {
+  const said = (argv: readonly string[], schema: typeof TaskArguments | typeof Arguments = TaskArguments) =>
+    v.safeParse(schema, argv).issues?.map(({ message }) => message);
+  t.deepEqual(said(Array(LIMITS.arguments + 1).fill('a')), [`more than ${LIMITS.arguments} arguments`]);
+  t.deepEqual(said(['', 'a']), ['the program is empty']);
+  t.deepEqual(said(['a\0']), ['an argument cannot hold NUL']);
+  t.is(said([]), undefined);
+  t.deepEqual(said([], Arguments), ['a command needs a program']);
 });

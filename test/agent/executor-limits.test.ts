@@ -21,6 +21,12 @@ function limited(mb: number, does: ScriptedTask = {}, more: Partial<TaskInfo> = 
   return executorTask('e', does, { resources: resourcesOf('cpus:0.5;mem:16'), limits: { mem: mb * 1_000 }, ...more });
 }
 
+/** Places a task, and waits until its executor has told of it. */
+async function begun(world: AgentWorld, name: string, task: ReturnType<typeof executorTask>): Promise<void> {
+  world.master.place(name, task);
+  await world.until(() => world.master.states(name).length > 0, MINUTE);
+}
+
 /** What an executor is held to whose tasks are each {@link limited}. */
 function heldTo(...mbs: number[]): StartLimits {
   const memory = mbs.reduce((sum, mb) => sum + mb, 0) * MB;
@@ -58,22 +64,19 @@ test('an executor has room for a task before it is given it, and gives it back w
   const world = new AgentWorld();
   const executors = scriptedExecutors(world);
   await world.up();
-  world.master.place('a', limited(64));
-  await world.until(() => world.master.states('a').length > 0, MINUTE);
+  await begun(world, 'a', limited(64));
   const [executor] = executors;
   const now = () => world.machine.limits(executor?.folder ?? '');
   t.deepEqual(world.made.get(executor?.folder ?? '')?.limits, heldTo(64));
   t.is(world.machine.limitsChanged, 0);
   world.machine.limitMs = 2_000;
-  world.master.place('b', limited(96, { runMs: 10_000 }));
-  await world.until(() => world.master.states('b').length > 0, MINUTE);
+  await begun(world, 'b', limited(96, { runMs: 10_000 }));
   t.deepEqual(executor?.heldTo, [heldTo(64), heldTo(64, 96)]);
   await world.until(() => world.master.ended('b'), MINUTE);
   await world.clock.advance(3_000);
   t.deepEqual(now(), heldTo(64));
   // One without a limit lifts it for as long as it lives.
-  world.master.place('c', executorTask('e', { runMs: 5_000 }, { resources: resourcesOf('cpus:1;mem:16') }));
-  await world.until(() => world.master.states('c').length > 0, MINUTE);
+  await begun(world, 'c', executorTask('e', { runMs: 5_000 }, { resources: resourcesOf('cpus:1;mem:16') }));
   t.deepEqual(now(), { cpuShare: 1_500, processes: 2 * taskProcesses });
   await world.until(() => world.master.ended('c'), MINUTE);
   await world.clock.advance(3_000);
@@ -84,8 +87,7 @@ test('an executor has room for a task before it is given it, and gives it back w
   await world.until(() => world.master.ended('a'), MINUTE);
   await world.clock.advance(3_000);
   t.deepEqual(now(), heldTo(64));
-  world.master.place('d', limited(64));
-  await world.until(() => world.master.states('d').length > 0, MINUTE);
+  await begun(world, 'd', limited(64));
   t.is(world.machine.limitsChanged, changed);
 });
 
@@ -93,8 +95,7 @@ test('tasks that come during a change are one change together, and a group goes 
   const world = new AgentWorld();
   const executors = scriptedExecutors(world);
   await world.up();
-  world.master.place('first', limited(16));
-  await world.until(() => world.master.states('first').length > 0, MINUTE);
+  await begun(world, 'first', limited(16));
   world.machine.limitMs = 1_000;
   const names = ['a', 'b', 'c'];
   for (const name of names) world.master.place(name, limited(32));
@@ -110,8 +111,7 @@ test('a task that is killed while room is made for it never reaches its executor
   const world = new AgentWorld();
   const executors = scriptedExecutors(world);
   await world.up();
-  world.master.place('a', limited(64));
-  await world.until(() => world.master.states('a').length > 0, MINUTE);
+  await begun(world, 'a', limited(64));
   world.machine.limitMs = 10_000;
   world.master.place('b', limited(96));
   await world.clock.advance(5_000);
@@ -132,8 +132,7 @@ test('an agent that comes back holds its executors to what lives now', async (t)
   const executors = scriptedExecutors(world);
   await world.up();
   world.master.place('long', limited(64));
-  world.master.place('ends', limited(96, { runMs: 5_000 }));
-  await world.until(() => world.master.states('ends').length > 0, MINUTE);
+  await begun(world, 'ends', limited(96, { runMs: 5_000 }));
   world.kill();
   await world.clock.advance(10_000);
   const { folder = '' } = executors[0] ?? {};

@@ -12,6 +12,7 @@ const NEEDLESS = /^\/usr\/share\/(doc|man|locale|info|lintian|bash-completion)\/
 
 /** Writes a tar file with a small Debian, made of files of this one's packages; undefined where this machine is no Debian. */
 export function debianRoot(tar: string): string | undefined {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the placeholders are dpkg-query's.
   const format = '${Package}\t${Pre-Depends}, ${Depends}\n';
   const { status, stdout } = spawnSync('dpkg-query', ['--show', `--showformat=${format}`], { encoding: 'utf8' });
   if (status !== 0) return undefined;

@@ -262,6 +262,21 @@ scene('on a disk that is full and cannot punch nothing is dropped', async (t, pa
   t.is(await file.size(), 100);
 });
 
+scene(
+  'a task that truncates its output in the middle of a cut loses nothing of what it writes then',
+  async (t, path) => {
+    writeFileSync(path, 'x'.repeat(100));
+    const file = openOutputFile(path, 40, () => {
+      truncateSync(path, 0);
+      appendFileSync(path, 'anew');
+      return cannotPunch();
+    });
+    t.true(await file.cut());
+    t.is(await file.size(), 104);
+    t.deepEqual(await readAll(file, 0), [{ offset: 100, text: 'anew' }]);
+  },
+);
+
 scene('a file longer than file systems take is truncated, and its offsets go on', async (t, path) => {
   writeFileSync(path, '');
   truncateSync(path, 2 ** 40);

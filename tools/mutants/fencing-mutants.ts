@@ -42,6 +42,7 @@ export const FENCING_MUTANTS: readonly Mutant[] = [
   {
     name: 'a request is done as often as it comes',
     file: 'master/operator-requests.js',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is text of the program.
     from: 'const before = desk.leader.registry.requests.get(`${asker.principal.name}/${asker.request}`);',
     to: 'const before = undefined;',
     tests: FENCING,

@@ -1,8 +1,7 @@
 import type { MovableBus, Will } from '../io/bus.ts';
-import type { Clock, Timer } from '../io/clock.ts';
+import type { Clock } from '../io/clock.ts';
 import type { Compression } from '../io/compression.ts';
 import type { Digest } from '../io/digest.ts';
-import type { LateEngine } from '../io/late-engine.ts';
 import type { Launcher } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
 import type { Log } from '../io/log.ts';
@@ -14,40 +13,34 @@ import type { SandboxShells } from '../io/sandbox-shells.ts';
 import type { Storage } from '../io/storage.ts';
 import type { VolumeFolders } from '../io/volume-folders.ts';
 import { type Identity, isOtherMachine } from '../protocol/agent-link.ts';
-import { cut } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
-import { LIMITS } from '../protocol/limits.ts';
 import { add } from '../protocol/resource-arithmetic.ts';
 import type { Resources } from '../protocol/resources.ts';
-import { isTerminal, type TaskKey, type TaskStatus } from '../protocol/task.ts';
+import { isTerminal, type TaskStatus } from '../protocol/task.ts';
 import { topicOf } from '../protocol/topics.ts';
+import { Acceptance, type ContainerWorld, type EarlyKill, nameOf } from './acceptance.ts';
 import { Accounting, type Bookkeeping } from './accounting.ts';
 import { BlobSource } from './blob-source.ts';
 import { hasEnded, type Run, runName } from './checkpoint/state.ts';
 import { countedBus, countedSource, countedStorage, countStarts } from './counted-world.ts';
-import { chooseDevices, type GivenDevice, type HeldDevice, wantedDevices } from './devices/choose-devices.ts';
-import { CHECKPOINT_FOLDER, type DurableState, isFull } from './durable-state.ts';
+import { CHECKPOINT_FOLDER, type DurableState } from './durable-state.ts';
 import { ExecSessions } from './exec-sessions.ts';
 import { besideRun } from './executors/beside-run.ts';
-import { containerBar } from './executors/container-task.ts';
 import { Executors } from './executors/executors.ts';
 import { groupMates } from './group-mates.ts';
-import { ImageKeeper, type ImageWorld, imagesNeeded } from './image-keeper.ts';
+import { ImageKeeper, imagesNeeded } from './image-keeper.ts';
 import { type Lonely, LonelyStops } from './lonely-stops.ts';
 import { MachineWatch, type WatchedMachine } from './machine-watch.ts';
 import { openState } from './open-state.ts';
 import { OutputStreams } from './output-streams.ts';
 import { PresenceNotes } from './presence.ts';
-import { type ArtifactOptions, artifactBar, RunArtifacts } from './run-artifacts.ts';
+import { Reports } from './reports.ts';
+import { type ArtifactOptions, RunArtifacts } from './run-artifacts.ts';
 import { Runs } from './runs.ts';
 import { type Command, Session } from './session.ts';
 import { sharedOutputs } from './shared-outputs.ts';
 import type { Because } from './tasks/plan.ts';
-import { Outbox } from './updates/outbox.ts';
 import { type VolumeKey, Volumes } from './volumes.ts';
-
-/** How long the word that a launch was accepted may wait: a report about the run, which comes sooner, says it as well. */
-const ANSWER_MS = 100;
 
 export interface AgentOptions {
   readonly name: string;
@@ -93,24 +86,6 @@ export interface AgentOptions {
 }
 
 export type AgentMachine = Pick<WatchedMachine, 'found' | 'probe' | 'sample' | 'reading' | 'thresholds'>;
-
-/** Where containers run: their engine, which may come and go, what they may be given, the room for fetched images. */
-export interface ContainerWorld extends ImageWorld {
-  readonly engine: ImageWorld['engine'] & Pick<LateEngine, 'there' | 'look'>;
-  /** Paths of the machine. */
-  readonly mounts: readonly string[];
-}
-
-type Launch = Extract<Command, { type: 'RUN' }>['tasks'][number];
-
-/** A launch on its way to the disk. */
-interface Accepting {
-  readonly graceMs: number;
-  /** One that came meanwhile. */
-  kill: { graceMs: number; tell: boolean } | undefined;
-  readonly resources: Resources;
-  readonly devices: readonly GivenDevice[];
-}
 
 /** A running agent. */
 export interface Agent {
@@ -162,25 +137,17 @@ class RunningAgent implements Agent {
   readonly #executors: Executors;
   readonly #volumes: Volumes;
   readonly #artifacts: RunArtifacts;
-  readonly #outbox = new Outbox();
+  readonly #acceptance: Acceptance;
+  readonly #reports: Reports;
   readonly #lonely: LonelyStops;
   readonly #streams: OutputStreams;
   readonly #exec: ExecSessions;
   readonly #session: Session;
   readonly #bus: MovableBus;
-  /** uuid → where its acknowledgement goes. */
-  readonly #sent = new Map<string, { run: string; sequence: number }>();
-  /** Launches that are on their way to the disk. */
-  readonly #accepting = new Map<string, Accepting>();
   readonly #watch: MachineWatch;
   readonly #accounting: Accounting;
-  /** Accepted, and neither said so nor reported on, by run. */
-  readonly #unanswered = new Map<string, TaskKey>();
-  #answering: Timer | undefined;
   /** Declared gone: it ends when its last task has. */
   #gone: Fault | undefined;
-  #flushing = false;
-  #retry: Timer | undefined;
 
   constructor(options: AgentOptions, agent: string, durable: DurableState, accounting: Accounting) {
     const { name, prefix, clock, random, log } = options;
@@ -224,6 +191,28 @@ class RunningAgent implements Agent {
     };
     this.#volumes = new Volumes(options.volumes, (volume) => this.#uses(volume));
     const reported = (run: string, status: TaskStatus): void => this.#report(run, status);
+    const send: Session['send'] = (message) => this.#session.send(message);
+    this.#acceptance = new Acceptance(
+      {
+        ...{ clock, log, durable, agentName: name, send },
+        ...{ containers: options.containers, artifacts: this.#options.artifacts, volumes: this.#volumes },
+        found: () => this.#watch,
+        forgettable: () => this.#runs.kept,
+      },
+      {
+        accepted: (run, kill) => this.#accepted(run, kill),
+        refused: (launch) => this.#endMates({ ...launch, run: nameOf(launch) }, 'was refused here'),
+        known: (runs) => {
+          for (const run of runs) this.#reports.resend(run);
+          this.#reports.flush();
+        },
+      },
+    );
+    this.#reports = new Reports({
+      ...{ clock, durable, send },
+      established: () => this.#session.established,
+      told: (tasks) => this.#acceptance.reported(tasks),
+    });
     const onReport = accounting.accounts.report.bind(accounting.accounts);
     this.#watch = new MachineWatch(
       { ...options.machine, clock, log, metered: options.metered, onReport, used: () => this.#used() },
@@ -323,7 +312,7 @@ class RunningAgent implements Agent {
 
   async start(): Promise<Fault | undefined> {
     const { state } = this.#durable;
-    for (const run of state.runs.values()) for (const status of run.unacknowledged) this.#post(run.run, status);
+    for (const run of state.runs.values()) for (const status of run.unacknowledged) this.#reports.post(run.run, status);
     // Before any master is in reach: it needs nobody to go on with what it has accepted.
     const rebooted = state.boot !== '' && state.boot !== this.#options.boot;
     await this.#runs.adopt(rebooted);
@@ -338,9 +327,9 @@ class RunningAgent implements Agent {
   }
 
   async stop(): Promise<void> {
-    this.#retry?.cancel();
+    this.#reports.stop();
+    this.#acceptance.stop();
     this.#lonely.together();
-    this.#answering?.cancel();
     this.#watch.stop();
     this.#artifacts.stop();
     this.#runs.stop();
@@ -354,8 +343,7 @@ class RunningAgent implements Agent {
 
   #established(): void {
     this.#lonely.together();
-    this.#outbox.reset();
-    this.#flush();
+    this.#reports.established();
     this.#executors.established();
     this.#exec.established();
     this.#options.onContact?.(true);
@@ -364,7 +352,7 @@ class RunningAgent implements Agent {
   #command(command: Command): void {
     switch (command.type) {
       case 'RUN':
-        void this.#accept(command.tasks, command.epoch);
+        void this.#acceptance.accept(command.tasks, command.epoch);
         return;
       case 'KILL':
         return this.#kill(command.tasks);
@@ -423,90 +411,11 @@ class RunningAgent implements Agent {
     }
   }
 
-  /** Accepts durably, answers, then starts. What is known already is only answered again. */
-  async #accept(tasks: readonly Launch[], epoch: number): Promise<void> {
-    const { runs } = this.#durable.state;
-    const known = tasks.filter((launch) => runs.has(nameOf(launch)));
-    const fresh = new Map<string, Launch>();
-    // What an earlier message brings is on its way to the disk: that one answers.
-    for (const launch of tasks) {
-      const name = nameOf(launch);
-      if (!runs.has(name) && !this.#accepting.has(name)) fresh.set(name, launch);
-    }
-    await this.#lookForEngine(fresh);
-    const lacking = this.#giveDevices(fresh);
-    for (const name of lacking.keys()) fresh.delete(name);
-    const refused = (await this.#makeVolumes(fresh)) ?? (await this.#promise(fresh, epoch));
-    if (epoch === this.#durable.state.epoch) {
-      this.#answer(refused === undefined ? [...known, ...fresh.values()] : known);
-      this.#refuse(epoch, [
-        ...lacking.values(),
-        ...(refused === undefined ? [] : [...fresh.values()].map((launch) => ({ launch, fault: refused }))),
-      ]);
-    }
-    // A launch that comes again may be about a run whose reports were not heard.
-    for (const launch of known) this.#outbox.resend(nameOf(launch));
-    if (known.length > 0) this.#flush();
-    for (const [name, launch] of fresh) {
-      const kill = this.#accepting.get(name)?.kill;
-      this.#accepting.delete(name);
-      const run = refused === undefined ? runs.get(name) : undefined;
-      if (run === undefined) continue;
-      if (run.info.executor === undefined) this.#runs.start(run);
-      else this.#executors.start(run);
-      if (kill !== undefined) this.#end(run, kill.graceMs, undefined, kill.tell);
-      else if (this.#gone !== undefined) this.#end(run, launch.info.killGraceMs);
-    }
-  }
-
-  #refuse(epoch: number, refused: readonly { readonly launch: Launch; readonly fault: Fault }[]): void {
-    if (refused.length === 0) return;
-    for (const { launch } of refused) this.#endMates({ ...launch, run: nameOf(launch) }, 'was refused here');
-    const faults = refused.map(({ launch, fault }) => ({ ...keyOf(launch), fault }));
-    this.#session.send({ type: 'ACCEPTED', epoch, tasks: [], refused: faults });
-  }
-
-  /** Where there was no engine, one may have come since. What is launched counts as on its way meanwhile. */
-  async #lookForEngine(fresh: ReadonlyMap<string, Launch>): Promise<void> {
-    const { containers } = this.#options;
-    if (containers === undefined || containers.engine.there) return;
-    if (![...fresh.values()].some(({ info }) => info.container !== undefined)) return;
-    for (const [run, { info }] of fresh)
-      this.#accepting.set(run, { graceMs: info.killGraceMs, kill: undefined, resources: info.resources, devices: [] });
-    await containers.engine.look();
-  }
-
-  /** Chooses devices for launches before they are accepted; those for which there are too few come back. */
-  #giveDevices(fresh: ReadonlyMap<string, Launch>): Map<string, { launch: Launch; fault: Fault }> {
-    const lacking = new Map<string, { launch: Launch; fault: Fault }>();
-    for (const [run, launch] of fresh) {
-      const { name, containers, artifacts } = this.#options;
-      const mounts = containers?.engine.there === true ? containers.mounts : undefined;
-      const barred = containerBar(launch.info.container, mounts, name) ?? artifactBar(launch.info, artifacts, name);
-      // What came to kill it while an engine was looked for.
-      const kill = this.#accepting.get(run)?.kill;
-      this.#accepting.delete(run);
-      if (barred !== undefined) {
-        lacking.set(run, { launch, fault: barred });
-        continue;
-      }
-      const { resources, killGraceMs } = launch.info;
-      const wanted = wantedDevices(resources, this.#watch.kinds);
-      // Who wants none need not know what all others have.
-      const held = wanted.size === 0 ? [] : [...this.#heldDevices()];
-      const chosen = chooseDevices(this.#watch.devices, held, wanted);
-      if ('kind' in chosen) {
-        const { kind, wanted: count, free } = chosen;
-        const message = `agent ${this.#options.name} has ${free} free of ${kind}: not ${count}`;
-        lacking.set(run, { launch, fault: new Fault('LIMIT', message) });
-      } else this.#accepting.set(run, { graceMs: killGraceMs, kill, resources, devices: chosen });
-    }
-    return lacking;
-  }
-
-  *#heldDevices(): Generator<HeldDevice> {
-    for (const run of this.#durable.state.runs.values()) if (!hasEnded(run)) yield* run.devices;
-    for (const { devices } of this.#accepting.values()) yield* devices;
+  #accepted(run: Run, kill: EarlyKill | undefined): void {
+    if (run.info.executor === undefined) this.#runs.start(run);
+    else this.#executors.start(run);
+    if (kill !== undefined) this.#end(run, kill.graceMs, undefined, kill.tell);
+    else if (this.#gone !== undefined) this.#end(run, run.info.killGraceMs);
   }
 
   /** What runs here has taken, and what is about to. */
@@ -514,7 +423,7 @@ class RunningAgent implements Agent {
     const { runs } = this.#durable.state;
     const parts = [
       ...[...runs.values()].filter((run) => !hasEnded(run)).map(({ info }) => info.resources),
-      ...[...this.#accepting.values()].map(({ resources }) => resources),
+      ...this.#acceptance.resources(),
     ];
     return parts.reduce<Resources>((sum, resources) => add(sum, resources), []);
   }
@@ -538,73 +447,19 @@ class RunningAgent implements Agent {
         this.#end(mate, mate.info.killGraceMs, { reason: 'TASK_GROUP_FAILED', message });
   }
 
-  /** Says that these were accepted, unless a report about them says it before. */
-  #answer(launches: readonly Launch[]): void {
-    for (const launch of launches) this.#unanswered.set(nameOf(launch), keyOf(launch));
-    if (launches.length === 0 || this.#answering !== undefined) return;
-    this.#answering = this.#options.clock.after(ANSWER_MS, () => {
-      this.#answering = undefined;
-      const tasks = [...this.#unanswered.values()];
-      this.#unanswered.clear();
-      for (const part of cut(tasks, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
-        if (part.length > 0)
-          this.#session.send({ type: 'ACCEPTED', epoch: this.#durable.state.epoch, tasks: part, refused: [] });
-      }
-    });
-  }
-
-  /** What is launched together and asks for volumes is refused together, where one of them cannot be made. */
-  async #makeVolumes(fresh: ReadonlyMap<string, Launch>): Promise<Fault | undefined> {
-    const wanting = [...fresh.values()].filter(({ info }) => info.resources.some(({ volume }) => volume !== undefined));
-    for (const { info } of wanting) {
-      const fault = await this.#volumes.make(info.resources);
-      if (fault !== undefined) return fault;
-    }
-    return undefined;
-  }
-
-  /** Makes launches durable; the fault if it cannot. */
-  async #promise(fresh: ReadonlyMap<string, Launch>, epoch: number): Promise<Fault | undefined> {
-    if (fresh.size === 0) return undefined;
-    const { name, log } = this.#options;
-    const known = this.#durable.state.runs.size - this.#runs.kept;
-    if (known + this.#accepting.size > LIMITS.tasksPerAgent)
-      return new Fault('LIMIT', `agent ${name} has ${known} tasks; the limit is ${LIMITS.tasksPerAgent}`);
-    try {
-      await this.#durable.promise(
-        [...fresh].map(([run, { framework, info }]) => {
-          const devices = this.#accepting.get(run)?.devices ?? [];
-          return { kind: 'ACCEPTED', framework, info, epoch, ...(devices.length === 0 ? {} : { devices }) };
-        }),
-      );
-      return undefined;
-    } catch (error) {
-      log.error('launches refused: the disk took no acceptance', { error: String(error) });
-      return new Fault(
-        'DISK',
-        isFull(error) ? `the disk of agent ${name} is full` : `the disk of agent ${name} failed: ${String(error)}`,
-      );
-    }
-  }
-
   #kill(tasks: Extract<Command, { type: 'KILL' }>['tasks']): void {
     let unknown = false;
     for (const { framework, task, attempt, graceMs, tell = false } of tasks) {
       const name = runName(framework, task, attempt);
       const run = this.#durable.state.runs.get(name);
-      const accepting = this.#accepting.get(name);
-      if (accepting !== undefined)
-        accepting.kill = {
-          graceMs: Math.min(accepting.kill?.graceMs ?? Infinity, graceMs ?? accepting.graceMs),
-          tell: tell || (accepting.kill?.tell ?? false),
-        };
-      else if (run === undefined) unknown = true;
-      else if (hasEnded(run)) this.#outbox.resend(name);
+      if (this.#acceptance.kill(name, graceMs, tell)) continue;
+      if (run === undefined) unknown = true;
+      else if (hasEnded(run)) this.#reports.resend(name);
       else this.#end(run, graceMs ?? run.info.killGraceMs, undefined, tell);
     }
     // The master takes for running what is not here: it hears what is.
     if (unknown) this.#session.tasks(randomWord(this.#options.random, 12));
-    this.#flush();
+    this.#reports.flush();
   }
 
   /** Everything is stopped, then the agent: its place in the cluster has been given away. */
@@ -624,16 +479,10 @@ class RunningAgent implements Agent {
   #report(run: string, status: TaskStatus): void {
     // Before the master hears of the end, and gives away what it frees.
     if (isTerminal(status.state)) this.#watch.ended();
-    this.#post(run, status);
-    this.#flush();
+    this.#reports.post(run, status);
+    this.#reports.flush();
     const about = this.#durable.state.runs.get(run);
     if (about !== undefined) this.#endGroup(about, status);
-  }
-
-  #post(run: string, status: TaskStatus): void {
-    const replaced = this.#outbox.add(run, status);
-    if (replaced !== undefined) this.#sent.delete(replaced);
-    this.#sent.set(status.uuid, { run, sequence: status.sequence });
   }
 
   #startEnded(name: string | undefined): void {
@@ -645,51 +494,12 @@ class RunningAgent implements Agent {
     this.#endIfGone();
   }
 
-  /** What a master has committed is forgotten; the journal hears of it with its next record. */
   #acknowledged(uuids: readonly string[]): void {
-    for (const uuid of uuids) {
-      const about = this.#sent.get(uuid);
-      if (about === undefined) continue;
-      this.#sent.delete(uuid);
-      this.#outbox.acknowledge(about.run, about.sequence);
-      this.#durable.later([{ kind: 'ACKNOWLEDGED', run: about.run, sequence: about.sequence }]);
-      const run = this.#durable.state.runs.get(about.run);
+    for (const name of this.#reports.acknowledged(uuids)) {
+      const run = this.#durable.state.runs.get(name);
       if (run !== undefined) this.#runs.forgettable(run);
     }
   }
-
-  /** Sends what is due, once for everything that became due in this turn of the loop. */
-  #flush(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    queueMicrotask(() => {
-      this.#flushing = false;
-      this.#sendDue();
-    });
-  }
-
-  #sendDue(): void {
-    this.#retry?.cancel();
-    this.#retry = undefined;
-    if (!this.#session.established) return;
-    const { clock } = this.#options;
-    const due = this.#outbox.next(clock.monotonic());
-    for (const updates of cut(due, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
-      if (updates.length > 0) this.#session.send({ type: 'UPDATE', epoch: this.#durable.state.epoch, updates });
-    }
-    for (const { framework, task, attempt } of due) this.#unanswered.delete(runName(framework, task, attempt));
-    const next = this.#outbox.nextMs();
-    if (next !== undefined)
-      this.#retry = clock.after(Math.max(1, Math.ceil(next - clock.monotonic())), () => this.#sendDue());
-  }
-}
-
-function keyOf({ framework, info }: Launch): TaskKey {
-  return { framework, task: info.task, attempt: info.attempt };
-}
-
-function nameOf({ framework, info }: Launch): string {
-  return runName(framework, info.task, info.attempt);
 }
 
 /** Where bytes cost nothing, neither may the processor's time. */

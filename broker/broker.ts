@@ -11,7 +11,7 @@ import type { Bus } from '../io/bus.ts';
 import type { Clock } from '../io/clock.ts';
 import type { Arrival, Connection, Listener } from '../io/listener.ts';
 import type { Log } from '../io/log.ts';
-import { type Access, accessOf, type Right, type Speaker } from './access/access.ts';
+import { type Access, accessOf, NO_ACCESS, type Right, type Speaker } from './access/access.ts';
 import { peerRole, refuseSession } from './access/sessions.ts';
 import { isName, isTopicWord, isWellFormed, type WordLimits } from './access/words.ts';
 import type { AdmissionLimits } from './admission/admission.ts';
@@ -84,7 +84,7 @@ export interface Broker {
   onEnded(listener: (speaker: Speaker, clientId: string) => void): void;
   /** Monotonic milliseconds of the last packet, PINGREQ included, of the live connection of the agent of that name. */
   lastPacketMs(name: string): number | undefined;
-  /** Cuts every connection of that name. */
+  /** Cuts every connection of that name: from now on none of what they have sent is heard. */
   disconnect(name: string): void;
   stats(): BrokerStats;
   close(): Promise<void>;
@@ -93,7 +93,7 @@ export interface Broker {
 interface Session {
   readonly speaker: Speaker;
   readonly clientId: string;
-  readonly access: Access;
+  access: Access;
   readonly stream: Connection['stream'];
   readonly filters: Map<string, 'granted' | 'filtered'>;
   lastPacketMs: number;
@@ -210,7 +210,10 @@ class CuredBroker implements Broker {
   }
 
   disconnect(name: string): void {
-    for (const session of [...(this.#byName.get(name) ?? [])]) session.stream.destroy();
+    for (const session of [...(this.#byName.get(name) ?? [])]) {
+      session.access = NO_ACCESS;
+      session.stream.destroy();
+    }
   }
 
   stats(): BrokerStats {
@@ -409,7 +412,7 @@ class CuredBroker implements Broker {
     }
     const payload = typeof packet.payload === 'string' ? new TextEncoder().encode(packet.payload) : packet.payload;
     if (packet.retain && !session.access.mayRetain(topic)) Object.assign(packet, { retain: false });
-    this.local.deliver({ topic, payload, retained: false });
+    this.local.deliver({ topic, payload, retained: false, role: session.speaker.role });
     done(null);
   }
 

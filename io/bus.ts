@@ -10,6 +10,8 @@ export interface BusMessage {
   readonly payload: Uint8Array;
   /** True only where it comes from the broker's retained store. */
   readonly retained: boolean;
+  /** The role that its publisher's connection has. Only the broker within this process knows it. */
+  readonly role?: string;
 }
 
 export interface PublishOptions {

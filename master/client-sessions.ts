@@ -13,6 +13,15 @@ export interface Asker {
   readonly request: string;
 }
 
+/** Who has sent a request. */
+export interface ClientSpeaker {
+  /** From the topic. */
+  readonly name: string;
+  /** As what its connection stood when it sent that: `local` showed no token. Undefined where no broker of ours took it in. */
+  readonly role?: string | undefined;
+  readonly session: string;
+}
+
 const RANK: Readonly<Record<CredentialRole, number>> = {
   agent: -1,
   framework: -1,
@@ -31,7 +40,6 @@ export function mayAsk(principal: Principal, role: CredentialRole): boolean {
 export class ClientSessions {
   readonly #leader: Leader;
   readonly #encodings = new Map<string, Encoding>();
-  readonly #revoked = new Set<string>();
 
   constructor(leader: Leader) {
     this.#leader = leader;
@@ -49,18 +57,14 @@ export class ClientSessions {
   }
 
   /**
-   * Whose name it is. A name without a token reached us through an anonymous loopback listener, which speaks as an
-   * operator; the broker refuses a name that has a token without that token. Undefined: its last token was revoked in
-   * this term, and what it had sent before its connection was cut must not speak with more rights than it had.
+   * Whose name it is, and what it may. A name without a token came through an anonymous loopback listener, which speaks as
+   * an operator; the broker refuses a name that has a token without that token. Undefined: it spoke with a token that was
+   * revoked meanwhile, and must not have more rights than it had.
    */
-  principal(name: string): Principal | undefined {
+  principal({ name, role: spoken }: ClientSpeaker): Principal | undefined {
     for (const token of this.#leader.registry.tokens.values())
       if (token.name === name) return { name, role: token.role };
-    return this.#revoked.has(name) ? undefined : { name, role: 'operator' };
-  }
-
-  revoked(name: string): void {
-    this.#revoked.add(name);
+    return spoken === undefined || spoken === 'local' ? { name, role: 'operator' } : undefined;
   }
 
   encoding(client: string, session: string): Encoding {

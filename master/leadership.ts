@@ -161,8 +161,11 @@ export class Leadership {
     for (const ask of this.#operatorDesk.early.splice(0)) ask();
   }
 
-  /** One message from outside; the speaker is who the topic says. What cannot be read is counted with its reason. */
-  message(address: Address, payload: Uint8Array): void {
+  /**
+   * One message from outside; the speaker is who the topic says, `role` what its connection stood as. What cannot be read is
+   * counted with its reason.
+   */
+  message(address: Address, payload: Uint8Array, role?: string): void {
     const { kind, name = '', session = '' } = address;
     if (payload.length === 0) return;
     switch (kind) {
@@ -196,7 +199,7 @@ export class Leadership {
           },
         );
       case 'upload':
-        return this.#take(kind, name, UPLOADS, payload, ({ data }) => this.#uploads.put(name, session, data));
+        return this.#take(kind, name, UPLOADS, payload, ({ data }) => this.#uploads.put({ name, role, session }, data));
       case 'request':
         return this.#take(
           kind,
@@ -205,7 +208,7 @@ export class Leadership {
           payload,
           (message, encoding) => {
             this.#operatorDesk.clients.speaks(name, session, encoding);
-            handleRequest(this.#operatorDesk, name, session, message);
+            handleRequest(this.#operatorDesk, { name, role, session }, message);
           },
           (fault) => refuseRequest(this.#operatorDesk, name, session, payload, fault),
         );

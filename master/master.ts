@@ -27,6 +27,7 @@ import { apply } from './registry/apply.ts';
 import { type Command, CommandReader, encodeCommand, SINCE } from './registry/commands.ts';
 import type { RegistryEvent } from './registry/events.ts';
 import { emptyRegistry, type Registry } from './registry/registry.ts';
+import { revokedBetween, revokedNames } from './registry/revocations.ts';
 import { registryOf, snapshotSlices } from './registry/snapshot.ts';
 import { Vocabularies } from './registry/vocabularies.ts';
 import { StateMirror } from './state-mirror.ts';
@@ -191,6 +192,9 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     if (leader === undefined && registry.cluster !== undefined)
       showLeaderless(world, membership, { term, unreachable: unreachable([...voters, ...learners]) });
   };
+  const sendAway = (names: Iterable<string>): void => {
+    for (const name of names) world.disconnect(name);
+  };
   const link = new RaftLink({
     id: options.id,
     prefix,
@@ -252,8 +256,10 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
         log.warn('removed from the cluster: this master can be stopped', { master: options.id });
     },
     onRestored: ({ slices }) => {
+      const before = registry;
       registry = registryOf(slices);
       reader = new CommandReader();
+      sendAway(revokedBetween(before, registry));
       // The cluster and its generation may be known only now.
       announceStanding();
     },
@@ -274,6 +280,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
         }
         options.onApplied?.(entry, registry);
       }
+      // Before anybody hears of it, and whether or not this master leads: who was sent away may come back to another one.
+      sendAway(revokedNames(events));
       leadership?.applied(events);
       if (events.some(({ kind }) => kind === 'CLUSTER_CREATED')) announceStanding();
       maybeSnapshot();
@@ -322,12 +330,12 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   }
 
   for (const kind of ['up', 'presence', 'agentBulk', 'call', 'request', 'upload'] as const) {
-    await bus.subscribe(topicOf(prefix, { kind }), TOPICS[kind].qos, ({ topic, payload, retained }) => {
+    await bus.subscribe(topicOf(prefix, { kind }), TOPICS[kind].qos, ({ topic, payload, retained, role }) => {
       const address = parseTopic(prefix, topic);
       if (address === undefined || retained) counters.count('message on an unknown topic');
       else if (leadership === undefined) counters.count('message while not leading');
-      else if (address.kind === 'request') durable.read(() => leadership?.message(address, payload));
-      else leadership.message(address, payload);
+      else if (address.kind === 'request') durable.read(() => leadership?.message(address, payload, role));
+      else leadership.message(address, payload, role);
     });
   }
   // Somebody may clear what is retained (MQTT Explorer offers it): who leads is said again.

@@ -9,7 +9,7 @@ import { ANY_ROLE } from '../protocol/resource-role.ts';
 import { formatResources } from '../protocol/resources.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
 import type { AgentStatsDesk } from './agent-stats.ts';
-import { type Asker, mayAsk } from './client-sessions.ts';
+import { type Asker, type ClientSpeaker, mayAsk } from './client-sessions.ts';
 import type { EventFeed } from './event-feed.ts';
 import { passWord } from './exec-words.ts';
 import { explainWaiting } from './explanations.ts';
@@ -284,8 +284,9 @@ export function refuseRequest(
 }
 
 /** Answers one request of a client; who it is comes from the topic and its credential. */
-export function handleRequest(desk: OperatorDesk, client: string, session: string, message: Request): void {
-  const principal = desk.clients.principal(client);
+export function handleRequest(desk: OperatorDesk, speaker: ClientSpeaker, message: Request): void {
+  const { name: client, session } = speaker;
+  const principal = desk.clients.principal(speaker);
   const { request, op, framework, body } = message;
   const answerWith = (fault: Fault): void =>
     desk.clients.reply(client, session, { request, part: 0, last: true, fault });
@@ -294,7 +295,7 @@ export function handleRequest(desk: OperatorDesk, client: string, session: strin
     if (principal.role === 'join')
       return answerWith(new Fault('NOT_ALLOWED', `${client} is a join token: no framework hears it`));
     if (framework === 'batch' && !desk.frameworks.active(framework) && desk.early.length < MOST_EARLY) {
-      desk.early.push(() => handleRequest(desk, client, session, message));
+      desk.early.push(() => handleRequest(desk, speaker, message));
       return;
     }
     if (!desk.frameworks.active(framework))

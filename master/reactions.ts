@@ -164,13 +164,8 @@ export class Reactions {
       case 'TOKEN_CREATED':
         return this.#answer(event.request, (token) => ({ id: event.token.token, token: token ?? '' }));
       case 'AGENT_JOINED':
-        for (const name of event.revoked) this.#desk.leader.world.disconnect(name);
         return this.#answer(event.request, () => ({ agent: event.name }));
       case 'TOKENS_REVOKED':
-        for (const name of new Set(event.names)) {
-          this.#desk.clients.revoked(name);
-          this.#desk.leader.world.disconnect(name);
-        }
         return this.#answer(event.request, () => ({ revoked: event.names.length }));
       case 'REQUEST_REFUSED':
         return this.#answer(event.request, () => event.fault);

@@ -5,7 +5,7 @@ import { write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { isHeldByMost } from './blobs/majority.ts';
-import { type Asker, type ClientSessions, mayAsk } from './client-sessions.ts';
+import { type Asker, type ClientSessions, type ClientSpeaker, mayAsk } from './client-sessions.ts';
 import type { Leader } from './leader.ts';
 import { UploadRoom, withLists } from './upload-room.ts';
 
@@ -115,7 +115,8 @@ export class Uploads {
   }
 
   /** One block of a client, on its upload topic. */
-  put(client: string, session: string, data: Uint8Array): void {
+  put(speaker: ClientSpeaker, data: Uint8Array): void {
+    const { name: client, session } = speaker;
     const { world } = this.#leader;
     const hash = world.digest.sha256(data);
     const stored = (fault?: Fault): void => {
@@ -123,7 +124,7 @@ export class Uploads {
       const message = { type: 'STORED', block: hash, ...(fault === undefined ? {} : { fault }) } as const;
       this.#clients.bulk(client, session, write(CLIENT_BULK, message, this.#clients.encoding(client, session)));
     };
-    const principal = this.#clients.principal(client);
+    const principal = this.#clients.principal(speaker);
     if (principal === undefined || !mayAsk(principal, 'user'))
       return stored(new Fault('NOT_ALLOWED', `${client} may not upload`));
     const upload = this.#uploads.get(keyOf(client, session));

@@ -24,6 +24,14 @@ export interface Access {
   mayReceive(topic: string): boolean;
 }
 
+/** Of a connection that is being cut: nothing that it has sent and nobody has read yet counts any more. */
+export const NO_ACCESS: Access = {
+  mayPublish: () => false,
+  mayRetain: () => false,
+  maySubscribe: () => 'refused',
+  mayReceive: () => false,
+};
+
 /**
  * The access of a speaker under a table. A filter that can match only what the speaker may read is granted; one that
  * can match something of it and more (`#`, `mesq/#`, as MQTT Explorer subscribes) is granted and filtered; one that

@@ -427,6 +427,24 @@ test('every packet of an agent renews, of nobody else under its name; and a name
   await subject.close();
 });
 
+test('the master hears as what each publisher stands, and nothing more of whom it has cut', async (t) => {
+  const subject = await ours();
+  const heard: unknown[] = [];
+  await subject.broker.local.subscribe('mesq/clients/#', 1, ({ payload, role }) => {
+    heard.push([new TextDecoder().decode(payload), role]);
+    // What the same packet of the network brings is read already.
+    subject.broker.disconnect('eve');
+  });
+  const { client } = await RawClient.connect(subject.port, 'eve/1', { username: 'eve' });
+  client.socket.cork();
+  client.publish('mesq/clients/eve/1/request', 'before');
+  client.publish('mesq/clients/eve/1/request', 'after');
+  client.socket.uncork();
+  await client.untilClosed();
+  t.deepEqual(heard, [['before', 'any']]);
+  await subject.close();
+});
+
 test('a connection that comes before the broker is opened waits, also one that is gone by then', async (t) => {
   const subject = await ours({}, undefined, true);
   const connecting = RawClient.connect(subject.port, 'early/1');

@@ -1,5 +1,7 @@
 import test from 'ava';
+import { connectAsync } from 'mqtt';
 import { Fault } from '../../sdk/index.ts';
+import { eventually } from './cluster.ts';
 import { Quorum } from './quorum.ts';
 
 test('what cannot be a master, or cannot lead, is refused at once and in words, and nothing comes of it', async (t) => {
@@ -29,6 +31,21 @@ test('what cannot be a master, or cannot lead, is refused at once and in words, 
   const answer = await client.request('masters-add', { id: 'm4', urls: ['http://foo'] });
   t.true(answer instanceof Fault && answer.code === 'BAD_SHAPE', JSON.stringify(answer));
   t.is((await quorum.spawn(['run', '--', 'true']).ended).code, 0);
+
+  // Whoever is connected to a master that follows is cut there, too: it may lead soon.
+  const created = await client.request('token-create', { role: 'viewer', name: 'eve' });
+  const leader = await quorum.leader();
+  const [url = ''] = [...quorum.urls].flatMap(([id, each]) => (id === leader ? [] : [each]));
+  t.false(created instanceof Fault);
+  const [username = '', password = ''] = (created as { token: string }).token.split(':');
+  // That master may not have heard of the token yet.
+  const eve = await eventually(() =>
+    connectAsync(url, { username, password, clientId: 'eve/1', reconnectPeriod: 0 }).catch(() => undefined),
+  );
+  const cut = new Promise<void>((resolve) => eve.once('close', () => resolve()));
+  t.false((await client.request('token-revoke', { token: 'eve' })) instanceof Fault);
+  await cut;
+  eve.end(true);
 });
 
 test('a master that is down is not handed the lead', async (t) => {

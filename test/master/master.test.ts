@@ -260,8 +260,26 @@ test('tokens are kept as hashes, and a request is done once however often it com
   }
   await client.ask('r3', 'token-revoke', { token: 'bob' });
   t.is(world.master?.roleOf('bob', secret), undefined);
-  const bob = new ScriptedClient(world, 'bob');
-  t.is((await bob.ask('r4', 'gone', { agent: 'pi' }))?.fault?.code, 'NOT_ALLOWED', 'a revoked name is nobody');
+  t.deepEqual(world.sentAway, ['bob']);
+});
+
+test('who spoke with a token that was revoked is nobody, to a master that leads only since, too', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const ann = new ScriptedClient(world, 'ann');
+  await ann.ask('r1', 'token-create', { role: 'viewer', name: 'eve' });
+  world.roles.set('eve', 'viewer');
+  const eve = new ScriptedClient(world, 'eve');
+  t.is((await eve.ask('r2', 'agents'))?.fault, undefined);
+  await ann.ask('r3', 'token-revoke', { token: 'eve' });
+  t.is((await eve.ask('r4', 'agents'))?.fault?.code, 'NOT_ALLOWED');
+  world.killMaster();
+  world.sentAway.length = 0;
+  await world.start();
+  t.is((await eve.ask('r5', 'token-create', { role: 'operator', name: 'mallory' }))?.fault?.code, 'NOT_ALLOWED');
+  // The same name without a token, through the listener that asks for none.
+  world.roles.set('eve', 'local');
+  t.is((await eve.ask('r6', 'agents'))?.fault, undefined);
 });
 
 test('the operator has a token after a restart too, and a new one where none is left', async (t) => {

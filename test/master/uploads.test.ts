@@ -264,7 +264,8 @@ test('blocks of a client that asks again while they are being written are its cr
     uploads.missing({ blob: manifest.blob, size: manifest.size, blocks: hashes }, asker);
     await clock.advance(10);
   };
-  const put = async (at: number): Promise<void> => uploads.put('ann', 's', (await content(at)) as Uint8Array);
+  const put = async (at: number): Promise<void> =>
+    uploads.put({ name: 'ann', session: 's' }, (await content(at)) as Uint8Array);
   await ask();
   for (let at = 0; at < LIMITS.uploadWindow; at++) await put(at);
   await ask();

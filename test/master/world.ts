@@ -1,4 +1,5 @@
 import { type Agent, type AgentMachine, startAgent } from '../../agent/agent.ts';
+import type { Bus } from '../../io/bus.ts';
 import type { TaskStart } from '../../io/launcher.ts';
 import { systemDigest } from '../../io/node/digest.ts';
 import type { OutputFile } from '../../io/output-file.ts';
@@ -12,7 +13,7 @@ import { assert, Fault } from '../../protocol/faults.ts';
 import { REPLIES, REQUESTS } from '../../protocol/operator.ts';
 import { CALLS, EVENTS } from '../../protocol/scheduler.ts';
 import type { TaskInfo } from '../../protocol/task.ts';
-import { topicOf } from '../../protocol/topics.ts';
+import { parseTopic, topicOf } from '../../protocol/topics.ts';
 import { resourcesOf } from '../resources-of.ts';
 import { connectSimulatedBus, type SimulatedBus } from '../sim/bus.ts';
 import { VirtualClock } from '../sim/clock.ts';
@@ -52,6 +53,8 @@ export class MasterWorld {
   seesPackets = false;
   /** Whose connections the master has ended. */
   readonly sentAway: string[] = [];
+  /** As what its broker says that a client stands, by name; it says nothing of others. */
+  readonly roles = new Map<string, string>();
   readonly #times: Partial<Times>;
   readonly #allocation: AllocatorOptions;
   readonly #blobBytes: number | undefined;
@@ -98,7 +101,7 @@ export class MasterWorld {
       prefix: 'mesq',
       urls: [URL],
       version: '0.0.0',
-      bus,
+      bus: this.#withRoles(bus),
       storage: this.disk.storage(),
       clock: this.clock,
       random: this.random,
@@ -124,6 +127,24 @@ export class MasterWorld {
     this.master = started;
     await this.clock.advance(500);
     return undefined;
+  }
+
+  /** The bus as a broker in the master's process has it: it knows as what each client stands. */
+  #withRoles(bus: Bus): Bus {
+    return {
+      get connected() {
+        return bus.connected;
+      },
+      publish: (...of) => bus.publish(...of),
+      subscribe: (filter, qos, handler) =>
+        bus.subscribe(filter, qos, (message) => {
+          const role = this.roles.get(parseTopic('mesq', message.topic)?.name ?? '');
+          handler(role === undefined ? message : { ...message, role });
+        }),
+      onConnected: (listener) => bus.onConnected(listener),
+      onDisconnected: (listener) => bus.onDisconnected(listener),
+      close: () => bus.close(),
+    };
   }
 
   /** `kill -9` of the master and the broker in it. */

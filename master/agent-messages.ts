@@ -59,7 +59,7 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
   const nowMs = leader.wallMs();
   switch (message.type) {
     case 'REPORT':
-      return leader.propose({
+      return void leader.propose({
         kind: 'REPORT_AGENT',
         agent: agent.agent,
         epoch: agent.epoch,
@@ -75,7 +75,7 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
       if (refused.length < message.refused.length) leader.world.counters.count('launch of another agent refused');
       if (refused.length === 0) return;
       const full = refused.some(({ fault }) => fault.code === 'DISK');
-      return leader.propose({
+      return void leader.propose({
         kind: 'END_TASKS',
         tasks: refused.map(({ framework, task, attempt }) => ({ framework, task, attempt })),
         state: 'TASK_DROPPED',
@@ -85,7 +85,7 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
       });
     }
     case 'UPDATE':
-      return leader.propose({
+      return void leader.propose({
         kind: 'UPDATE_TASKS',
         agent: agent.agent,
         epoch: agent.epoch,
@@ -100,7 +100,7 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
     }
     case 'VOLUMES_REMOVED':
       dispatch.doomAnswered(agent.agent);
-      return leader.propose({
+      return void leader.propose({
         kind: 'VOLUMES_REMOVED',
         agent: agent.agent,
         epoch: agent.epoch,
@@ -173,7 +173,7 @@ function register(desk: AgentDesk, name: string, message: UpOf<'REGISTER'>): voi
   };
   // Whoever is refused may ask every second for months: that is nothing to write down.
   const refusal = registrationRefusal(leader.registry, command);
-  if (refusal === undefined) return leader.propose(command);
+  if (refusal === undefined) return void leader.propose(command);
   desk.feed.tell('agent-refused', name, refusal.message);
   refuse(desk, name, refusal, false);
 }

@@ -82,7 +82,8 @@ export interface Leader {
   readonly registry: Registry;
   readonly term: number;
   /** Hands a command to Raft. Its outcome comes as events when it is applied; nobody waits for it in memory alone. */
-  propose(command: Command): void;
+  /** A fault where it cannot be proposed, which is logged. */
+  propose(command: Command): Fault | undefined;
   /** Publishes what a framework shows to people. */
   show(framework: string, things: readonly ShownThing[]): void;
   /** Wall-clock milliseconds to stamp commands with. */

@@ -24,7 +24,6 @@ import { Operations } from './operations.ts';
 import { answerChanges, handleRequest, type OperatorDesk, refuseRequest } from './operator-requests.ts';
 import { OutputStreams } from './output-streams.ts';
 import { Reactions } from './reactions.ts';
-import type { Command } from './registry/commands.ts';
 import type { RegistryEvent } from './registry/events.ts';
 import type { Registry } from './registry/registry.ts';
 import { handleCall, type SchedulerDesk } from './scheduler-calls.ts';
@@ -51,7 +50,7 @@ export class Leadership {
   readonly #uploads: Uploads;
   readonly #stats: AgentStatsDesk;
 
-  constructor(world: World, registry: Registry, term: number, propose: (command: Command) => void) {
+  constructor(world: World, registry: Registry, term: number, propose: Leader['propose']) {
     this.#world = world;
     this.#state = new StateTree(world);
     const leader: Leader = {

@@ -18,6 +18,9 @@ const ELECTION_TICKS = 10;
 /** Entries that are kept in memory behind a snapshot, for followers that lag a little. */
 const KEPT_ENTRIES = 1_000;
 
+/** Of proposals that wait while leadership is handed over, which takes an election time-out at most. */
+const HELD_BYTES = 16 * 1_048_576;
+
 /** The shell around {@link Raft}: persists, then sends and applies. */
 export class JournaledLog implements ReplicatedLog {
   readonly #options: LogOptions;
@@ -37,6 +40,9 @@ export class JournaledLog implements ReplicatedLog {
   #pumping = false;
   /** A leader's state is being put in place of the log: everything waits for it. */
   #installing = false;
+  /** Proposals of this leader that wait for the end of a hand-over. */
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
   #reads = new Map<number, () => void>();
   #readCount = 0;
   /** Confirmed reads that wait until all up to their index is applied. */
@@ -123,15 +129,34 @@ export class JournaledLog implements ReplicatedLog {
     this.#pumpSoon();
   }
 
-  propose(command: Uint8Array): { term: number; index: number } | Fault {
+  propose(command: Uint8Array): { term: number; index: number } | 'held' | Fault {
     if (command.length > LIMITS.commandBytes) {
       return new Fault('TOO_LARGE', `A command has at most ${LIMITS.commandBytes} bytes, not ${command.length}.`);
     }
     if (this.#failed) return new Fault('DISK');
-    const place = this.#leading && !this.#stopped ? this.#raft.propose(command) : undefined;
-    if (place === undefined) return new Fault('NO_LEADER');
+    if (!this.#leading || this.#stopped) return new Fault('NO_LEADER');
+    const place = this.#held.length > 0 ? undefined : this.#raft.propose(command);
+    if (place === undefined) return this.#hold(command);
     this.#pumpSoon();
     return place;
+  }
+
+  #hold(command: Uint8Array): 'held' | Fault {
+    if (this.#raft.role !== 'leader' || this.#heldBytes + command.length > HELD_BYTES) return new Fault('NO_LEADER');
+    this.#held.push(command);
+    this.#heldBytes += command.length;
+    return 'held';
+  }
+
+  /** The hand-over has failed: what came meanwhile goes its way, in its order. */
+  #release(): void {
+    let taken = 0;
+    for (const command of this.#held) {
+      if (this.#raft.propose(command) === undefined) break;
+      taken++;
+      this.#heldBytes -= command.length;
+    }
+    this.#held.splice(0, taken);
   }
 
   snapshot(
@@ -172,6 +197,7 @@ export class JournaledLog implements ReplicatedLog {
     this.#tickedMs = nowMs;
     if (!late && !this.#installing) {
       this.#raft.tick();
+      this.#release();
       this.#promoteLearners();
       this.#pumpSoon();
     }
@@ -302,6 +328,8 @@ export class JournaledLog implements ReplicatedLog {
       const led = this.#leading;
       this.#leading = false;
       this.#following = leader;
+      this.#held = [];
+      this.#heldBytes = 0;
       this.#reads.clear();
       this.#readable = [];
       this.#options.onFollowing(leader);

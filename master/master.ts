@@ -154,7 +154,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
   const vocabularies = new Vocabularies();
   /** Masters that are none of the cluster, and how often each has spoken. */
   const strangers = new Map<string, number>();
-  const propose = (command: Command): void => {
+  const propose = (command: Command): Fault | undefined => {
     const behind = vocabularies.without(SINCE[command.kind], durable.standing.membership, options.id);
     const entries =
       behind.length > 0 ? new Fault('VERSION', `not known to ${behind.join(', ')}`) : encodeCommand(command);
@@ -166,6 +166,7 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     // Who asked asks again: nothing is awaited in memory alone.
     if (refused !== undefined)
       log.warn('proposal refused', { kind: command.kind, code: refused.code, message: refused.message });
+    return refused;
   };
   const lead = (term: number): void => {
     follow();

@@ -147,11 +147,8 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   'blob-complete': (desk, body, asker) => void desk.uploads.complete(body, asker),
   exec: (desk, body, asker) => passWord(desk, body, asker),
   'agent-stats': (desk, { agent }, asker) => desk.stats.ask(agent, asker),
-  gone: (desk, { agent }, asker) => {
-    const request = wait(desk, asker);
-    if (request !== undefined) desk.leader.propose({ kind: 'AGENT_GONE', agent, request, nowMs: desk.leader.wallMs() });
-    return undefined;
-  },
+  gone: (desk, { agent }, asker) =>
+    commit(desk, asker, (request) => ({ kind: 'AGENT_GONE', agent, request, nowMs: desk.leader.wallMs() })),
   roles: (desk) => cut(roleViews(desk)).map((roles) => ({ roles })),
   'weight-set': (desk, { role, weight }, asker) =>
     commit(desk, asker, (request) => ({ kind: 'SET_WEIGHT', role, weight, request })),
@@ -197,21 +194,23 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   'token-create': (desk, { role, name, uses, forMs }, asker) => {
     const { random, digest } = desk.leader.world;
     const secret = `${role === 'join' ? JOIN_SECRET : ''}${randomWord(random, 32)}`;
-    const request = wait(desk, asker, `${name}:${secret}`);
-    if (request === undefined) return undefined;
-    const hash = digest.sha256(new TextEncoder().encode(secret));
     const nowMs = desk.leader.wallMs();
-    desk.leader.propose({
-      kind: 'CREATE_TOKEN',
-      token: randomWord(random, 8),
-      name,
-      role,
-      hash,
-      ...(role === 'join' ? { joins: { limit: uses, untilMs: forMs === undefined ? undefined : nowMs + forMs } } : {}),
-      request,
-      nowMs,
-    });
-    return undefined;
+    const joins = { limit: uses, untilMs: forMs === undefined ? undefined : nowMs + forMs };
+    return commit(
+      desk,
+      asker,
+      (request) => ({
+        kind: 'CREATE_TOKEN',
+        token: randomWord(random, 8),
+        name,
+        role,
+        hash: digest.sha256(new TextEncoder().encode(secret)),
+        ...(role === 'join' ? { joins } : {}),
+        request,
+        nowMs,
+      }),
+      `${name}:${secret}`,
+    );
   },
   join: (desk, { name, exact, identity, hash }, asker) =>
     commit(desk, asker, (request) => ({
@@ -238,17 +237,23 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
       })),
     ).map((tokens) => ({ tokens })),
   'token-revoke': (desk, { token }, asker) => {
-    const request = wait(desk, asker);
-    if (request !== undefined) desk.leader.propose({ kind: 'REVOKE_TOKEN', token, request });
-    return undefined;
+    return commit(desk, asker, (request) => ({ kind: 'REVOKE_TOKEN', token, request }));
   },
 };
 
-/** Proposes what a request asks for, once; the answer comes when it is committed. */
-function commit(desk: OperatorDesk, asker: Asker, command: (request: string) => Command): undefined {
-  const request = wait(desk, asker);
-  if (request !== undefined) desk.leader.propose(command(request));
-  return undefined;
+/** Proposes what a request asks for, once; the answer comes when it is committed. A fault where it cannot be proposed. */
+function commit(
+  desk: OperatorDesk,
+  asker: Asker,
+  command: (request: string) => Command,
+  token?: string,
+): Fault | undefined {
+  const request = wait(desk, asker, token);
+  if (request === undefined) return undefined;
+  const refused = desk.leader.propose(command(request));
+  // Whoever repeats it asks anew.
+  if (refused !== undefined) desk.waiting.delete(request);
+  return refused;
 }
 
 /**

@@ -88,9 +88,10 @@ export interface ReplicatedLog {
   /**
    * Appends a command of at most {@link LIMITS}.commandBytes and tells at once where it will be, if it is ever
    * committed: wait for that index in `onCommitted`, and compare the term. Faults: `NO_LEADER` (not leading, or not yet
-   * announced by `onLeading`), `TOO_LARGE`, `DISK`.
+   * announced by `onLeading`), `TOO_LARGE`, `DISK`. `held`: leadership is being handed over; it is appended should that
+   * fail, in its turn, and forgotten where another leads.
    */
-  propose(command: Uint8Array): { readonly term: number; readonly index: number } | Fault;
+  propose(command: Uint8Array): { readonly term: number; readonly index: number } | 'held' | Fault;
   /**
    * Replaces all applied entries on the disk by the state. `makeSlices` is called at once, and what it yields over time
    * (slices of 1 byte to 1 MiB) must be the state of that moment. Rejects where the disk refuses: the log is then as

@@ -75,7 +75,7 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
     case 'KILL':
       return kill(desk, framework, call);
     case 'ACKNOWLEDGE':
-      return leader.propose({ kind: 'ACKNOWLEDGE', framework, updates: call.updates, nowMs: leader.wallMs() });
+      return void leader.propose({ kind: 'ACKNOWLEDGE', framework, updates: call.updates, nowMs: leader.wallMs() });
     case 'RECONCILE':
       return reconcile(desk, framework, call);
     case 'ACKNOWLEDGE_OPERATION_STATUS':
@@ -89,7 +89,7 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
     case 'DECLINE_INVERSE_OFFERS':
       return desk.inverse.answer(framework, call.offers, 'declined');
     case 'STORE':
-      return leader.propose({
+      return void leader.propose({
         kind: 'STORE',
         framework,
         key: call.key,
@@ -120,7 +120,7 @@ function dispatch(desk: SchedulerDesk, framework: string, call: Call, encoding: 
       desk.frameworks.leave(framework, encoding);
       offering.allocator.setActive(framework, false);
       offering.rescindFrom(framework, false);
-      return leader.propose({ kind: 'REMOVE_FRAMEWORK', framework, nowMs: leader.wallMs() });
+      return void leader.propose({ kind: 'REMOVE_FRAMEWORK', framework, nowMs: leader.wallMs() });
   }
 }
 

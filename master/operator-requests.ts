@@ -1,6 +1,6 @@
 import type * as v from 'valibot';
 import { randomWord } from '../io/random.ts';
-import { type Constraint, parseConstraint } from '../protocol/constraints.ts';
+import { parseConstraints } from '../protocol/constraints.ts';
 import { check, cut, decode, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { Id } from '../protocol/ids.ts';
@@ -85,12 +85,8 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     return cut(wanted).map((tasks) => ({ tasks }));
   },
   explain: (desk, { resources, ports, constraints, framework, role }) => {
-    const parsed: Constraint[] = [];
-    for (const text of constraints) {
-      const constraint = parseConstraint(text);
-      if (constraint instanceof Fault) return constraint;
-      parsed.push(constraint);
-    }
+    const parsed = parseConstraints(constraints);
+    if (parsed instanceof Fault) return parsed;
     const { reasons, agents, verdict } = explainWaiting(desk, {
       framework,
       role,

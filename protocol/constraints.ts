@@ -71,6 +71,24 @@ export function parseConstraint(text: string): Constraint | Fault {
   return word === undefined ? comparison(text, field, at) : marathonStyle(text, field, at, word);
 }
 
+/** Those of one job. Faults: BAD_CONSTRAINT, also where its expressions are too much for a leader together. */
+export function parseConstraints(texts: readonly string[]): Constraint[] | Fault {
+  const constraints: Constraint[] = [];
+  let steps = 0;
+  for (const text of texts) {
+    const constraint = parseConstraint(text);
+    if (constraint instanceof Fault) return constraint;
+    if ('pattern' in constraint) steps += constraint.pattern.steps;
+    constraints.push(constraint);
+  }
+  return steps <= LIMITS.patternStepsOfJob
+    ? constraints
+    : new Fault(
+        'BAD_CONSTRAINT',
+        `the regular expressions of a job have at most ${LIMITS.patternStepsOfJob} steps together, and these have ${steps}`,
+      );
+}
+
 function comparison(text: string, field: string, fieldEnd: number): Constraint | Fault {
   const at = afterSpace(text, fieldEnd);
   const kind = OPERATORS.get(text.slice(at, at + 2));

@@ -132,6 +132,10 @@ export const LIMITS = {
   /** Characters of one constraint, and of a regular expression in it. */
   constraintLength: 256,
   patternLength: 128,
+  /** Of such an expression, once what it repeats is written out; of all of a job's; and characters of what one is compared with. */
+  patternSteps: 150,
+  patternStepsOfJob: 600,
+  matchedLength: 1_024,
   /** Longest duration that anybody may write: ten years. */
   durationMs: 315_360_000_000,
   /** Bytes of one bulk chunk. */

@@ -234,7 +234,10 @@ export const OPERATIONS = {
     body: v.object({
       resources: ResourcesSchema,
       ports: v.optional(Count, 0),
-      constraints: v.optional(v.array(v.string()), []),
+      constraints: v.optional(
+        v.pipe(v.array(v.pipe(v.string(), v.maxLength(LIMITS.constraintLength))), v.maxLength(2 * LIMITS.constraints)),
+        [],
+      ),
       /** Whose task: offers that it holds already are no obstacle. */
       framework: v.optional(Id, 'batch'),
       /** Under which role: what others have reserved is not for it, and its quota counts. Absent: neither matters. */

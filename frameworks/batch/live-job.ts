@@ -1,5 +1,5 @@
 import { artifactContradiction } from '../../protocol/artifact-place.ts';
-import { type Candidate, type Constraint, parseConstraint } from '../../protocol/constraints.ts';
+import { type Candidate, parseConstraints } from '../../protocol/constraints.ts';
 import { encode } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { constraintsOf } from '../../protocol/job.ts';
@@ -23,16 +23,12 @@ export interface LiveJob {
 
 /** `agents`: as their offers show them, by name. Faults: BAD_CONSTRAINT, BAD_JOB. */
 export function createLiveJob(job: Job, agents: ReadonlyMap<string, Candidate>): LiveJob | Fault {
-  const constraints: Constraint[] = [];
   if (job.spec.argv.length === 0 && job.spec.container === undefined)
     return new Fault('BAD_JOB', 'argv: a job without a container needs a command');
   const wrong = artifactContradiction(job.spec.artifacts ?? []);
   if (wrong !== undefined) return new Fault('BAD_JOB', wrong);
-  for (const text of constraintsOf(job.spec)) {
-    const constraint = parseConstraint(text);
-    if (constraint instanceof Fault) return constraint;
-    constraints.push(constraint);
-  }
+  const constraints = parseConstraints(constraintsOf(job.spec));
+  if (constraints instanceof Fault) return constraints;
   const { resources, ports } = job.spec;
   return {
     job,

@@ -8,8 +8,10 @@ import {
   isMeantFor,
   matches,
   parseConstraint,
+  parseConstraints,
 } from '../../protocol/constraints.ts';
 import { Fault } from '../../protocol/faults.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 import { matchesPattern, parsePattern } from '../../protocol/pattern.ts';
 
 function read(t: ExecutionContext, text: string): Constraint {
@@ -97,11 +99,11 @@ test('says which character of a constraint is wrong', (t) => {
     ['arch~=[b-a]', 8, /class range/],
     ['arch~=*a', 7, /missing argument/],
     ['arch~=a{5,2}', 8, /repeat count/],
-    ['arch~=a{1001}', 8, /repeat count/],
+    ['arch~=a{1001}', 8, /at most 150 steps/],
     ['arch~=(?=a)', 7, /invalid or unsupported/],
     ['arch~=(a)\\1', 10, /escape/],
     ['arch~=a\\', 7, /trailing backslash/],
-    ['arch~=((a{200}){200}){200}', 10, /repeat count/],
+    ['arch~=((a{200}){200}){200}', 10, /at most 150 steps/],
     [`arch~=${'a'.repeat(129)}`, 135, /at most 128/],
     [`arch==${'a'.repeat(300)}`, 257, /at most 256/],
   ];
@@ -168,13 +170,61 @@ test('a pattern that hangs a backtracking engine costs a bounded number of steps
     'a*a*a*a*a*a*a*a*a*a*a*a*b',
     '(.*)*x',
     '((((a*)*)*)*)*c',
-    '(a?){60}a{60}',
+    '(a?){20}a{20}',
   ]) {
     const parsed = parsePattern(source);
     if ('problem' in parsed) return t.fail(`${source}: ${parsed.problem}`);
     t.false(matchesPattern(parsed, `${'a'.repeat(255)}!`), source);
   }
   return t.pass();
+});
+
+test('what a pattern repeats is counted before it is written out, and never below what RE2 makes of it', (t) => {
+  const counted = pattern.chain((part) =>
+    fc
+      .tuple(
+        fc.constantFrom('{31}', '{0,31}', '{2,}', '*', '', '{1}', '{0}'),
+        pattern,
+        fc.constantFrom('{9}', '{0,9}', ''),
+      )
+      .map(([count, more, again]) => `((?:${part})${count}${more})${again}`),
+  );
+  let largest = 0;
+  fc.assert(
+    fc.property(counted, (source) => {
+      const parsed = parsePattern(source);
+      if ('problem' in parsed) return true;
+      const size = parsed.expression.programSize();
+      largest = Math.max(largest, size);
+      return size <= 2 * LIMITS.patternSteps + 20;
+    }),
+    { numRuns: 2000 },
+  );
+  t.true(largest > LIMITS.patternSteps / 2, `${largest} instructions`);
+  const six = Array.from({ length: 6 }, () => '(.{0,31}){0,31}').join('|');
+  for (const source of [
+    '((.{0,31}){0,31})*',
+    `(${six})*`,
+    '(\\pL|\\x{10FFFF}){400}',
+    '[a-z]{100}{100}',
+    '(((a{9}){9}){9}',
+  ])
+    t.true('problem' in parsePattern(source), source);
+  for (const source of [
+    '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}',
+    '[\\]{300}]{1,140}',
+    '\\{400\\}',
+    'v(\\d+\\.){2}\\d+',
+  ])
+    t.false('problem' in parsePattern(source), source);
+});
+
+test('no attribute is so long that it holds up who compares it', (t) => {
+  const parsed = parsePattern('.*');
+  t.false('problem' in parsed);
+  if ('problem' in parsed) return;
+  t.true(matchesPattern(parsed, 'a'.repeat(LIMITS.matchedLength)));
+  t.false(matchesPattern(parsed, 'a'.repeat(LIMITS.matchedLength + 1)));
 });
 
 test('no text makes the parser throw', (t) => {
@@ -229,4 +279,11 @@ test('what only does actions takes what names it, and nothing else', (t) => {
     t.false(isMeantFor([read(t, text)], plug), text);
   t.false(isMeantFor([], plug));
   t.true(isMeantFor([], pi));
+});
+
+test('the expressions of a job are bounded together', (t) => {
+  const dear = 'board~=(a|b){20}c*';
+  t.false(parseConstraints([dear, dear, 'unique:hostname', 'site==roof']) instanceof Fault);
+  const refused = parseConstraints(Array.from({ length: 32 }, () => dear));
+  t.true(refused instanceof Fault && refused.code === 'BAD_CONSTRAINT' && /at most 600 steps/.test(refused.message));
 });

@@ -16,6 +16,7 @@ import type { Dispatch } from './dispatch.ts';
 import type { EventFeed } from './event-feed.ts';
 import type { ExecutorLink } from './executor-link.ts';
 import type { Leader } from './leader.ts';
+import type { Part, PartialLists } from './partial-lists.ts';
 import { registrationRefusal, tellsNews } from './registry/apply-agents.ts';
 import type { RegisterAgent } from './registry/commands.ts';
 import { type AgentRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
@@ -31,8 +32,7 @@ export interface AgentDesk {
   readonly reading: BlobReading;
   readonly stats: AgentStatsDesk;
   readonly feed: EventFeed;
-  /** Parts of lists that are still coming, by agent name. */
-  readonly parts: Map<string, { key: string; tasks: KnownTask[] }>;
+  readonly lists: PartialLists;
 }
 
 /** Takes one message of the agent that has this name; the name comes from the topic. */
@@ -124,26 +124,10 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
 }
 
 /** Collects the parts of a list; undefined until the last is there. A sequence that does not begin at 0 is dropped. */
-function assemble(
-  desk: AgentDesk,
-  name: string,
-  key: string,
-  { tasks, part, last }: { tasks: KnownTask[]; part: number; last: boolean },
-): KnownTask[] | undefined {
-  const known = desk.parts.get(name);
-  const before = part === 0 ? [] : known?.key === `${key} ${part}` ? known.tasks : undefined;
-  if (before === undefined || before.length + tasks.length > LIMITS.tasksPerAgent) {
-    desk.parts.delete(name);
-    desk.leader.world.counters.count('list with a missing part');
-    return undefined;
-  }
-  const all = [...before, ...tasks];
-  if (last) {
-    desk.parts.delete(name);
-    return all;
-  }
-  desk.parts.set(name, { key: `${key} ${part + 1}`, tasks: all });
-  return undefined;
+function assemble(desk: AgentDesk, name: string, key: string, part: Part): KnownTask[] | undefined {
+  const list = desk.lists.take(name, key, part);
+  if (list === undefined) desk.leader.world.counters.count('list with a missing part');
+  return list === 'more' ? undefined : list;
 }
 
 function register(desk: AgentDesk, name: string, message: UpOf<'REGISTER'>): void {

@@ -1,4 +1,4 @@
-import { AGENT_UP, BULK, type KnownTask, PRESENCE } from '../protocol/agent-link.ts';
+import { AGENT_UP, BULK, PRESENCE } from '../protocol/agent-link.ts';
 import { UPLOADS } from '../protocol/blob-link.ts';
 import { type Encoding, encodingOf, type MessageOf, type MessageTable, read } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
@@ -23,6 +23,7 @@ import { Offering } from './offering.ts';
 import { Operations } from './operations.ts';
 import { answerChanges, handleRequest, type OperatorDesk, refuseRequest } from './operator-requests.ts';
 import { OutputStreams } from './output-streams.ts';
+import { PartialLists } from './partial-lists.ts';
 import { Reactions } from './reactions.ts';
 import type { RegistryEvent } from './registry/events.ts';
 import type { Registry } from './registry/registry.ts';
@@ -88,7 +89,7 @@ export class Leadership {
       reading: new BlobReading(leader, this.#agents),
       stats: this.#stats,
       feed,
-      parts: new Map<string, { key: string; tasks: KnownTask[] }>(),
+      lists: new PartialLists(),
     };
     this.#schedulerDesk = {
       leader,
@@ -218,6 +219,7 @@ export class Leadership {
 
   /** The broker saw the connection of an agent or a framework end; `local` is one of either that showed no token. */
   connectionLost(role: 'agent' | 'framework' | 'local', name: string): void {
+    if (role !== 'framework') this.#agentDesk.lists.drop(name);
     // The board may have another card by now, and another connection: the end of the old one is noticed late.
     if (role !== 'framework' && this.#world.lastPacketMs(name) === undefined) this.#agents.lost(name);
     if (role !== 'agent' && this.#frameworks.active(name) && !isBuiltIn(name)) {

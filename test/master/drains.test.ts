@@ -36,6 +36,14 @@ test('a wish whose proposal was refused is proposed again, until it is heeded', 
   t.is(proposed.length, 2);
 });
 
+test('numbers and ranges are no reason to drain: they may be of any length, and it is shown to everybody', async (t) => {
+  for (const value of [{ scalar: 1_000 }, { ranges: [{ begin: 1, end: 9 }] }]) {
+    const { clock, proposed } = leaderOf({ attributes: [{ name: 'drain-wish', ...value }] });
+    await clock.advance(60_000);
+    t.deepEqual(proposed, []);
+  }
+});
+
 test('what a drained machine says of itself is followed by nothing in the log once nothing runs there', async (t) => {
   const running = { state: 'TASK_RUNNING', kill: undefined };
   const { clock, proposed, agent, registry, drains } = leaderOf({ drain: { deadlineMs: 0 } }, running);

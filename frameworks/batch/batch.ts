@@ -220,6 +220,12 @@ export class Batch implements Scheduler, BatchJobs {
     }
     const { job } = record;
     const { index } = name;
+    // Attempts of this generation are minted here: what nobody has launched is no attempt of ours, whatever becomes of it.
+    if (status.orphan === true && status.attempt >= this.#firstAttempt) {
+      this.#kill(driver, status.task, status.attempt);
+      driver.acknowledgeStatusUpdate(status);
+      return;
+    }
     if (status.agentName !== undefined) {
       if (isOfAgent(status)) this.#shunned.failed(status.agentName, this.clock.monotonic());
       else if (status.state === 'TASK_RUNNING') this.#shunned.ran(status.agentName);

@@ -1,5 +1,6 @@
 import { isOtherMachine, type KnownTask } from '../../protocol/agent-link.ts';
 import { Fault } from '../../protocol/faults.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 import { isTerminal } from '../../protocol/task.ts';
 import { isBoundToOther } from './apply-joins.ts';
 import { endOperations } from './apply-operations.ts';
@@ -143,8 +144,9 @@ function freeName(registry: Registry, name: string): string {
 
 /**
  * The list of a registration is exact, since an agent refuses launches while it registers: what it does not list it
- * does not run. A launch it never answered is TASK_DROPPED, one it had is TASK_GONE; what nobody here knows is an
- * orphan, to be adopted or killed by a framework or an operator, never by itself.
+ * does not run. A launch it never answered is TASK_DROPPED, one it had is TASK_GONE. What nobody here knows is an orphan in a
+ * cluster that was restored, to be adopted or killed by a framework or an operator, never by itself; in its first
+ * generation a cluster has launched all that runs, and forgotten nothing but what ended.
  */
 function reconcileTasks(
   registry: Registry,
@@ -154,6 +156,7 @@ function reconcileTasks(
   exact: boolean,
 ): RegistryEvent[] {
   const events: RegistryEvent[] = [];
+  const isRestored = (registry.cluster?.generation ?? 1) > 1;
   const has = new Map(listed.map((known) => [taskKey(known.framework, known.task, known.attempt), known]));
   for (const task of tasksOfAgent(registry, agent.agent)) {
     const key = taskKey(task.framework, task.info.task, task.info.attempt);
@@ -193,11 +196,13 @@ function reconcileTasks(
   for (const known of has.values()) {
     if (isTerminal(known.state)) continue;
     const key = taskKey(known.framework, known.task, known.attempt);
-    // What ended, or was placed on another agent, is not this agent's to run, and still less to take over.
-    if (registry.finished.has(key) || registry.tasks.has(key)) {
+    // What ended, or was placed on another agent, or was launched by nobody, is not this agent's to run, and still less to
+    // take over: its word would end whatever task it names.
+    if (registry.finished.has(key) || registry.tasks.has(key) || !isRestored) {
       events.push(unwanted(agent, known));
       continue;
     }
+    if (registry.tasks.size >= LIMITS.tasks) continue;
     const orphan = orphanOf(known, agent, nowMs);
     replaceTask(registry, orphan);
     events.push({ kind: 'TASK_ORPHANED', task: orphan });

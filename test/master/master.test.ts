@@ -178,7 +178,26 @@ test('the list of a registration may come in parts, and one that is missing is n
   for (let part = 0; part < 5; part++)
     await agent.say(greeting('pi', { tasks: known(part * 200), part, last: part === 4 }));
   t.true(agent.epoch > 0);
-  t.is((await agentsOf(new ScriptedClient(world, 'ann'), 'r'))[0]?.resources['allocated'], 'cpus:1;mem:1000');
+  const killed = agent.heard.flatMap((message) => (message.type === 'KILL' ? message.tasks : []));
+  t.is(new Set(killed.map(({ task }) => task)).size, 1_000, 'the whole list was taken, and nobody launched any of it');
+});
+
+test('what an agent says it runs is nobody’s task unless somebody launched it, and ends none', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await new SimulatedAgent(world, 'pi').start();
+  await framework.launch([task('t', { stays: true })]);
+  const evil = new ScriptedAgent(world, 'evil');
+  const lie = { framework: 'fw', task: 't', attempt: 7, restart: 0, state: 'TASK_RUNNING', sequence: 0 } as const;
+  await evil.say(greeting('evil', { tasks: [{ ...lie, resources: [] }] }));
+  const { epoch } = evil;
+  t.true(epoch > 0);
+  t.like(evil.last('KILL')?.tasks, [{ task: 't', attempt: 7 }]);
+  const end = { framework: 'fw', task: 't', attempt: 7, uuid: 'u1', sequence: 1, state: 'TASK_FINISHED' } as const;
+  await evil.say({ type: 'UPDATE', epoch, updates: [end] });
+  t.deepEqual(framework.states('t'), ['TASK_RUNNING']);
 });
 
 test('a master that is killed at any time forgets nothing it has answered, whatever power leaves of its last write', async (t) => {

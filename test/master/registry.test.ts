@@ -78,6 +78,13 @@ function update(task: string, sequence: number, state: TaskStatus['state'], atte
   return { kind: 'UPDATE_TASKS', agent: 'id-1', epoch: 1, updates: [status], nowMs: 3_000 };
 }
 
+/** Of a cluster that has forgotten what came after its backup. */
+function restored(): Replica {
+  const one = new Replica();
+  one.apply({ kind: 'CREATE_CLUSTER', uuid: 'c-1', generation: 2, nowMs: 0 });
+  return one;
+}
+
 function replica(): Replica {
   const one = new Replica();
   one.apply(registration());
@@ -173,7 +180,18 @@ test('unreachable frees nothing; the next registration tells what still runs', (
   const events = one.apply(registration({ counter: 2, tasks: [known, orphan] }));
   t.is(one.registry.tasks.get('batch/j.0/0')?.state, 'TASK_RUNNING');
   t.is(one.registry.tasks.get('batch/j.1/0')?.state, 'TASK_GONE');
+  t.true(events.some((event) => event.kind === 'RUN_UNWANTED' && event.task === 'x.0'));
+  t.false(one.registry.tasks.has('batch/x.0/0'));
+});
+
+test('only in a cluster that was restored may something run that nobody knows: an orphan', (t) => {
+  const one = restored();
+  const tasks = [
+    { framework: 'batch', task: 'x.0', attempt: 0, restart: 0, state: 'TASK_RUNNING', sequence: 1, resources: [] },
+  ] as const;
+  const events = one.apply(registration({ tasks: [...tasks] }));
   t.true(events.some((event) => event.kind === 'TASK_ORPHANED' && event.task.info.task === 'x.0'));
+  t.true(one.registry.tasks.get('batch/x.0/0')?.orphan);
 });
 
 test('a launch that never reached its agent is dropped by the next registration, not by a reconcile', (t) => {
@@ -464,10 +482,10 @@ test('a list of ten thousand tasks is cut over entries of the log, and read as o
   const entries = encodeCommand(registration({ tasks }));
   if (entries instanceof Fault) throw entries;
   t.true(entries.length > 10 && entries.every((entry) => entry.length <= LIMITS.commandBytes));
-  const one = new Replica();
+  const one = restored();
   one.apply(registration({ tasks }));
   t.is(one.registry.tasks.size, 10_000);
-  t.is(one.registry.agents.get('id-1')?.epoch, entries.length, 'the epoch is the index of the last entry');
+  t.is(one.registry.agents.get('id-1')?.epoch, entries.length + 1, 'the epoch is the index of the last entry');
 });
 
 test('a command whose end never came is forgotten at the no-op of the next leader', (t) => {

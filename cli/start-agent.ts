@@ -235,7 +235,7 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
         ...tls,
         ...keepAlivesOf(options.metered === true),
         // Metered, every attempt costs.
-        ...(options.metered === true ? {} : { backOffCapMs: TIMES.reconnectMs }),
+        ...(options.metered === true ? { fewBytes: true } : { backOffCapMs: TIMES.reconnectMs }),
         will,
         onRefused: (error) => {
           if (!connected) fail(refusal(error, name));

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -32,6 +33,11 @@ export class ListenError extends Error {
 }
 
 const HANDSHAKE_MS = 10_000;
+/**
+ * How long what was agreed may shorten the next handshake: as long as TLS 1.3 allows (RFC 8446 §4.6.1). Node's 300 s would
+ * have whoever reconnects once an hour begin anew each time.
+ */
+const RESUMABLE_S = 604_800;
 /** A listener's queue of connections that the kernel holds: a thousand agents may come back at once. */
 const BACKLOG = 4_096;
 
@@ -156,8 +162,9 @@ function secureBeginner({ url, certificate, key, clientCa, ticketKeys }: Listene
       key,
       handshakeTimeout: HANDSHAKE_MS,
       minVersion: 'TLSv1.2',
-      // Of another context no session is taken up again; by default it is made of the command line.
-      sessionIdContext: 'mesquite',
+      sessionTimeout: RESUMABLE_S,
+      // Of another context no session is taken up again: whom other authorities had vouched for shows its certificate anew.
+      sessionIdContext: contextOf(clientCa),
       ...(ticketKeys === undefined ? {} : { ticketKeys: Buffer.from(ticketKeys) }),
       // Who shows none, or one of a stranger's, is known by its token.
       ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: false }),
@@ -171,9 +178,17 @@ function secureBeginner({ url, certificate, key, clientCa, ticketKeys }: Listene
   };
 }
 
+/** At most 32 characters, of which the ticket of every client holds a copy. */
+function contextOf(clientCa: string | undefined): string {
+  return clientCa === undefined ? 'mesquite' : createHash('sha256').update(clientCa).digest('base64url').slice(0, 16);
+}
+
 function certifiedName(socket: TLSSocket): string | undefined {
   if (!socket.authorized) return undefined;
-  const name: unknown = socket.getPeerCertificate().subject?.CN;
+  const { subject, valid_to: until } = socket.getPeerCertificate();
+  // A session that is taken up again was checked when it began.
+  if (socket.isSessionReused() && Date.parse(until) < Date.now()) return undefined;
+  const name: unknown = subject?.CN;
   return typeof name === 'string' ? name : undefined;
 }
 

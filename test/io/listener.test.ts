@@ -1,5 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { WebSocket } from 'ws';
@@ -11,7 +15,7 @@ import { isLoopback, listen } from '../../io/node/listener.ts';
 import { createLog } from '../../io/node/log.ts';
 import { connectMqttBus, type MqttBus } from '../../io/node/mqtt-bus.ts';
 import { systemRandom } from '../../io/node/random.ts';
-import { selfSigned } from './self-signed.ts';
+import { selfSigned, vouchedFor } from './self-signed.ts';
 
 const log = createLog({ level: 'error' });
 
@@ -104,6 +108,100 @@ test('what was agreed with one listener shortens the handshake with any that has
   while (agreed.session === undefined) await once(before, 'session');
   t.false((await dial(stranger.port, { ...agreed })).isSessionReused());
   t.true((await dial(second.port, { ...agreed })).isSessionReused());
+  // Whoever reconnects once an hour has it still: RFC 8446 §4.6.1 allows seven days, Node would give five minutes.
+  const shown = spawnSync('openssl', ['sess_id', '-inform', 'DER', '-noout', '-text'], { input: agreed.session });
+  t.regex(shown.stdout.toString(), /ticket lifetime hint: 604800 /);
+});
+
+test.serial('who a client is, is taken up with its session, until its certificate ends or others vouch', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'mesq-tls-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  if (!vouchedFor(folder, ['server', 'pi-1'])) {
+    t.log('openssl is not installed: TLS was not checked');
+    t.not(process.env['CI'], 'true');
+    return;
+  }
+  const file = (name: string): string => readFileSync(join(folder, name), 'utf8');
+  const tls = { certificate: file('server.pem'), key: file('server.key'), ticketKeys: new Uint8Array(48).fill(7) };
+  const serving = async (clientCa: string) => {
+    const listener = await listen({ url: 'mqtts://127.0.0.1:0', ...tls, clientCa });
+    t.teardown(() => listener.close());
+    return { port: Number(new URL(listener.url).port), listener };
+  };
+  const first = await serving(file('ca.pem'));
+  const elsewhere = await serving(`${file('ca.pem')}\n${file('ca.pem')}`);
+  const shown = { ca: file('ca.pem'), certificate: file('pi-1.pem'), key: file('pi-1.key') };
+  const agreed: Resumption = { session: undefined };
+  const dial = async ({ port, listener }: Awaited<ReturnType<typeof serving>>, resumption: Resumption) => {
+    const came = new Promise<string | undefined>((resolve) => {
+      listener.onArrival((arrival) => arrival.open(({ certified }) => resolve(certified)));
+    });
+    const { stream } = await openBrokerStream(parseBrokerUrl(`mqtts://localhost:${port}`), shown, resumption);
+    t.teardown(() => stream.destroy());
+    stream.resume();
+    await once(stream, 'secureConnect');
+    return { socket: stream as TLSSocket, reused: (stream as TLSSocket).isSessionReused(), certified: await came };
+  };
+  const before = await dial(first, agreed);
+  t.is(before.certified, 'pi-1');
+  while (agreed.session === undefined) await once(before.socket, 'session');
+  const { reused, certified } = await dial(first, { ...agreed });
+  t.deepEqual({ reused, certified }, { reused: true, certified: 'pi-1' });
+  t.false((await dial(elsewhere, { ...agreed })).reused);
+  const now = Date.now;
+  Date.now = () => now() + 3 * 86_400_000;
+  t.teardown(() => {
+    Date.now = now;
+  });
+  const late = await dial(first, { ...agreed });
+  t.deepEqual({ reused: late.reused, certified: late.certified }, { reused: true, certified: undefined });
+});
+
+test('where every byte costs, a handshake is much shorter, and ends the same way', async (t) => {
+  const made = selfSigned();
+  if (made === undefined) {
+    t.log('openssl is not installed: TLS was not checked');
+    t.not(process.env['CI'], 'true');
+    return;
+  }
+  const served = await serve(t, 'mqtts://127.0.0.1:0', { certificate: made.cert, key: made.key });
+  let bytes = 0;
+  const way = createServer((near) => {
+    const far = connect(served.port, '127.0.0.1');
+    near.on('data', (piece) => {
+      bytes += piece.length;
+    });
+    for (const socket of [near, far]) socket.on('error', () => undefined);
+    near.pipe(far).pipe(near);
+  });
+  t.teardown(() => way.close());
+  await once(way.listen(0, '127.0.0.1'), 'listening');
+  const { port } = way.address() as AddressInfo;
+  /** What the client says in its first handshake, and when it takes that up again. */
+  const said = async (fewBytes: boolean): Promise<number[]> => {
+    const resumption: Resumption = { session: undefined };
+    const dial = async () => {
+      bytes = 0;
+      const { stream } = await openBrokerStream(
+        parseBrokerUrl(`mqtts://localhost:${port}`),
+        { ca: made.cert, fewBytes },
+        resumption,
+      );
+      const socket = stream as TLSSocket;
+      socket.resume();
+      await once(socket, resumption.session === undefined ? 'session' : 'secureConnect');
+      t.is(socket.getProtocol(), 'TLSv1.3');
+      socket.destroy();
+      return bytes;
+    };
+    return [await dial(), await dial()];
+  };
+  const plain = await said(false);
+  const few = await said(true);
+  t.true(
+    few.every((count, at) => count > 0 && count + 150 < (plain[at] ?? 0)),
+    JSON.stringify({ plain, few }),
+  );
 });
 
 test('a WebSocket of a foreign page is refused, and one of a page whose name was bent to this machine too', async (t) => {

@@ -1,4 +1,4 @@
-import type { MovableBus, Will } from '../io/bus.ts';
+import type { MovableBus, Opening, Will } from '../io/bus.ts';
 import type { Clock } from '../io/clock.ts';
 import type { Compression } from '../io/compression.ts';
 import type { Digest } from '../io/digest.ts';
@@ -52,8 +52,8 @@ export interface AgentOptions {
   readonly metered: boolean;
   /** What the machine has, how it is, and how to ask again. */
   readonly machine: AgentMachine;
-  /** Connects under the will it is given, as this agent id. */
-  readonly connect: (agent: string, will: () => Will) => MovableBus;
+  /** Connects under the will it is given, as this agent id, and begins with `opening` where the bus can. */
+  readonly connect: (agent: string, will: () => Will, opening: (url: string) => Opening | undefined) => MovableBus;
   readonly storage: Storage;
   readonly launcher: Launcher;
   /** Where executors connect to. */
@@ -139,6 +139,7 @@ class RunningAgent implements Agent {
   readonly #artifacts: RunArtifacts;
   readonly #acceptance: Acceptance;
   readonly #reports: Reports;
+  #hasSession = false;
   readonly #lonely: LonelyStops;
   readonly #streams: OutputStreams;
   readonly #exec: ExecSessions;
@@ -234,7 +235,12 @@ class RunningAgent implements Agent {
       },
     );
     this.#bus = countedBus(
-      options.connect(agent, () => presence.will()),
+      options.connect(
+        agent,
+        () => presence.will(),
+        // The first connection may begin before there is a session that could be taken up.
+        (url) => (this.#hasSession ? this.#session.opening(url) : undefined),
+      ),
       accounting.accounts,
     );
     this.#streams = new OutputStreams({
@@ -297,6 +303,7 @@ class RunningAgent implements Agent {
         refused: options.onFailed,
       },
     );
+    this.#hasSession = true;
   }
 
   /** What was uploaded to the masters. */

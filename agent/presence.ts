@@ -24,6 +24,11 @@ export class PresenceNotes {
     return { topic: this.topic, payload: this.note(false), qos: 1 };
   }
 
+  /** Of the present connection, or of the one that is about to be made. */
+  get session(): number {
+    return this.#session;
+  }
+
   note(online: boolean): Uint8Array {
     return write(PRESENCE, { type: 'PRESENCE', incarnation: this.incarnation, session: this.#session, online });
   }

@@ -1,5 +1,5 @@
 import { BrokerPatience } from '../io/broker-patience.ts';
-import type { MovableBus } from '../io/bus.ts';
+import type { MovableBus, Opening } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
@@ -108,7 +108,16 @@ export class Session {
   #renew: Timer | undefined;
   readonly #keepAlive: KeepAlive;
   /** The leadership that knows this process and what it reports: it can be greeted briefly. */
-  #knownTo: Pick<Leadership, 'generation' | 'term'> | undefined;
+  #knownTo: Leadership | undefined;
+  #unlisten: (() => void) | undefined;
+  /** The broker at which that leadership watches connections itself: it may be spoken to at once ({@link opening}). */
+  #home: string | undefined;
+  /** This connection began with a RESUME that has not been answered. */
+  #opened = false;
+  /** The answer, where it came before the connection stood. */
+  #answer: Resumed | undefined;
+  /** Presence was said on this connection. */
+  #present = false;
   /** What the last RESUME said of its keep-alive. */
   #saidMs: number | undefined;
 
@@ -128,14 +137,25 @@ export class Session {
 
   /** A fault where its folder is damaged. */
   async start(): Promise<Fault | undefined> {
-    const { bus, prefix, name } = this.#world;
+    const { bus, prefix, name, metered } = this.#world;
     const fault = await this.#readCluster();
     if (fault !== undefined) return fault;
     bus.onDisconnected((reason) => this.#disconnected(reason));
     await bus.subscribe(topicOf(prefix, { kind: 'down', name }), 1, ({ payload }) => this.#down(payload));
-    await bus.subscribe(topicOf(prefix, { kind: 'leader' }), 1, ({ payload }) => this.#leaderSays(payload));
+    await this.#listen();
+    // Without what is retained: after an opening nothing but changes is news.
+    if (metered) await bus.subscribe(topicOf(prefix, { kind: 'news' }), 1, ({ payload }) => this.#leaderSays(payload));
     bus.onConnected(() => this.#connected());
     return undefined;
+  }
+
+  /** Asks who leads, and for every change of that. */
+  async #listen(): Promise<void> {
+    const { bus, prefix } = this.#world;
+    this.#unlisten?.();
+    this.#unlisten = await bus.subscribe(topicOf(prefix, { kind: 'leader' }), 1, ({ payload }) =>
+      this.#leaderSays(payload),
+    );
   }
 
   async stop(): Promise<void> {
@@ -166,6 +186,23 @@ export class Session {
   #publishPresence(online: boolean): Promise<void> {
     const { bus, presence } = this.#world;
     return bus.publish(presence.topic, presence.note(online), { qos: 1 }).catch(() => undefined);
+  }
+
+  /**
+   * What a metered agent says in one breath with CONNECT at the broker of the leadership that knows it: the brief RESUME,
+   * which stands for its presence, too. Undefined where it has to find out first who leads.
+   */
+  opening(url: string): Opening | undefined {
+    const { prefix, name, metered } = this.#world;
+    const cluster = this.#cluster;
+    this.#opened = metered && url === this.#home && this.#knownTo !== undefined && this.#resumes;
+    if (!this.#opened || cluster === undefined) return undefined;
+    this.#greeting = 'resume';
+    return {
+      topic: topicOf(prefix, { kind: 'up', name }),
+      payload: write(AGENT_UP, this.#resumption(cluster, true)),
+      without: [topicOf(prefix, { kind: 'leader' })],
+    };
   }
 
   /** Sends to the leader; false where there is no session. What is lost is repeated by whoever wanted it. */
@@ -214,17 +251,39 @@ export class Session {
   }
 
   #connected(): void {
-    void this.#publishPresence(true);
     this.#retryMs = FIRST_RETRY_MS;
-    if (this.#leads && this.#greeting === 'none' && !this.#established) this.#greet();
+    if (this.#opened) {
+      this.#again(() => this.#begin());
+      if (this.#answer !== undefined) this.#resumed(this.#answer);
+    } else this.#begin();
     // A master that was never told of its cluster says nothing at all.
-    if (this.#leader === undefined) this.#await();
+    if (this.#leader === undefined && !this.#established) this.#await();
+  }
+
+  /** Step by step. */
+  #begin(): void {
+    if (this.#opened) {
+      // Not answered: by now it may be another that leads.
+      this.#knownTo = undefined;
+      this.#opened = false;
+      this.#greeting = 'none';
+      void this.#listen();
+    }
+    this.#showPresence();
+    if (this.#leads && this.#greeting === 'none' && !this.#established) this.#greet();
+  }
+
+  #showPresence(): void {
+    if (this.#present) return;
+    this.#present = true;
+    void this.#publishPresence(true);
   }
 
   #disconnected(reason: string): void {
     this.#world.log.info('disconnected', { reason });
     this.#leader = undefined;
     this.#leads = false;
+    this.#present = false;
     this.#over();
   }
 
@@ -235,6 +294,8 @@ export class Session {
     this.#renew?.cancel();
     this.#keepAlive.lost();
     this.#greeting = 'none';
+    this.#opened = false;
+    this.#answer = undefined;
     if (!this.#established) return;
     this.#established = false;
     this.#listener.lost();
@@ -274,43 +335,51 @@ export class Session {
 
   /** Resumes its session, or registers for one. */
   #greet(): void {
-    const { durable, boot } = this.#world;
     // Reached under a name that no master advertises, it may be a follower that is taken for the leader.
     this.#patience.begin(TIMES.unansweredMs);
-    const { state } = durable;
-    if (this.#cluster !== undefined && state.epoch > 0 && state.boot === boot)
-      this.#resume(this.#cluster, this.#isKnown());
+    this.#showPresence();
+    if (this.#cluster !== undefined && this.#resumes) this.#resume(this.#cluster, this.#isKnown(this.#leader));
     else void this.#register();
   }
 
+  get #resumes(): boolean {
+    const { durable, boot } = this.#world;
+    return durable.state.epoch > 0 && durable.state.boot === boot;
+  }
+
   /** Another leadership may be of a version that does not know the brief RESUME. */
-  #isKnown(): boolean {
-    const { generation, term } = this.#leader ?? {};
+  #isKnown(leader: Pick<Leadership, 'generation' | 'term'> | undefined): boolean {
+    const { generation, term } = leader ?? {};
     return this.#knownTo !== undefined && this.#knownTo.generation === generation && this.#knownTo.term === term;
   }
 
   #resume(cluster: { uuid: string; generation: number }, brief: boolean): void {
-    const { durable, agent, identity, presence, boot } = this.#world;
     this.#greeting = 'resume';
+    this.#publish(this.#resumption(cluster, brief));
+    this.#again(() => this.#resume(cluster, false));
+  }
+
+  #resumption(cluster: { uuid: string; generation: number }, brief: boolean): Outgoing<typeof AGENT_UP> {
+    const { durable, agent, identity, presence, boot } = this.#world;
     const { wishMs } = this.#keepAlive;
     this.#saidMs = wishMs;
     // What a master must know of: it acknowledged a report, but not yet the one of its end.
     const told = [...durable.state.runs.values()].filter(
       (run) => run.acknowledged > 0 && !(hasEnded(run) && run.unacknowledged.length === 0),
     );
-    this.#publish({
+    return {
       type: 'RESUME',
       agent,
       epoch: durable.state.epoch,
       incarnation: presence.incarnation,
+      ...(this.#opened ? { session: presence.session } : {}),
       cluster,
       ...(brief
         ? { reported: reportedDigest(this.#reported.resources, this.#reported.attributes) }
         : { identity, boot, ...this.#reported }),
       digest: taskDigest(told.map(({ framework, info }) => ({ framework, task: info.task, attempt: info.attempt }))),
       ...(wishMs === undefined ? {} : { keepAliveMs: wishMs }),
-    });
-    this.#again(() => this.#resume(cluster, false));
+    };
   }
 
   /** The counter is durable before it is sent: no two registrations share one. */
@@ -432,6 +501,18 @@ export class Session {
   }
 
   #resumed(message: Resumed): void {
+    if (!this.#world.bus.connected) {
+      this.#answer = message;
+      return;
+    }
+    this.#answer = undefined;
+    if (this.#opened) {
+      // Nobody else has said so on this connection: the broker is the one of before, and so is its master.
+      const { generation, term } = message;
+      this.#leader = { generation, term, leader: this.#knownTo?.leader ?? null };
+      this.#leads = true;
+      this.#opened = false;
+    }
     this.#establish(message, this.#saidMs);
     if (message.report === true) this.report(this.#reported);
   }
@@ -476,10 +557,11 @@ export class Session {
   }
 
   #establish(
-    { generation, term, renewMs, keepAliveMs, brief }: Omit<Resumed, 'type' | 'report'>,
+    { generation, term, renewMs, keepAliveMs, brief, opens }: Omit<Resumed, 'type' | 'report'>,
     saidMs: number | undefined,
   ): void {
-    this.#knownTo = brief === true ? { generation, term } : undefined;
+    this.#knownTo = brief === true ? { generation, term, leader: this.#leader?.leader ?? null } : undefined;
+    this.#home = opens === true ? this.#world.bus.url : undefined;
     this.#retry?.cancel();
     this.#patience.rewarded();
     this.#retryMs = FIRST_RETRY_MS;
@@ -502,8 +584,9 @@ export class Session {
   }
 
   #refused(fault: Fault, register: boolean): void {
-    const { log, clock } = this.#world;
+    const { log, clock, bus } = this.#world;
     this.#patience.end();
+    if (this.#opened) return bus.connected ? this.#begin() : undefined;
     if (register) {
       // One of several messages of a session that is no more: a registration under way answers them all.
       if (this.#greeting === 'register' || !this.#leads) return;

@@ -90,6 +90,9 @@ export interface Broker {
   close(): Promise<void>;
 }
 
+/** So long may answers wait for each other, where they were asked for in one breath with CONNECT. */
+export const BREATH_MS = 20;
+
 interface Session {
   readonly speaker: Speaker;
   readonly clientId: string;
@@ -114,7 +117,12 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
 /** The private parts of an Aedes client that its cures touch. */
 interface ClientParts {
-  readonly _parser: { readonly _list?: { readonly length: number }; on(event: 'packet', listener: () => void): void };
+  readonly _parser: {
+    readonly _list?: { readonly length: number };
+    /** Packets that came before CONNACK; null once it has gone. */
+    readonly _queue: readonly unknown[] | null;
+    on(event: 'packet', listener: () => void): void;
+  };
 }
 
 class CuredBroker implements Broker {
@@ -384,6 +392,11 @@ class CuredBroker implements Broker {
     const named = this.#byName.get(speaker.name);
     if (named === undefined) this.#byName.set(speaker.name, new Set([session]));
     else named.add(session);
+    // Who did not wait for CONNACK is spared packets: it hears everything at once.
+    const { _parser: parser } = client as unknown as ClientParts;
+    if ((parser._queue?.length ?? 0) === 0) return;
+    stream.cork();
+    this.#options.clock.after(BREATH_MS, () => stream.uncork());
   }
 
   #ended(client: Client): void {

@@ -224,7 +224,7 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
     hostname: probe.hostname,
     metered: options.metered ?? false,
     machine,
-    connect: (agentId, will) => {
+    connect: (agentId, will, opening) => {
       const installation = systemDigest
         .sha256(new TextEncoder().encode(`${agentId} ${probe.identity.machine} ${probe.identity.serial} ${ino}`))
         .slice(0, 16);
@@ -237,6 +237,7 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
         // Metered, every attempt costs.
         ...(options.metered === true ? { fewBytes: true } : { backOffCapMs: TIMES.reconnectMs }),
         will,
+        opening,
         onRefused: (error) => {
           if (!connected) fail(refusal(error, name));
         },

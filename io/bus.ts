@@ -31,6 +31,14 @@ export interface Will {
   readonly retain?: boolean;
 }
 
+/** What is said in one breath with CONNECT and all subscriptions, at QoS 0, before the broker has answered any of it. */
+export interface Opening {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  /** Filters that this connection does not ask for until somebody subscribes to them anew. */
+  readonly without: readonly string[];
+}
+
 export interface Bus {
   /** True between `connected` and `disconnected`. */
   readonly connected: boolean;

@@ -39,6 +39,9 @@ export interface ByteStream {
   /** Bytes accepted by `write` that the peer has not taken. */
   readonly writableLength: number;
   write(bytes: Uint8Array, ...rest: unknown[]): boolean;
+  /** What is written from now on waits for {@link uncork}; they nest. */
+  cork(): void;
+  uncork(): void;
   destroy(error?: Error): unknown;
   on(event: 'readable' | 'close', listener: () => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;

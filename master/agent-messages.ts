@@ -222,10 +222,11 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
       true,
     );
   }
+  if (message.session !== undefined) agents.presence(name, message.incarnation, message.session, true);
   agents.greeted(agent, message.keepAliveMs);
   const known = agent.reported ?? agent.resources;
   const report = resources === undefined && reported !== reportedDigest(known, agent.attributes);
-  agents.command(agent, {
+  agents.answer(agent, {
     type: 'RESUMED',
     agent: agent.agent,
     ...agents.bears(agent),

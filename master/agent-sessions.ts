@@ -1,3 +1,4 @@
+import type { QoS } from '../io/bus.ts';
 import type { Timer } from '../io/clock.ts';
 import { AGENT_DOWN, type Fence } from '../protocol/agent-link.ts';
 import { type Encoding, type Outgoing, write } from '../protocol/envelope.ts';
@@ -101,10 +102,16 @@ export class AgentSessions {
     this.#listener.disconnected(agent);
   }
 
-  /** The longest keep-alive that it may go over to: none but the first where its pings are not seen. */
-  bears({ name, metered }: AgentRecord): { brief: true; keepAliveMs?: number } {
+  /** How briefly it may greet, and the longest keep-alive that it may go over to: none but the first where its pings are not seen. */
+  bears({ name, metered }: AgentRecord): { brief: true; opens?: true; keepAliveMs?: number } {
     const seen = this.#leader.world.lastPacketMs(name) !== undefined;
-    return { brief: true, ...(seen ? { keepAliveMs: this.#contacts.longestKeepAliveMs(metered) } : {}) };
+    if (!seen) return { brief: true };
+    // Where packets are seen, so is the end of a connection: no will is needed.
+    return {
+      brief: true,
+      ...(metered ? { opens: true } : {}),
+      keepAliveMs: this.#contacts.longestKeepAliveMs(metered),
+    };
   }
 
   forget(agent: string): void {
@@ -118,17 +125,30 @@ export class AgentSessions {
 
   /** Sends a fenced command to a registered agent; what is lost is repeated by whoever wanted it. */
   command(agent: AgentRecord, command: AgentCommand): void {
+    this.send(agent.name, this.#fenced(agent, command));
+    this.#contacts.told(agent.agent, this.#now());
+    this.#armFor(this.#contacts.deadlineMs(agent.agent));
+  }
+
+  /**
+   * Answers what an agent repeats until it is answered. On a metered link at QoS 0: an acknowledgement would say nothing
+   * more, and cost two packets; the agent owes no sign of life for it.
+   */
+  answer(agent: AgentRecord, command: AgentCommand): void {
+    if (agent.metered) this.send(agent.name, this.#fenced(agent, command), 0);
+    else this.command(agent, command);
+  }
+
+  #fenced(agent: AgentRecord, command: AgentCommand): Down {
     const { registry, term } = this.#leader;
-    const fence = {
+    return {
       cluster: registry.cluster?.uuid ?? '',
       generation: registry.cluster?.generation ?? 0,
       term,
       index: registry.index,
       epoch: agent.epoch,
-    };
-    this.send(agent.name, { ...fence, ...command } as Down);
-    this.#contacts.told(agent.agent, this.#now());
-    this.#armFor(this.#contacts.deadlineMs(agent.agent));
+      ...command,
+    } as Down;
   }
 
   /** How it writes, and is written to. */
@@ -137,10 +157,10 @@ export class AgentSessions {
   }
 
   /** Sends to whoever has that name, registered or not. */
-  send(name: string, message: Down): void {
+  send(name: string, message: Down, qos: QoS = 1): void {
     const { bus, prefix, log } = this.#leader.world;
     const payload = write(AGENT_DOWN, message, this.encoding(name));
-    bus.publish(topicOf(prefix, { kind: 'down', name }), payload, { qos: 1 }).catch((error: unknown) => {
+    bus.publish(topicOf(prefix, { kind: 'down', name }), payload, { qos }).catch((error: unknown) => {
       log.debug('agent not reached', { agent: name, error: String(error) });
     });
   }

@@ -69,7 +69,7 @@ export class Dispatch {
       this.#acknowledging = undefined;
       this.#each(this.#acknowledged, (record, uuids) => {
         for (const updates of cut(uuids, LIMITS.partBytes, LIMITS.tasksPerMessage))
-          this.#sessions.command(record, { type: 'ACKNOWLEDGE', updates });
+          this.#sessions.answer(record, { type: 'ACKNOWLEDGE', updates });
       });
     });
   }

@@ -13,7 +13,7 @@ interface Leading {
 }
 
 /**
- * Writes the retained `mesq/leader` on the own broker (docs/protocol.md, Finding the leader): who leads `term`, or that
+ * Writes the retained `mesq/leader` on the own broker, and the same to `mesq/news` (docs/protocol.md, Finding the leader): who leads `term`, or that
  * nobody is known to. Says nothing before there is a cluster to speak for.
  */
 export function announceLeader(
@@ -31,7 +31,9 @@ export function announceLeader(
   const secure = urls.some((url) => url.startsWith('mqtts:'));
   const document = { v: 1, cluster: uuid, generation, term, ...who, spreadMs: spreadMs(connections, secure) };
   const payload = new TextEncoder().encode(JSON.stringify(document));
-  bus
-    .publish(topicOf(prefix, { kind: 'leader' }), payload, { qos: 1, retain: true })
-    .catch(() => counters.count('leader not announced'));
+  for (const kind of ['leader', 'news'] as const) {
+    bus
+      .publish(topicOf(prefix, { kind }), payload, { qos: 1, retain: kind === 'leader' })
+      .catch(() => counters.count('leader not announced'));
+  }
 }

@@ -100,6 +100,8 @@ const Resume = v.object({
    * that said `brief` to this process, which knows its identity and its boot too.
    */
   reported: v.optional(Word),
+  /** The connection's number, as {@link Presence} would say it: only where RESUME was the first word on it. */
+  session: v.optional(Count),
   /** {@link taskDigest} of the tasks it has whose end the master has not acknowledged; absent: the master asks for all of them. */
   digest: v.optional(Word),
   /** The keep-alive that it goes on with, if the leader bears it; absent: the first, 60 s, or 240 s metered. */
@@ -250,7 +252,8 @@ export type Fence = v.InferOutput<typeof FenceSchema>;
 /**
  * `agent` and `epoch` as committed; `version` is the protocol both speak. `renewMs` asks for RENEW (absent: any packet renews);
  * `keepAliveMs` is the longest keep-alive that this leader bears from the agent (absent: the first and no other).
- * `brief`: a RESUME to this leadership may say `reported`. `report` asks for a REPORT: the digest was another one.
+ * `brief`: a RESUME to this leadership may say `reported`; `opens`: it may be the first word of a connection to this broker,
+ * which needs no will, and on which `mesq/news` says who leads from then on. `report` asks for a REPORT: the digest was another one.
  */
 const Registered = v.object({
   ...Fence,
@@ -262,6 +265,7 @@ const Registered = v.object({
   renewMs: v.optional(Count),
   keepAliveMs: v.optional(Count),
   brief: v.optional(v.boolean()),
+  opens: v.optional(v.boolean()),
 });
 const Resumed = v.object({
   ...Fence,
@@ -270,6 +274,7 @@ const Resumed = v.object({
   renewMs: v.optional(Count),
   keepAliveMs: v.optional(Count),
   brief: v.optional(v.boolean()),
+  opens: v.optional(v.boolean()),
   report: v.optional(v.boolean()),
 });
 

@@ -36,6 +36,15 @@ export const TOPICS = {
     carries: 'json',
     means: 'who leads',
   },
+  news: {
+    pattern: 'news',
+    qos: 1,
+    retain: false,
+    publish: ['master'],
+    subscribe: ['agent', 'local'],
+    carries: 'json',
+    means: 'who leads, when that changes: the same document, for agents that knew who did',
+  },
   raft: {
     pattern: 'masters/{session}/raft/{name}',
     qos: 0,

@@ -1,10 +1,12 @@
 import type { Duplex } from 'node:stream';
 import mqttClient from 'mqtt/lib/client';
+import mqttPacket from 'mqtt-packet';
 import {
   BusError,
   type BusErrorCode,
   type BusMessage,
   MAX_PAYLOAD_BYTES,
+  type Opening,
   type PublishOptions,
   type QoS,
   type Will,
@@ -29,6 +31,8 @@ export interface SessionOptions {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   readonly will?: Will | undefined;
+  /** Said at once, with a subscription to all that is wanted. */
+  readonly opening?: { readonly message: Opening; readonly wanted: ReadonlyMap<string, QoS> } | undefined;
   readonly keepAliveS: number;
   /** What the broker is promised where the pulse may become slower. */
   readonly longestKeepAliveS?: number | undefined;
@@ -72,6 +76,8 @@ export class BrokerSession {
   private silence: Timer | undefined;
   /** PINGREQs sent. */
   keepAlives = 0;
+  /** What was wanted at the opening, and which filters of that the broker refused. */
+  readonly opened: { readonly wanted: ReadonlyMap<string, QoS>; readonly granted: Promise<string[]> } | undefined;
   private readonly pulse: Pulse | undefined;
 
   constructor(way: BrokerStream, options: SessionOptions) {
@@ -150,6 +156,36 @@ export class BrokerSession {
       this.pending.clear();
       options.onEnd(this.ended);
     });
+    const { opening } = options;
+    if (opening !== undefined) {
+      const { message, wanted } = opening;
+      this.opened = { wanted, granted: this.open(message, wanted) };
+      // Awaited once the broker has accepted us, if it does.
+      this.opened.granted.catch(() => undefined);
+    }
+  }
+
+  /** MQTT.js sends nothing before CONNACK: these packets go behind its CONNECT, in the same piece. */
+  private open({ topic, payload, without }: Opening, wanted: ReadonlyMap<string, QoS>): Promise<string[]> {
+    const said = { cmd: 'publish', topic, payload: asBuffer(payload), qos: 0, retain: false, dup: false } as const;
+    const filters = [...wanted.keys()].filter((filter) => !without.includes(filter));
+    const subscriptions = filters.map((filter) => ({ topic: filter, qos: wanted.get(filter) ?? 0 }));
+    const refused: string[] = [];
+    if (filters.length === 0) {
+      mqttPacket.writeToStream(said, this.stream);
+      return Promise.resolve(refused);
+    }
+    const messageId = this.client.messageIdProvider.allocate() ?? 1;
+    const granted = this.request((settle) => {
+      this.client.on('packetreceive', (packet) => {
+        if (packet.cmd !== 'suback' || packet.messageId !== messageId) return;
+        refused.push(...filters.filter((_, index) => Number(packet.granted[index]) >= 0x80));
+        settle();
+      });
+      mqttPacket.writeToStream({ cmd: 'subscribe', messageId, subscriptions }, this.stream);
+      mqttPacket.writeToStream(said, this.stream);
+    });
+    return granted.then(() => refused);
   }
 
   /** Asks after silences of so many milliseconds; only where a longest keep-alive was given. */

@@ -81,6 +81,7 @@ export class ScriptedMaster {
     const document = { v: 1, cluster, generation, term, leader, urls, spreadMs };
     const bytes = new TextEncoder().encode(JSON.stringify(document));
     void this.#bus.publish('mesq/leader', bytes, { qos: 1, retain: true });
+    void this.#bus.publish('mesq/news', bytes, { qos: 1 });
   }
 
   /** Places a task on the agent, and sends the launch until it is answered. */
@@ -224,13 +225,16 @@ export class ScriptedMaster {
 
   /** Takes a brief RESUME, and says so; false: a master of before. */
   brief = false;
+  /** Takes RESUME for the first word of a connection, and says so. */
+  opens = false;
   /** What it believes the agent has reported; undefined: the same. */
   reported: string | undefined;
 
-  get bears(): { keepAliveMs?: number; brief?: true } {
+  get bears(): { keepAliveMs?: number; brief?: true; opens?: true } {
     return {
       ...(this.keepAliveMs === undefined ? {} : { keepAliveMs: this.keepAliveMs }),
       ...(this.brief ? { brief: true } : {}),
+      ...(this.opens ? { opens: true } : {}),
     };
   }
 

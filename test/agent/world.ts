@@ -114,8 +114,8 @@ export class AgentWorld {
       hostname: 'pi-1',
       metered: false,
       machine: { found: { resources, attributes: [], devices: this.devices }, ...this.hardware },
-      connect: (agent, will) => {
-        this.#bus = connectSimulatedBus(this.network, { clientId: `pi-1~${agent}`, urls: this.urls, will });
+      connect: (agent, will, opening) => {
+        this.#bus = connectSimulatedBus(this.network, { clientId: `pi-1~${agent}`, urls: this.urls, will, opening });
         return this.#bus;
       },
       storage: this.disk.storage(),

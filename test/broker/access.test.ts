@@ -15,7 +15,7 @@ function topic(kind: TopicName, name: string): string {
 
 /** Every cell, written out: role → what it may publish, and what it may subscribe to, under its own name. */
 const CELLS: Record<(typeof ROLES)[number], { publish: TopicName[]; subscribe: TopicName[] }> = {
-  agent: { publish: ['up', 'agentBulk', 'presence'], subscribe: ['leader', 'down', 'agentBlocks'] },
+  agent: { publish: ['up', 'agentBulk', 'presence'], subscribe: ['leader', 'news', 'down', 'agentBlocks'] },
   framework: { publish: ['call'], subscribe: ['leader', 'event', 'offers', 'state', 'events'] },
   user: { publish: ['request', 'upload'], subscribe: ['leader', 'reply', 'clientBulk', 'state', 'events'] },
   operator: { publish: ['request', 'upload'], subscribe: ['leader', 'reply', 'clientBulk', 'state', 'events'] },
@@ -23,11 +23,11 @@ const CELLS: Record<(typeof ROLES)[number], { publish: TopicName[]; subscribe: T
   join: { publish: ['request'], subscribe: ['leader', 'reply', 'clientBulk'] },
   local: {
     publish: ['up', 'agentBulk', 'presence', 'call', 'request', 'upload'],
-    subscribe: ['leader', 'down', 'agentBlocks', 'event', 'offers', 'reply', 'clientBulk', 'state', 'events'],
+    subscribe: ['leader', 'news', 'down', 'agentBlocks', 'event', 'offers', 'reply', 'clientBulk', 'state', 'events'],
   },
 };
 
-const NAMELESS = new Set<TopicName>(['leader', 'state', 'events']);
+const NAMELESS = new Set<TopicName>(['leader', 'news', 'state', 'events']);
 
 for (const role of ROLES) {
   test(`every cell of ${role}`, (t) => {

@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import test from 'ava';
-import mqttPacket from 'mqtt-packet';
+import mqttPacket, { type Packet } from 'mqtt-packet';
+import { BREATH_MS } from '../../broker/broker.ts';
+import type { Clock } from '../../io/clock.ts';
+import { systemClock } from '../../io/node/clock.ts';
 import { rights } from '../../protocol/topics.ts';
 import { BUS_CHECKS } from '../conformance/bus.ts';
 import { tcpHarness } from '../conformance/tcp-harness.ts';
@@ -345,6 +348,49 @@ test('a viewer that subscribes as MQTT Explorer does sees state, events, leader 
   t.true([...seen].every((topic) => !topic.startsWith('$SYS/') || topic.startsWith('$SYS/broker/')));
   viewer.close();
   await subject.close();
+});
+
+test('who does not wait for CONNACK hears all its answers in one piece', async (t) => {
+  const held: (() => void)[] = [];
+  const clock: Clock = {
+    ...systemClock,
+    after: (ms, call) => {
+      if (ms !== BREATH_MS) return systemClock.after(ms, call);
+      held.push(call);
+      return { cancel: () => undefined };
+    },
+  };
+  const { port, close } = await ours({}, undefined, false, clock);
+  t.teardown(close);
+  const { client: witness } = await RawClient.connect(port, 'witness');
+  await witness.subscribe('echo');
+  const client = await RawClient.open(port);
+  const pieces: Buffer[] = [];
+  client.socket.on('data', (piece) => pieces.push(piece));
+  const hello = {
+    cmd: 'connect',
+    protocolId: 'MQTT',
+    protocolVersion: 4,
+    clean: true,
+    clientId: 'eager',
+    keepalive: 0,
+  };
+  const subscribe = { cmd: 'subscribe', messageId: 7, subscriptions: [{ topic: 'echo', qos: 1 }] };
+  const publish = { cmd: 'publish', topic: 'echo', payload: 'back', qos: 0, retain: false, dup: false };
+  client.send(Buffer.concat([hello, subscribe, publish].map((packet) => mqttPacket.generate(packet as Packet))));
+  // It is routed to both in the same turn.
+  await witness.next('publish');
+  t.is(held.length, 1);
+  t.is(pieces.length, 0);
+  for (const call of held) call();
+  await client.next('publish');
+  t.is(pieces.length, 1);
+  t.deepEqual([...(pieces[0]?.subarray(0, 9) ?? [])], [0x20, 2, 0, 0, 0x90, 3, 0, 7, 1]);
+  const { client: patient } = await RawClient.connect(port, 'patient');
+  t.is(held.length, 1, 'who waits for CONNACK is not held up');
+  await patient.subscribe('echo');
+  client.publish('echo', 'later');
+  t.is((await patient.next('publish'))?.cmd, 'publish');
 });
 
 test('limits on connections and subscriptions hold, and are counted', async (t) => {

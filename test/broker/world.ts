@@ -4,6 +4,7 @@ import { Aedes } from 'aedes';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import type { Right } from '../../broker/access/access.ts';
 import { type Broker, type BrokerLimits, startBroker } from '../../broker/broker.ts';
+import type { Clock } from '../../io/clock.ts';
 import { systemClock } from '../../io/node/clock.ts';
 import { listen } from '../../io/node/listener.ts';
 import { createLog } from '../../io/node/log.ts';
@@ -25,6 +26,7 @@ export async function ours(
   limits: Partial<BrokerLimits> = {},
   rights = EVERYTHING,
   closed = false,
+  clock: Clock = systemClock,
 ): Promise<OurSubject> {
   const listener = await listen({ url: 'mqtt://127.0.0.1:0' });
   const broker = await startBroker({
@@ -35,7 +37,7 @@ export async function ours(
     }),
     rights,
     version: '0.0.0',
-    clock: systemClock,
+    clock,
     log: createLog({ level: 'error' }),
     limits,
   });

@@ -72,6 +72,50 @@ test('it connects with a clean session, its credentials and its will', async (t)
   t.is(bus.bytesReceived, 4);
 });
 
+test('an opening goes out with CONNECT and the subscriptions, before the broker has answered any of it', async (t) => {
+  const { broker: scripted, url } = await broker(t);
+  scripted.answer = 'silent';
+  const will = () => ({ topic: 'gone', payload: Buffer.from('bye') });
+  const opening = (at: string) =>
+    at === url ? { topic: 'up', payload: Buffer.from('here'), without: ['left'] } : undefined;
+  const { bus, lines } = open(t, { urls: [url], will, opening });
+  for (const filter of ['a', 'denied', 'left']) void bus.subscribe(filter, 1, () => undefined);
+  const said = await scripted.got(PACKET.PUBLISH);
+  t.deepEqual(
+    scripted.packets.map(({ type }) => type),
+    [PACKET.CONNECT, PACKET.SUBSCRIBE, PACKET.PUBLISH],
+  );
+  t.is(said.flags, 0);
+  t.is(said.body.toString('latin1'), '\0\x02uphere');
+  t.is((scripted.all(PACKET.CONNECT)[0]?.body.readUInt8(7) ?? 0) & 0b100, 0, 'no will');
+  t.deepEqual(filtersOf((await scripted.got(PACKET.SUBSCRIBE)).body), ['a', 'denied']);
+  t.false(bus.connected);
+  for (const stream of scripted.streams) stream.write(Buffer.from([0x20, 2, 0, 0]));
+  await connected(bus);
+  t.deepEqual(
+    lines.filter(({ event }) => event === 'subscription_refused').map(({ filter }) => filter),
+    ['denied'],
+  );
+  t.is(scripted.all(PACKET.SUBSCRIBE).length, 1);
+  await bus.subscribe('left', 1, () => undefined);
+  t.deepEqual(filtersOf((await scripted.got(PACKET.SUBSCRIBE, 2)).body), ['left']);
+});
+
+test('where the broker refuses who opens, or goes, the next connection asks for everything', async (t) => {
+  const { broker: scripted, url } = await broker(t);
+  scripted.answer = 5;
+  let openings = 0;
+  const opening = () =>
+    openings++ === 0 ? { topic: 'up', payload: Buffer.from('here'), without: ['left'] } : undefined;
+  const { bus } = open(t, { urls: [url], opening });
+  void bus.subscribe('left', 1, () => undefined);
+  await scripted.got(PACKET.PUBLISH);
+  scripted.answer = 0;
+  await connected(bus);
+  t.deepEqual(filtersOf(scripted.all(PACKET.SUBSCRIBE).at(-1)?.body ?? Buffer.alloc(0)), ['left']);
+  t.is(scripted.all(PACKET.PUBLISH).length, 1);
+});
+
 test('what was heard on a connection that never stood is told to be over with it', async (t) => {
   const { broker: scripted, url } = await broker(t);
   scripted.breaks = true;

@@ -1,5 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { PRESENCE } from '../../protocol/agent-link.ts';
+import { write } from '../../protocol/envelope.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { TIMES } from '../../protocol/limits.ts';
 import { reportedDigest } from '../../protocol/reported-digest.ts';
@@ -364,6 +366,56 @@ test('a leader that sees pings grants a longer lease to who asks for it, and sen
   await world.clock.advance(TIMES.longestKeepAliveMs + TIMES.leaseMs / 3 - 1_000);
   t.deepEqual(world.sentAway, []);
   await world.clock.advance(2_000);
+  t.deepEqual(world.sentAway, ['pi']);
+});
+
+test('a metered agent may open with RESUME: a will of before ends nothing, and the answer asks for no sign of life', async (t) => {
+  const world = new MasterWorld();
+  world.seesPackets = true;
+  await world.start();
+  const agent = new ScriptedAgent(world, 'pi');
+  const plain = new ScriptedAgent(world, 'cable');
+  await plain.say(greeting('cable'));
+  t.is(plain.last('REGISTERED')?.opens, undefined);
+  const presence = (session: number, online: boolean) =>
+    void agent.bus.publish(
+      'mesq/agents/pi/presence',
+      write(PRESENCE, { type: 'PRESENCE', incarnation: 'i1', session, online }),
+      { qos: 1 },
+    );
+  await world.until(() => agent.bus.connected);
+  presence(1, true);
+  await agent.say(greeting('pi', { metered: true }));
+  t.true(agent.last('REGISTERED')?.opens);
+  const { cluster: uuid = '', generation = 0 } = agent.last('REGISTERED') ?? {};
+  const resume = (session: number) =>
+    agent.say({
+      type: 'RESUME',
+      agent: 'id-pi',
+      epoch: agent.epoch,
+      incarnation: 'i1',
+      session,
+      cluster: { uuid, generation },
+      reported: reportedDigest(resourcesOf('cpus:4;mem:1024'), []),
+      digest: '0-0-0',
+      keepAliveMs: TIMES.longestKeepAliveMeteredMs,
+    });
+  const heard = agent.heard.length;
+  world.network.loss = 1;
+  await resume(2);
+  t.is(agent.heard.length, heard, 'at QoS 0');
+  world.network.loss = 0;
+  await resume(3);
+  t.is(agent.heard.length, heard + 1);
+  presence(2, false);
+  await world.clock.advance(1_000);
+  const state = async () => (await agentsOf(new ScriptedClient(world, 'ann'), 'r')).find(({ name }) => name === 'pi');
+  t.like(await state(), { state: 'active' });
+  agent.bus.pulse.every(10 * TIMES.longestKeepAliveMeteredMs);
+  world.network.partition((client) => client.includes('pi'));
+  await world.clock.advance(TIMES.longestKeepAliveMeteredMs);
+  t.deepEqual(world.sentAway, []);
+  await world.clock.advance(2 * TIMES.leaseMs);
   t.deepEqual(world.sentAway, ['pi']);
 });
 

@@ -4,6 +4,7 @@ import {
   type BusPulse,
   MAX_PAYLOAD_BYTES,
   type MovableBus,
+  type Opening,
   type PublishOptions,
   type QoS,
   type Will,
@@ -18,6 +19,8 @@ export interface SimulatedBusOptions {
   readonly urls: readonly string[];
   /** Asked before every connection. */
   readonly will?: () => Will | undefined;
+  /** As `MqttBusOptions` has it. */
+  readonly opening?: (url: string) => Opening | undefined;
   /** Default 60. */
   readonly keepAliveS?: number;
   /** The bus of a master on the broker it embeds. Default false. */
@@ -207,9 +210,12 @@ export class SimulatedBus implements MovableBus {
 
   private dial(): void {
     const { clientId, will, keepAliveS = 60, local = false, connectTimeoutMs = 4_000 } = this.options;
+    const last = will?.();
+    const opening = this.options.opening?.(this.target);
+    const opened = opening && { opening, wanted: this.subscriptions.wanted() };
     const link = new Link(this.network, this.network.broker(this.target), {
       clientId,
-      will: will?.(),
+      will: opening === undefined ? last : undefined,
       keepAliveS,
       local,
       received: (from, message) => this.received(from, message),
@@ -221,13 +227,20 @@ export class SimulatedBus implements MovableBus {
     link.toBroker(() => {
       if (!broker.running) return link.break('nothing listens there');
       broker.accept(link);
-      link.toClient('', () => void this.subscribeAll(link));
+      if (opened !== undefined) this.open(link, opened);
+      link.toClient('', () => void this.subscribeAll(link, opened?.wanted));
     });
   }
 
-  private async subscribeAll(link: Link): Promise<void> {
+  private open(link: Link, { opening, wanted }: { opening: Opening; wanted: ReadonlyMap<string, QoS> }): void {
+    const { topic, payload, without } = opening;
+    link.broker.subscribe(link, new Map([...wanted].filter(([filter]) => !without.includes(filter))));
+    if (!this.network.random.chance(this.network.loss)) link.broker.route(topic, payload, 0, false);
+  }
+
+  private async subscribeAll(link: Link, opened?: ReadonlyMap<string, QoS>): Promise<void> {
     if (link !== this.link) return;
-    const asked = new Map<string, QoS>();
+    const asked = new Map<string, QoS>(opened);
     this.asked = asked;
     for (;;) {
       const missing = [...this.subscriptions.wanted()].filter(([filter, qos]) => (asked.get(filter) ?? -1) < qos);

@@ -231,6 +231,7 @@ export class RunArtifacts {
         throw about(artifact, error, signal);
       }
     }
+    if (!signal.aborted) await filler.handOver(folder);
   }
 
   /** By the clock, at a rate that suits the link: each word crosses it, and is kept by the masters. */

@@ -1,6 +1,7 @@
 /**
  * Puts fetched files into the sandboxes of tasks that have not started. A task gets copies: whatever it does to them, the
- * files they were made of stay as they are.
+ * files they were made of stay as they are. No task reaches a sandbox between `clear` and `handOver`: the way to it is
+ * open to all of a machine, and whoever may write there may have root write elsewhere.
  *
  * `file` names a fetched file, relative to the folder they are kept in; `folder` is the task's, as a launcher knows it;
  * `path` is relative to the sandbox, `/` between its parts, none of them empty, `.` or `..`; '' is the sandbox itself.
@@ -9,7 +10,7 @@
 export interface SandboxFiller {
   /** Bytes that are free where files are kept, and the size of that disk. */
   space(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
-  /** Makes an empty sandbox; what is in it, from a try before this one, goes. */
+  /** Makes an empty sandbox, of the agent's alone; what is in it, from a try before this one, goes. */
   clear(folder: string): Promise<void>;
   /** Copies the file to `path`, with the folders above it. Rejects with an UnpackError where something else is in the way. */
   copy(file: string, folder: string, path: string, executable: boolean): Promise<void>;
@@ -18,6 +19,8 @@ export interface SandboxFiller {
    * it is none, is beyond the limits, or would reach out of that folder.
    */
   unpack(file: string, folder: string, path: string, limits: UnpackLimits, signal: AbortSignal): Promise<void>;
+  /** All that it is to hold is there: gives it to whom tasks run as. Nothing is put into it any more. */
+  handOver(folder: string): Promise<void>;
 }
 
 export interface UnpackLimits {

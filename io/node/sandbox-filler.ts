@@ -5,14 +5,14 @@ import { createGunzip } from 'node:zlib';
 import { type SandboxFiller, UnpackError, type UnpackLimits } from '../sandbox-filler.ts';
 import { removeFolders } from './remove-folders.ts';
 import { storageError } from './storage.ts';
-import { makeTaskFolder } from './task-folder.ts';
+import { makeClosedSandbox } from './task-folder.ts';
 import type { SystemUser } from './users.ts';
 
 const PLAIN = 0o644;
 const EXECUTABLE = 0o755;
 const FOLDER = 0o755;
-/** What a copy is called until it is whole. */
-const UNFINISHED = '.mesq-copy';
+/** A copy until it is whole: beside the sandbox, in which any name may be asked for. */
+const UNFINISHED = 'copy';
 
 export interface SandboxFillerOptions {
   /** Absolute: where fetched files are, and task folders. */
@@ -35,43 +35,42 @@ export function sandboxFiller({ files, tasks, user }: SandboxFillerOptions): San
     clear: (folder) =>
       onDisk(folder, async () => {
         await removeFolders([workOf(folder)]);
-        await makeTaskFolder(join(tasks, folder), user);
+        await makeClosedSandbox(join(tasks, folder), user);
       }),
     copy: (file, folder, path, executable) =>
       onDisk(folder, async () => {
         const work = workOf(folder);
         const to = join(work, path);
-        await makeInside(work, dirname(path), user);
+        await makeInside(work, dirname(path));
         if ((await lstat(to).catch(() => undefined))?.isDirectory() === true)
           throw new UnpackError(`cannot be put at ${path}: a folder is there`);
-        const unfinished = join(work, UNFINISHED);
+        const unfinished = join(tasks, folder, UNFINISHED);
         await rm(unfinished, { force: true, recursive: true });
         await copyFile(join(files, file), unfinished, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
         await chmod(unfinished, executable ? EXECUTABLE : PLAIN);
-        if (user !== undefined) await lchown(unfinished, user.uid, user.gid);
         // Over a link, not through it.
         await rename(unfinished, to);
       }),
     unpack: (file, folder, path, limits, signal) =>
       onDisk(folder, async () => {
-        const work = workOf(folder);
-        const into = await makeInside(work, path, user);
+        const into = await makeInside(workOf(folder), path);
         await unpack(join(files, file), into, limits, signal);
-        if (user !== undefined) await giveBelow(into, user);
+      }),
+    handOver: (folder) =>
+      onDisk(folder, async () => {
+        if (user !== undefined) await give(workOf(folder), user);
       }),
   };
 }
 
 /** Makes a folder in a sandbox, and those above it, none of which may be a link. Returns its path. */
-async function makeInside(work: string, path: string, user: SystemUser | undefined): Promise<string> {
+async function makeInside(work: string, path: string): Promise<string> {
   let at = work;
   for (const part of path.split('/').filter((one) => one !== '' && one !== '.')) {
     at = join(at, part);
     const found = await lstat(at).catch(() => undefined);
-    if (found === undefined) {
-      await mkdir(at, { mode: FOLDER });
-      if (user !== undefined) await lchown(at, user.uid, user.gid);
-    } else if (!found.isDirectory()) throw new UnpackError(`cannot be put at ${path}: ${part} is no folder`);
+    if (found === undefined) await mkdir(at, { mode: FOLDER });
+    else if (!found.isDirectory()) throw new UnpackError(`cannot be put at ${path}: ${part} is no folder`);
   }
   return at;
 }
@@ -140,13 +139,14 @@ async function firstBytes(file: string): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** All below a folder, links themselves and not where they lead. */
-async function giveBelow(folder: string, user: SystemUser): Promise<void> {
+/** All below a folder, links themselves and not where they lead; the folder last, since it keeps the user out until then. */
+async function give(folder: string, user: SystemUser): Promise<void> {
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    await lchown(path, user.uid, user.gid);
-    if (entry.isDirectory()) await giveBelow(path, user);
+    if (entry.isDirectory()) await give(path, user);
+    else await lchown(path, user.uid, user.gid);
   }
+  await lchown(folder, user.uid, user.gid);
 }
 
 async function onDisk<Result>(path: string, does: () => Promise<Result>): Promise<Result> {

@@ -15,15 +15,11 @@ const PRIVATE = 0o700;
 
 /**
  * Makes a task's folder (absolute), with its sandbox `work` and, for another user, its outputs; nothing where they are there.
- * Most often all but the last two levels are there: each level is a trip to the thread pool, and Node's `recursive` begins at the wrong end.
  */
 export async function makeTaskFolder(folder: string, user: SystemUser | undefined): Promise<void> {
-  const mode = user === undefined ? PRIVATE : PASSABLE;
-  for (const level of [dirname(folder), folder]) await makeLevel(level, mode);
-  const work = join(folder, 'work');
-  await makeLevel(work, PRIVATE);
+  await makeClosedSandbox(folder, user);
   if (user === undefined) return;
-  await chown(work, user.uid, user.gid);
+  await chown(join(folder, 'work'), user.uid, user.gid);
   // Made for the task to own: a program that opens /dev/stdout opens the file anew.
   for (const stream of ['stdout', 'stderr']) {
     const descriptor = await openFile(join(folder, stream), 'a', 0o600);
@@ -33,6 +29,16 @@ export async function makeTaskFolder(folder: string, user: SystemUser | undefine
       closeSync(descriptor);
     }
   }
+}
+
+/**
+ * The same without outputs, and a new sandbox is the agent's: its user may pass through the task's folder, and is kept out of `work`.
+ * Most often all but the last two levels are there: each level is a trip to the thread pool, and Node's `recursive` begins at the wrong end.
+ */
+export async function makeClosedSandbox(folder: string, user: SystemUser | undefined): Promise<void> {
+  const mode = user === undefined ? PRIVATE : PASSABLE;
+  for (const level of [dirname(folder), folder]) await makeLevel(level, mode);
+  await makeLevel(join(folder, 'work'), PRIVATE);
 }
 
 async function makeLevel(level: string, mode: number): Promise<void> {

@@ -111,6 +111,7 @@ test('a restart has the same files without asking anybody, and they go with the 
   await world.until(() => world.started.length === 2);
   t.is(world.source.readings.length, 1);
   t.is(world.filled.contents.get(world.started[1] ?? '')?.get('model'), sha256(BYTES));
+  t.deepEqual([...world.filled.handedOver], world.started);
   t.deepEqual(await files(world), [sha256(BYTES)]);
   world.master.kill('t', 0);
   await world.until(() => world.master.ended('t'));

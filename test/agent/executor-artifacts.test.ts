@@ -51,6 +51,7 @@ test('a task of an executor has its files in a sandbox of its own before the exe
   // Where they come from may hold a password: that, an executor is not told.
   t.false(JSON.stringify(launched).includes('http'));
   t.deepEqual([...(world.filled.contents.get('batch/with.0/0')?.keys() ?? [])], ['model']);
+  t.deepEqual([...world.filled.handedOver], ['batch/with.0/0']);
   await world.until(() => world.master.states('slow').length > 0, MINUTE);
   t.like(world.master.last('slow'), { state: 'TASK_STARTING' });
   t.regex(world.master.last('slow')?.message ?? '', /^fetching http:\/\/h\/slow/);

@@ -1,11 +1,24 @@
 import { spawnSync } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
-import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 import { sandboxFiller } from '../../io/node/sandbox-filler.ts';
+import { findUser } from '../../io/node/users.ts';
 import { type SandboxFiller, UnpackError } from '../../io/sandbox-filler.ts';
 import { type TarEntry, tarOf } from './tar-blocks.ts';
 
@@ -13,6 +26,9 @@ const LIMITS = { bytes: 10_000_000, entries: 1_000 };
 const TASK = 'batch/t/0';
 const never = new AbortController().signal;
 setMaxListeners(0, never);
+const nobody = findUser('nobody');
+const asRoot = process.getuid?.() === 0 && nobody !== undefined;
+if (!asRoot) console.warn('SKIPPED: a test of sandboxes of a user of their own (it takes root, and a user nobody)');
 
 interface Place {
   readonly root: string;
@@ -22,13 +38,14 @@ interface Place {
   fetched(name: string, bytes: Uint8Array | string): Promise<void>;
 }
 
-async function place(t: ExecutionContext): Promise<Place> {
+async function place(t: ExecutionContext, user = false): Promise<Place> {
   const root = await mkdtemp(join(tmpdir(), 'mesq-filler-'));
+  if (user) await chmod(root, 0o711);
   t.teardown(() => rm(root, { recursive: true, force: true }));
   const [files, tasks] = [join(root, 'artifacts'), join(root, 'tasks')];
   await mkdir(files);
   await mkdir(tasks);
-  const filler = sandboxFiller({ files, tasks });
+  const filler = sandboxFiller({ files, tasks, ...(user ? { user: nobody } : {}) });
   await filler.clear(TASK);
   return {
     root,
@@ -55,6 +72,45 @@ test('a task gets a copy: what it does to it, the fetched file does not see', as
   await writeFile(join(work, 'data'), 'two');
   t.is(await readFile(join(root, 'artifacts/a'), 'utf8'), 'one');
   t.deepEqual((await readdir(work)).sort(), ['bin', 'data']);
+});
+
+(asRoot ? test : test.skip)(
+  'a sandbox is root’s, and closed, until all is in it; then all of it is the user’s',
+  async (t) => {
+    const { filler, root, work, fetched } = await place(t, true);
+    const asNobody = (script: string): string =>
+      spawnSync('sh', ['-c', script], { uid: nobody?.uid, gid: nobody?.gid, cwd: '/', encoding: 'utf8' }).stdout;
+    const tries = `cd ${work} 2>/dev/null && echo in; mv ${work} ${work}.away 2>/dev/null && echo moved`;
+    await fetched('a', 'one');
+    await fetched(
+      'tar',
+      tarOf([
+        { name: 'd/f', content: 'x' },
+        { name: 'l', type: '2', link: 'd' },
+      ]),
+    );
+    const steps = [
+      () => filler.copy('a', TASK, 'bin/tool', true),
+      () => filler.unpack('tar', TASK, 'app', LIMITS, never),
+    ];
+    for (const step of steps) {
+      await step();
+      t.is(asNobody(tries), '');
+      const { uid, mode } = await lstat(work);
+      t.deepEqual([uid, mode & 0o777], [0, 0o700]);
+    }
+    await filler.handOver(TASK);
+    t.is(asNobody(tries), 'in\n');
+    t.is(asNobody(`find ${work} -user nobody | wc -l`), '7\n');
+    t.is((await lstat(join(root, 'tasks', TASK))).uid, 0);
+  },
+);
+
+test('any name may be asked for, also that of a copy that is not whole', async (t) => {
+  const { filler, work, fetched } = await place(t);
+  await fetched('a', 'one');
+  for (const path of ['copy/x', '.mesq-copy/x', 'work']) await filler.copy('a', TASK, path, false);
+  t.deepEqual((await readdir(work)).sort(), ['.mesq-copy', 'copy', 'work']);
 });
 
 test('a try before this one leaves nothing', async (t) => {

@@ -7,6 +7,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  type Stats,
   statSync,
   watch,
   writeFileSync,
@@ -22,6 +23,15 @@ import { punchHole } from './punch-hole.ts';
 const TAIL_BYTES = 262_144;
 /** A file that is longer, holes and all, is truncated: below what any file system takes (ext4 of 1 kB blocks: 4 TiB). */
 const LONGEST_BYTES = 2 ** 40;
+/** Nobody writes more between two cuts: of a file that is longer (truncate(1) makes it so), what lies behind is not looked at. */
+const MOST_BYTES = 2 * LONGEST_BYTES;
+/** Where offsets stop: beyond it they are not exact, and no peer takes them. */
+const FARTHEST = Number.MAX_SAFE_INTEGER;
+/**
+ * The file is the task's: it may hold a lease on it (fcntl(2), F_SETLEASE), for which an open waits 45 s unless told not
+ * to, or have put a FIFO there.
+ */
+const { O_RDONLY, O_RDWR, O_NONBLOCK } = constants;
 /** How often a folder is looked at that cannot be watched (no inotify watches left). */
 const POLL_MS = 1_000;
 
@@ -73,14 +83,14 @@ class NodeOutputFile implements OutputFile {
       if (live === undefined) return undefined;
       if (this.#base === undefined && statSync(`${this.#path}.base`, { throwIfNoEntry: false }) === undefined)
         this.#base = UNCUT;
-      return (await this.#look(live.size)).end;
+      return (await this.#look(sizeOf(live))).end;
     });
   }
 
   read(offset: number, length: number): Promise<OutputChunk | undefined> {
     return this.#next(() =>
-      withFile(this.#path, async (file) => {
-        const { base, end } = await this.#look((await file.stat()).size);
+      withFile(this.#path, O_RDONLY, async (file) => {
+        const { base, end } = await this.#look(sizeOf(await file.stat()));
         const previous =
           offset < base.previousEnd ? await this.#readPrevious(offset, length, base.previousEnd) : undefined;
         if (previous !== undefined) return { ...previous, end };
@@ -94,18 +104,26 @@ class NodeOutputFile implements OutputFile {
     return this.#next(async () => {
       const live = statSync(this.#path, { throwIfNoEntry: false });
       if (live === undefined) return undefined;
-      const { size } = live;
+      const size = sizeOf(live);
       // The usual case, of every running task once a second: it is small, and nothing was dropped from it.
       if (size <= this.#half && size >= this.#seen && this.#base === undefined) {
         this.#seen = size;
         return false;
       }
       const { base, end } = await this.#look(size);
-      if (end - base.kept <= (base.previousEnd > 0 ? this.#half : 2 * this.#half)) {
+      if (base.live + size - base.kept <= (base.previousEnd > 0 ? this.#half : 2 * this.#half)) {
         if (this.#moved) this.#record(base);
         return false;
       }
-      if (size > LONGEST_BYTES || !(await this.#punchTo(end - this.#half))) this.#truncate();
+      // Open for writing, it keeps the task from taking a lease before the hole is punched.
+      const file = await open(this.#path, O_RDWR | O_NONBLOCK).catch(unlessLeased);
+      if (file === undefined) return false;
+      try {
+        const exact = size <= LONGEST_BYTES && end < FARTHEST;
+        if (!exact || !(await this.#punchTo(end - this.#half))) this.#truncate(file.fd);
+      } finally {
+        await file.close();
+      }
       return true;
     });
   }
@@ -147,24 +165,19 @@ class NodeOutputFile implements OutputFile {
    * between the second look at the size and the truncation is lost and not counted. If we are killed after the record,
    * offsets leap ahead, but never go back; the previous part is the one of the record, or missing.
    */
-  #truncate(): void {
+  #truncate(live: number): void {
     const base = this.#base ?? UNCUT;
-    const live = openSync(this.#path, 'r+');
-    try {
-      const { size } = fstatSync(live);
-      // The task has just done it itself: the next look sees that.
-      if (size < this.#seen) return;
-      const tail = Buffer.alloc(Math.min(TAIL_BYTES, this.#half, base.live + size - base.kept));
-      const length = readSync(live, tail, 0, tail.length, size - tail.length);
-      writeFileSync(`${this.#path}.1.new`, tail.subarray(0, length), { mode: 0o600 });
-      rmSync(`${this.#path}.1`, { force: true });
-      const start = base.live + fstatSync(live).size;
-      this.#record({ live: start, previousEnd: base.live + size, kept: start });
-      ftruncateSync(live, 0);
-      this.#seen = 0;
-    } finally {
-      closeSync(live);
-    }
+    const size = sizeOf(fstatSync(live));
+    // The task has just done it itself: the next look sees that.
+    if (size < this.#seen) return;
+    const tail = Buffer.alloc(Math.min(TAIL_BYTES, this.#half, base.live + size - base.kept));
+    const length = readSync(live, tail, 0, tail.length, size - tail.length);
+    writeFileSync(`${this.#path}.1.new`, tail.subarray(0, length), { mode: 0o600 });
+    rmSync(`${this.#path}.1`, { force: true });
+    const start = after(base.live, sizeOf(fstatSync(live)));
+    this.#record({ live: start, previousEnd: after(base.live, size), kept: start });
+    ftruncateSync(live, 0);
+    this.#seen = 0;
     renameSync(`${this.#path}.1.new`, `${this.#path}.1`);
   }
 
@@ -184,7 +197,7 @@ class NodeOutputFile implements OutputFile {
     length: number,
     partEnd: number,
   ): Promise<{ offset: number; bytes: Uint8Array } | undefined> {
-    return await withFile(`${this.#path}.1`, async (file) => {
+    return await withFile(`${this.#path}.1`, O_RDONLY, async (file) => {
       const partStart = partEnd - (await file.stat()).size;
       const start = Math.max(offset, partStart);
       return { offset: start, bytes: await readAt(file, start - partStart, Math.min(length, partEnd - start)) };
@@ -199,13 +212,13 @@ class NodeOutputFile implements OutputFile {
     let base = this.#base ?? (await readBase(`${this.#path}.base`));
     // The task itself truncated its output, as we saw or as the record shows: all that was there is dropped.
     if (size < this.#seen || base.live + size < base.kept) {
-      const live = Math.max(base.live + this.#seen, base.kept);
+      const live = Math.max(after(base.live, this.#seen), base.kept);
       base = { live, previousEnd: base.previousEnd, kept: live };
       this.#moved = true;
     }
     this.#base = base;
     this.#seen = size;
-    return { base, end: base.live + size };
+    return { base, end: after(base.live, size) };
   }
 
   /** Does it after everything asked before; undefined where the file is missing. */
@@ -247,8 +260,18 @@ function unlessFull(act: () => void): boolean {
   }
 }
 
-async function withFile<T>(path: string, act: (file: FileHandle) => Promise<T>): Promise<T> {
-  const file = await open(path, 'r');
+function sizeOf({ size }: Stats): number {
+  return Math.min(size, MOST_BYTES);
+}
+
+/** The offset so many bytes behind another. */
+function after(offset: number, bytes: number): number {
+  return Math.min(offset + bytes, FARTHEST);
+}
+
+/** `EAGAIN` where the task holds a lease on it. */
+async function withFile<T>(path: string, access: number, act: (file: FileHandle) => Promise<T>): Promise<T> {
+  const file = await open(path, access | O_NONBLOCK);
   try {
     return await act(file);
   } finally {
@@ -259,6 +282,11 @@ async function withFile<T>(path: string, act: (file: FileHandle) => Promise<T>):
 async function readAt(file: FileHandle, position: number, length: number): Promise<Uint8Array> {
   const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.max(0, length)), 0, Math.max(0, length), position);
   return buffer.subarray(0, bytesRead);
+}
+
+/** A task that holds a lease has lost it in 45 s. */
+function unlessLeased(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'EAGAIN') throw error;
 }
 
 function isMissing(error: unknown): boolean {

@@ -150,10 +150,25 @@ function placeOf(text: string): { readonly broker: string; readonly topic: strin
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^mqtts?:$/.test(url.protocol) || url.host === '')
     return new Fault('BAD_USAGE', `--device: ${text.slice(0, 200)} is not mqtt://broker[:port][/TOPIC]`);
-  const topic = decodeURIComponent(url.pathname.replace(/^\//, ''));
+  const topic = decoded(url.pathname.slice(1));
+  if (topic === undefined)
+    return new Fault(
+      'BAD_USAGE',
+      `--device: ${text.slice(0, 200)} has a % that is no code of a character`,
+      'Write a percent sign as %25.',
+    );
   if (/[+#\p{Cc}]/u.test(topic) || topic.length > 128)
     return new Fault('BAD_USAGE', `--device: ${topic.slice(0, 128)} is not the topic of one device`);
   return { broker: `${url.protocol}//${url.host}`, topic: topic === '' ? undefined : topic };
+}
+
+/** Undefined where a `%` begins no UTF-8 character: decodeURIComponent throws. */
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 async function firmwareNamed(name: string, topic: string | undefined): Promise<DeviceFirmware | Fault> {

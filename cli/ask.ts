@@ -18,7 +18,7 @@ export async function askLeader<Op extends keyof LeaderOps>(
 ): Promise<InferOutput<LeaderOps[Op]['part']> | Fault> {
   const connection = await context.connect();
   if (connection instanceof Fault) return connection;
-  return connection.client.request(op, body as never, { timeoutMs: context.options.timeoutMs });
+  return connection.client.request(op, body as never, { timeoutMs: context.answerMs() });
 }
 
 /** Connects, and asks the batch framework one thing. */
@@ -29,5 +29,5 @@ export async function askBatch<Op extends keyof BatchOps>(
 ): Promise<InferOutput<BatchOps[Op]['part']> | Fault> {
   const connection = await context.connect();
   if (connection instanceof Fault) return connection;
-  return connection.client.request(op, body as never, { framework: BATCH, timeoutMs: context.options.timeoutMs });
+  return connection.client.request(op, body as never, { framework: BATCH, timeoutMs: context.answerMs() });
 }

@@ -38,11 +38,11 @@ export const doctor: Verb = {
 
 /** The connection, the leader and the agents: each as far as the one before is there. */
 export async function checkCluster(context: Context): Promise<CheckResult[]> {
-  const { urls, timeoutMs } = context.options;
+  const { urls } = context.options;
   const connection = await context.connect();
   if (connection instanceof Fault) return [failure('broker', connection)];
   const broker: CheckResult = { name: 'broker', state: 'ok', text: `connected to ${urls.join(', ')}` };
-  const masters = await connection.client.request('masters', {}, { timeoutMs });
+  const masters = await connection.client.request('masters', {}, { timeoutMs: context.answerMs() });
   if (masters instanceof Fault) return [broker, failure('leader', masters)];
   const leader = masters.masters.find(({ role }) => role === 'leader');
   const version = leader === undefined || leader.version === context.terminal.version;
@@ -53,7 +53,7 @@ export async function checkCluster(context: Context): Promise<CheckResult[]> {
     ...(leader === undefined ? { hint: 'Wait a moment, then see mesq masters.' } : {}),
     ...(version ? {} : { hint: `This is version ${context.terminal.version}: update the older side.` }),
   };
-  const answer = await connection.client.request('agents', {}, { timeoutMs });
+  const answer = await connection.client.request('agents', {}, { timeoutMs: context.answerMs() });
   if (answer instanceof Fault) return [broker, leads, failure('agents', answer)];
   const living = answer.agents.filter(({ state }) => state !== 'gone');
   const away = living

@@ -20,7 +20,7 @@ export const events: Verb = {
     const connection = await context.connect();
     if (connection instanceof Fault) return connection;
     const follow = command.opts<{ follow?: boolean }>().follow === true;
-    const { json, prefix, timeoutMs } = context.options;
+    const { json, prefix } = context.options;
     const { out } = context.terminal;
     const live: PublishedEvent[] = [];
     const told = new Set<string>();
@@ -33,7 +33,7 @@ export const events: Verb = {
         arrived?.();
       });
     }
-    const answer = await connection.client.request('events', {}, { timeoutMs });
+    const answer = await connection.client.request('events', {}, { timeoutMs: context.answerMs() });
     if (answer instanceof Fault) return answer;
     const past = answer.events.map((event) => ({ ...event, at: isoTime(event.at) ?? '' }));
     if (json && !follow) {

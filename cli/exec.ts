@@ -52,7 +52,7 @@ export const exec: Verb = {
       .passThroughOptions();
   },
   run: async (context, command) => {
-    const { terminal, options } = context;
+    const { terminal } = context;
     const [text = '', ...behind] = command.args;
     // Options end at the task, and with them the meaning of `--`.
     const argv = behind[0] === '--' ? behind.slice(1) : behind;
@@ -65,7 +65,7 @@ export const exec: Verb = {
     if (connection instanceof Fault) return connection;
     const type = /^[A-Za-z0-9][A-Za-z0-9+._-]{0,63}$/.exec(environment['TERM'] ?? '')?.[0] ?? USUAL_TYPE;
     const session = connection.client.exec({
-      ...{ framework, task, answerMs: options.timeoutMs },
+      ...{ framework, task, answerMs: context.answerMs() },
       ...(attempt === undefined ? {} : { attempt }),
       argv: argv.length === 0 ? ['sh'] : argv,
       ...(tty ? { terminal: { ...USUAL_SIZE, ...sizeOf(input), type } } : {}),

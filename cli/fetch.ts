@@ -48,13 +48,13 @@ export const fetchFile: Verb = {
         `${JSON.stringify(path)}: ${trouble.message.replace(/^the message: /, '')}`,
         'Name a file below the sandbox, like out/result.csv.',
       );
-    const { terminal, options } = context;
+    const { terminal } = context;
     const connection = await context.connect();
     if (connection instanceof Fault) return connection;
     const stopped = settleable<undefined>();
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
       terminal.onSignal(signal, () => stopped.settle(undefined));
-    const pieces = connection.client.readFile({ ...source, answerMs: options.timeoutMs })[Symbol.asyncIterator]();
+    const pieces = connection.client.readFile({ ...source, answerMs: context.answerMs() })[Symbol.asyncIterator]();
     const told = async (end: number | Fault): Promise<number | Fault> =>
       end instanceof Fault && end.code === 'NOT_FOUND' ? whyMissing(context, name, 'read', end) : end;
     if (output === '-') return told(await copy(pieces, stopped.promise, (bytes) => terminal.out.write(bytes)));

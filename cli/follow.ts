@@ -26,7 +26,7 @@ const EXPLAIN_AGAIN_MS = 5_000;
  * terminal and a closed standard output. It is listened for before the job is on its way: none is left behind unknown.
  */
 export function runJob(context: Context, connection: Connection, spec: JobSpec): Promise<number | Fault> {
-  const submitted = submitJob(connection.client, spec, context.options.timeoutMs);
+  const submitted = submitJob(connection.client, spec, context.answerMs());
   return follow(context, new Following(context, connection, spec, submitted, 'runner'));
 }
 
@@ -118,7 +118,7 @@ class Following {
     if (submitted instanceof Fault) return submitted;
     this.#explainIn(FIRST_EXPLAIN_MS);
     let last: JobView | undefined;
-    const parts = this.#connection.client.watch(job, { framework: BATCH, timeoutMs: this.#context.options.timeoutMs });
+    const parts = this.#connection.client.watch(job, { framework: BATCH, timeoutMs: this.#context.answerMs() });
     for await (const part of parts) {
       if (part instanceof Fault) return part;
       last = part.job;
@@ -179,7 +179,7 @@ class Following {
     if (begun || this.#interrupted || this.#closed) return;
     const placed = await this.#placed();
     const answer =
-      placed ?? (await explain(this.#connection.client, this.#spec, this.#owner, this.#context.options.timeoutMs));
+      placed ?? (await explain(this.#connection.client, this.#spec, this.#owner, this.#context.answerMs()));
     if (this.#closed || [...this.#tasks.values()].some(({ state }) => state !== 'TASK_STAGING')) return;
     const text =
       typeof answer === 'string' ? answer : answer instanceof Fault ? `waiting: ${answer.message}` : whyWaiting(answer);
@@ -197,9 +197,12 @@ class Following {
   /** Of a job of one task: where it was placed, and has not begun; undefined where it waits for a place. */
   async #placed(): Promise<string | undefined> {
     const { job, count } = this.#spec;
-    const { timeoutMs } = this.#context.options;
     if (count > 1) return undefined;
-    const answer = await this.#connection.client.request('tasks', { job }, { framework: BATCH, timeoutMs });
+    const answer = await this.#connection.client.request(
+      'tasks',
+      { job },
+      { framework: BATCH, timeoutMs: this.#context.answerMs() },
+    );
     const [view] = answer instanceof Fault ? [] : answer.tasks;
     if (view?.state !== 'TASK_STAGING' || view.agent === null) return undefined;
     return `placed on agent ${view.agent}, which has not begun it yet`;
@@ -211,9 +214,12 @@ class Following {
 
   async #askToCancel(): Promise<void> {
     const { job } = this.#spec;
-    const { timeoutMs } = this.#context.options;
     if ((await this.#submitted) instanceof Fault) return;
-    const answer = await this.#connection.client.request('cancel', { job }, { framework: BATCH, timeoutMs });
+    const answer = await this.#connection.client.request(
+      'cancel',
+      { job },
+      { framework: BATCH, timeoutMs: this.#context.answerMs() },
+    );
     if (answer instanceof Fault) this.#say(`job ${job} is not cancelled: ${answer.message}`);
   }
 

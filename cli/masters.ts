@@ -102,14 +102,10 @@ async function showLeaderless(context: Context, rows: readonly ShownMaster[], fa
 }
 
 async function show(context: Context): Promise<number | Fault> {
-  const { options, terminal } = context;
-  const begun = terminal.clock.monotonic();
   const connection = await context.connect();
   if (connection instanceof Fault) return connection;
   const shown = lookAtMasters(context, connection);
-  // What connecting took, past brokers that say nothing, is not there any more.
-  const timeoutMs = Math.max(1, options.timeoutMs - (terminal.clock.monotonic() - begun));
-  const answer = await connection.client.request('masters', {}, { timeoutMs });
+  const answer = await connection.client.request('masters', {}, { timeoutMs: context.answerMs() });
   if (answer instanceof Fault) return answer.code === 'NO_LEADER' ? showLeaderless(context, shown(), answer) : answer;
   await printRows(context, answer.masters, {
     none: 'There is no master.',

@@ -150,23 +150,35 @@ async function runVerb(verb: Verb, command: Command, terminal: Terminal): Promis
 
 function contextOf(terminal: Terminal, options: CommonOptions): { context: Context; close: () => Promise<void> } {
   let connecting: Promise<Connection | Fault> | undefined;
+  let connectedMs = 0;
   const connect = (): Promise<Connection | Fault> => {
     const { urls, prefix, name, token, ca, timeoutMs } = options;
-    connecting ??= terminal.connect({
-      urls,
-      prefix,
-      name,
-      timeoutMs,
-      ...(token === undefined ? {} : { password: secretOf(token) }),
-      ...(ca === undefined ? {} : { ca }),
-    });
+    if (connecting !== undefined) return connecting;
+    const begunMs = terminal.clock.monotonic();
+    connecting = terminal
+      .connect({
+        urls,
+        prefix,
+        name,
+        timeoutMs,
+        ...(token === undefined ? {} : { password: secretOf(token) }),
+        ...(ca === undefined ? {} : { ca }),
+      })
+      .finally(() => {
+        connectedMs = terminal.clock.monotonic() - begunMs;
+      });
     return connecting;
+  };
+  const answerMs = (): number => {
+    const leftMs = Math.max(1, options.timeoutMs - connectedMs);
+    connectedMs = 0;
+    return leftMs;
   };
   const close = async (): Promise<void> => {
     const connection = await connecting;
     if (connection !== undefined && !(connection instanceof Fault)) await connection.close();
   };
-  return { context: { terminal, options, connect }, close };
+  return { context: { terminal, options, connect, answerMs }, close };
 }
 
 /** Options of every verb; those that take a value are true. */

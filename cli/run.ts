@@ -69,7 +69,7 @@ export const run: Verb = {
     const whole = await withUploads(context, connection.client, spec, uploads);
     if (whole instanceof Fault) return whole;
     if (written.detach !== true) return runJob(context, connection, whole);
-    const submitted = await submitJob(connection.client, whole, options.timeoutMs);
+    const submitted = await submitJob(connection.client, whole, context.answerMs());
     if (submitted instanceof Fault) return submitted;
     if (options.json) await printJson(context, { job: spec.job });
     else await printLine(context, spec.job);

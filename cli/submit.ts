@@ -26,7 +26,7 @@ export const submit: Verb = {
     if (connection instanceof Fault) return connection;
     const whole = await withUploads(context, connection.client, spec, uploads);
     if (whole instanceof Fault) return whole;
-    const submitted = await submitJob(connection.client, whole, options.timeoutMs);
+    const submitted = await submitJob(connection.client, whole, context.answerMs());
     if (submitted instanceof Fault) return submitted;
     if (options.json) await printJson(context, { job: spec.job });
     else await printLine(context, spec.job);

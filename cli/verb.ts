@@ -22,6 +22,11 @@ export interface Context {
   readonly options: CommonOptions;
   /** The cluster; the same connection every time, closed after the verb. */
   connect(): Promise<Connection | Fault>;
+  /**
+   * Longest wait for the next answer, in ms: `--timeout`, of which connecting has had its part where nothing was asked
+   * since. At least 1.
+   */
+  answerMs(): number;
 }
 
 /** A verb as it is listed, before its file is loaded. */

@@ -32,7 +32,7 @@ export const wait: Verb = {
       context.terminal.onSignal('SIGINT', () => resolve('interrupted'));
     });
     const watching = async (): Promise<Fault | undefined> => {
-      const parts = connection.client.watch(job, { framework: BATCH, timeoutMs: context.options.timeoutMs });
+      const parts = connection.client.watch(job, { framework: BATCH, timeoutMs: context.answerMs() });
       for await (const part of parts) {
         if (part instanceof Fault) return part;
         last = part.job;

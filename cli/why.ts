@@ -47,7 +47,7 @@ async function ofJob(
   }
   const connection = await context.connect();
   if (connection instanceof Fault) return connection;
-  const answer = await explain(connection.client, spec, owner, context.options.timeoutMs);
+  const answer = await explain(connection.client, spec, owner, context.answerMs());
   if (answer instanceof Fault) return answer;
   if (context.options.json) {
     const { verdict, reasons, agents } = answer;

@@ -71,3 +71,15 @@ test('options of every verb may stand before what is below one', async (t) => {
   const { code, stderr } = await mesq('agent', '--timeout', '1s', 'stats', 'nosuch');
   t.not(code, 2, stderr);
 });
+
+test('what connecting took is not there any more for the answer: --timeout is the longest wait of all', async (t) => {
+  const shell = new ScriptedShell(new BatchWorld(1));
+  shell.connectMs = 6_000;
+  shell.world.driver.stop();
+  for (const argv of [['jobs'], ['run', '--detach', '--', 'true'], ['wait', 'jjjjjjj1']]) {
+    const begunMs = shell.world.clock.monotonic();
+    const { code } = await shell.mesq(...argv, '--timeout', '10s');
+    t.not(code, 0);
+    t.true(shell.world.clock.monotonic() - begunMs < 10_100, argv.join(' '));
+  }
+});

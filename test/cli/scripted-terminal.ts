@@ -18,6 +18,8 @@ export class ScriptedShell {
   stdout = '';
   stderr = '';
   columns: number | undefined;
+  /** How long the brokers let one wait. */
+  connectMs = 0;
   readonly #listeners = new Map<Signal, Set<() => void>>();
   #words = 0;
 
@@ -69,6 +71,7 @@ export class ScriptedShell {
       clock: world.clock,
       randomWord: (length) => String(++this.#words).padStart(length, 'j'),
       connect: async ({ name }) => {
+        if (this.connectMs > 0) await new Promise<void>((resolve) => world.clock.after(this.connectMs, resolve));
         const session = `s${++this.#words}`;
         const bus = world.bus(`${name}/${session}`);
         await new Promise<void>((resolve) => bus.onConnected(resolve));

@@ -42,12 +42,12 @@ export const job: Verb = {
 };
 
 function describe(view: JobView, spec: JobSpec): string[] {
-  const { total, pending, running, finished, failed } = view.tasks;
+  const { total, pending, running, finished, failed, killed } = view.tasks;
   const ports = spec.ports === 0 ? '' : `, ${spec.ports} ports`;
   return [
     `job       ${view.id}${view.name === '' ? '' : ` (${view.name})`} of ${view.owner}`,
     `state     ${view.state}`,
-    `tasks     ${total}: ${pending} pending, ${running} running, ${finished} finished, ${failed} failed`,
+    `tasks     ${total}: ${pending} pending, ${running} running, ${finished} finished, ${failed - killed} failed${killed === 0 ? '' : `, ${killed} killed`}`,
     `command   ${spec.argv.map(quoted).join(' ')}`,
     ...(spec.container === undefined ? [] : [`image     ${spec.container.image}`]),
     ...(spec.artifacts ?? []).map((artifact, at) => describeArtifact(artifact, uploadOf(spec, at))),

@@ -38,7 +38,8 @@ function jobColumns(now: number): Column<JobView>[] {
     { title: 'PENDING', spare: 7, value: ({ tasks }) => tasks.pending, align: 'right' },
     { title: 'RUNNING', spare: 5, value: ({ tasks }) => tasks.running, align: 'right' },
     { title: 'FINISHED', spare: 6, value: ({ tasks }) => tasks.finished, align: 'right' },
-    { title: 'FAILED', spare: 3, value: ({ tasks }) => tasks.failed, align: 'right' },
+    { title: 'FAILED', spare: 3, value: ({ tasks }) => tasks.failed - tasks.killed, align: 'right' },
+    { title: 'KILLED', spare: 9, value: ({ tasks }) => tasks.killed, align: 'right' },
     { title: 'AGE', spare: 4, value: ({ created }) => ago(created, now), align: 'right' },
   ];
 }

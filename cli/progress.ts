@@ -5,16 +5,22 @@ const BAR = 24;
 const MILESTONES = 10;
 
 /** `[######------------------]  25/100  20 running, 54 pending, 1 failed`, cut to a terminal's width. */
-export function progressLine({ total, pending, running, finished, failed }: JobView['tasks'], columns: number): string {
+export function progressLine(tasks: JobView['tasks'], columns: number): string {
+  const { total, pending, running, finished, failed } = tasks;
   const done = finished + failed;
   const full = total === 0 ? BAR : Math.floor((done / total) * BAR);
   const rest = [
     ...(running > 0 ? [`${running} running`] : []),
     ...(pending > 0 ? [`${pending} pending`] : []),
-    ...(failed > 0 ? [`${failed} failed`] : []),
+    ...unwell(tasks),
   ].join(', ');
   const line = `[${'#'.repeat(full)}${'-'.repeat(BAR - full)}] ${done}/${total}${rest === '' ? '' : `  ${rest}`}`;
   return line.slice(0, Math.max(0, columns - 1));
+}
+
+/** `2 failed`, `3 killed`: what was asked for has not gone wrong. */
+function unwell({ failed, killed }: JobView['tasks']): string[] {
+  return [...(failed > killed ? [`${failed - killed} failed`] : []), ...(killed > 0 ? [`${killed} killed`] : [])];
 }
 
 /** How far an array is: one line that is drawn anew on a terminal; elsewhere a line at every tenth of the tasks. */
@@ -42,8 +48,8 @@ export class Progress {
     const milestone = Math.floor((done / tasks.total) * MILESTONES);
     if (milestone <= this.#milestone) return;
     this.#milestone = milestone;
-    const failed = tasks.failed > 0 ? `, ${tasks.failed} failed` : '';
-    await this.#sink.write(`${done} of ${tasks.total} tasks have ended${failed}\n`);
+    const more = unwell(tasks).map((what) => `, ${what}`);
+    await this.#sink.write(`${done} of ${tasks.total} tasks have ended${more.join('')}\n`);
   }
 
   /** Draws the line, where it is not there as it should be. */

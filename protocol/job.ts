@@ -95,7 +95,15 @@ export const JobView = v.object({
   owner: Id,
   kind: v.string(),
   state: v.picklist(JOB_STATES),
-  tasks: v.object({ total: Count, pending: Count, running: Count, finished: Count, failed: Count }),
+  tasks: v.object({
+    total: Count,
+    pending: Count,
+    running: Count,
+    finished: Count,
+    failed: Count,
+    /** Of those that failed: ended because somebody asked, with `cancel` or `kill`. */
+    killed: v.optional(Count, 0),
+  }),
   created: Count,
   finished: v.nullable(Count),
 });

@@ -59,6 +59,8 @@ export interface Job {
   readonly done: IndexRanges;
   readonly tasks: Map<number, Task>;
   readonly counts: Record<Phase, number>;
+  /** Of those in phase `failed`: ended because somebody asked. */
+  killed: number;
   /** True once a task had a place. */
   begun: boolean;
   cancelled: boolean;
@@ -83,6 +85,7 @@ export function createJob(spec: JobSpec, owner: string, created: number): Job {
     done: new IndexRanges(),
     tasks: new Map(),
     counts: { waiting: spec.count, placed: 0, finished: 0, failed: 0 },
+    killed: 0,
     begun: false,
     cancelled: false,
     finished: undefined,
@@ -342,10 +345,21 @@ export function cancel(job: Job, now: number): readonly Effect[] {
   }
   // Indices without a record read as dropped from here on.
   job.cancelled = true;
-  job.counts.failed += job.counts.waiting;
-  job.counts.waiting = 0;
+  dropWaiting(job);
   settle(job, now);
   return kills;
+}
+
+/** What waits without a record of its own is counted as killed. */
+export function dropWaiting(job: Job): void {
+  job.killed += job.counts.waiting;
+  job.counts.failed += job.counts.waiting;
+  job.counts.waiting = 0;
+}
+
+/** Somebody asked for its end, and that ended it. */
+export function isKilled({ phase, reason }: Task): boolean {
+  return phase === 'failed' && reason === 'KILLED_BY_REQUEST';
 }
 
 /** Ends one task for good, whatever its retries. */
@@ -361,8 +375,8 @@ export function killTask(job: Job, index: number, now: number): readonly Effect[
 }
 
 function drop(job: Job, task: Task, now: number): void {
-  move(job, task, 'failed');
   Object.assign(task, { killed: true, state: 'TASK_KILLED', reason: 'KILLED_BY_REQUEST', finished: now });
+  move(job, task, 'failed');
 }
 
 /** Forgets the details of a task that finished at its first attempt. */
@@ -390,4 +404,5 @@ function move(job: Job, task: Task, phase: Phase): void {
   job.counts[phase]++;
   task.phase = phase;
   if (phase === 'placed') job.begun = true;
+  if (isKilled(task)) job.killed++;
 }

@@ -84,7 +84,7 @@ function shown(job: Job): Record<string, unknown> {
 }
 
 /** What people plot, in a topic of its own. */
-function progressOf({ counts }: Job): Record<string, number> {
+function progressOf({ counts, killed }: Job): Record<string, number> {
   const { waiting, placed, finished, failed } = counts;
-  return { pending: waiting, running: placed, finished, failed };
+  return { pending: waiting, running: placed, finished, failed, killed };
 }

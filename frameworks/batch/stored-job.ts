@@ -5,7 +5,7 @@ import { Id } from '../../protocol/ids.ts';
 import { JobSpec } from '../../protocol/job.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import { REASONS, TASK_STATES, type TaskState } from '../../protocol/task.ts';
-import { createJob, type Job, newTask, type Phase, type Task } from './job.ts';
+import { createJob, dropWaiting, isKilled, type Job, newTask, type Phase, type Task } from './job.ts';
 
 /**
  * How a job is kept in the framework's store, as JSON texts of at most 32 kB:
@@ -169,8 +169,7 @@ function takeState(job: Job, state: v.InferOutput<typeof StoredState>): void {
   }
   if (state.cancelled) {
     job.cancelled = true;
-    job.counts.failed += job.counts.waiting;
-    job.counts.waiting = 0;
+    dropWaiting(job);
   }
   const over = job.counts.waiting === 0 && job.counts.placed === 0;
   if (state.finished !== null && over) job.finished = state.finished;
@@ -192,6 +191,7 @@ function takeBlock(job: Job, block: v.InferOutput<typeof StoredBlock>): void {
     Object.assign(task, { exitCode: exitCode ?? undefined, reason: reason ?? undefined });
     job.tasks.set(index, task);
     if (task.phase !== 'waiting') count1(job, task.phase);
+    if (isKilled(task)) job.killed++;
   }
 }
 

@@ -15,7 +15,7 @@ export function viewJob(job: Job): JobView {
     owner: job.owner,
     kind: 'batch',
     state: stateOf(job),
-    tasks: { total: job.spec.count, pending: waiting, running: placed, finished, failed },
+    tasks: { total: job.spec.count, pending: waiting, running: placed, finished, failed, killed: job.killed },
     created: job.created,
     finished: job.finished ?? null,
   };

@@ -133,3 +133,26 @@ test('what is wrong with an option names it, and of several of a kind the one', 
   }
   t.regex((await shell().mesq('run', '--', '')).stderr, /the command: the program is empty/);
 });
+
+test('a job that was cancelled has tasks that were killed, and none that failed', async (t) => {
+  const world = new BatchWorld(1, {
+    onLaunch: (task) => task.update('TASK_RUNNING'),
+    onRequest: () => ({ tasks: [] }),
+  });
+  world.master.addAgent({ name: 'a1', resources: 'cpus:4;mem:1024' });
+  const at = new ScriptedShell(world);
+  const { stdout: id } = await at.mesq('run', '--detach', '--count', '3', '--', 'true');
+  t.is((await at.mesq('cancel', id.trim())).code, 0);
+  await at.mesq('wait', id.trim());
+  t.regex(
+    (await at.mesq('job', id.trim())).stdout,
+    /^tasks +3: 0 pending, 0 running, 0 finished, 0 failed, 3 killed$/m,
+  );
+  const [job] = JSON.parse((await at.mesq('jobs', '--json')).stdout) as { state: string; tasks: object }[];
+  t.deepEqual(job?.tasks, { total: 3, pending: 0, running: 0, finished: 0, failed: 3, killed: 3 });
+  const [heading = '', row = ''] = (await at.mesq('jobs')).stdout
+    .split('\n')
+    .map((line) => line.trim().split(/ +/).join(' '));
+  t.regex(heading, /FINISHED FAILED KILLED AGE$/);
+  t.regex(row, / cancelled 3 0 0 0 0 3 \d+s$/);
+});

@@ -27,7 +27,7 @@ import {
   encodeState,
   type StoredPart,
 } from '../../frameworks/batch/stored-job.ts';
-import { viewJob } from '../../frameworks/batch/views.ts';
+import { viewJob, viewTask } from '../../frameworks/batch/views.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import type { Offer } from '../../protocol/offer.ts';
@@ -131,6 +131,11 @@ test('whatever happens, the counts add up, no attempt is placed twice, and an en
         const counted = { waiting: 0, placed: 0, finished: 0, failed: 0 };
         for (let index = 0; index < COUNT; index++) counted[phaseOf(job, index)]++;
         t.deepEqual(counted, { ...job.counts });
+        const ends = Array.from({ length: COUNT }, (_, index) => viewTask(job, index, 'batch'));
+        const asked = ends.filter(
+          ({ index, reason }) => phaseOf(job, index) === 'failed' && reason === 'KILLED_BY_REQUEST',
+        );
+        t.is(job.killed, asked.length);
         t.is(job.finished !== undefined, waiting + placed === 0);
       },
     ),

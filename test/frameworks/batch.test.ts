@@ -36,7 +36,7 @@ test('an array runs to its end, each task once, and what it used returns', async
   t.deepEqual(await world.settled(client.request('submit', spec({ job: 'j1', count: 1_000 }), BATCH)), { job: 'j1' });
   const job = await watchToEnd(world, client, 'j1');
   t.is(job.state, 'finished');
-  t.deepEqual(job.tasks, { total: 1_000, pending: 0, running: 0, finished: 1_000, failed: 0 });
+  t.deepEqual(job.tasks, { total: 1_000, pending: 0, running: 0, finished: 1_000, failed: 0, killed: 0 });
   t.is(world.master.launches.length, 1_000);
   t.is(new Set(world.master.launches.map(({ task }) => task)).size, 1_000);
   t.deepEqual(world.errors, []);
@@ -149,7 +149,7 @@ test('cancel drops what waits, kills what runs, and ends the job', async (t) => 
   await world.settled(client.request('cancel', { job: 'j1' }, BATCH));
   const job = await watchToEnd(world, client, 'j1');
   t.is(job.state, 'cancelled');
-  t.deepEqual(job.tasks, { total: 100, pending: 0, running: 0, finished: 0, failed: 100 });
+  t.deepEqual(job.tasks, { total: 100, pending: 0, running: 0, finished: 0, failed: 100, killed: 100 });
   t.is(world.master.launches.length, 10);
   t.true([...world.master.tasks.values()].every(({ state }) => state === 'TASK_KILLED'));
 });
@@ -165,7 +165,7 @@ test('kill ends one task for good', async (t) => {
   world.master.tasks.get('batch j1.0 0')?.update('TASK_FINISHED', { exitCode: 0 });
   const job = await watchToEnd(world, client, 'j1');
   t.is(job.state, 'failed');
-  t.deepEqual(job.tasks, { total: 2, pending: 0, running: 0, finished: 1, failed: 1 });
+  t.deepEqual(job.tasks, { total: 2, pending: 0, running: 0, finished: 1, failed: 1, killed: 1 });
   t.is(world.master.launches.length, 2);
 });
 
@@ -357,7 +357,7 @@ test('jobs are shown to people: without values of the environment, seldom, again
   const { view, progress } = world.master.shown.get('batch j1') ?? {};
   t.like(view, { name: 'render', owner: 'ann', kind: 'batch', state: 'finished', tasks: 500, environment: ['KEY'] });
   t.is(view?.['resources'], 'cpus:0.1');
-  t.deepEqual(progress, { pending: 0, running: 0, finished: 500, failed: 0 });
+  t.deepEqual(progress, { pending: 0, running: 0, finished: 500, failed: 0, killed: 0 });
   t.false(JSON.stringify(view).includes('hunter2'));
   t.true(world.master.shows <= 5, `${world.master.shows} times for 500 tasks`);
   world.master.shown.clear();

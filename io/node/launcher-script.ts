@@ -33,7 +33,25 @@ begin() {
   . ./run 2>/dev/null
 }
 
+# Where nothing could be executed, bash has remarked on the line of run that was to do it. What it says of the program is
+# kept, once: "nosuch: not found".
+plainly() {
+  local line said=
+  while IFS= read -r line; do
+    case $line in
+      './run: line '[0-9]*': '?*) line=\${line#./run: line *: } line=\${line#exec: } ;;
+      'setpriv: failed to execute '?*) line=\${line#setpriv: failed to execute } ;;
+      *) return ;;
+    esac
+    said=\${said:-$line}
+  done <stderr
+  [ -z "$said" ] || echo "$said" >stderr
+}
+
 finish() {
+  case $code in
+    126 | 127) plainly 2>/dev/null ;;
+  esac
   echo "$code" >exit
   echo "x $code $1" 1<>"$notices"
 }

@@ -44,8 +44,9 @@ scene(
   },
 );
 
-scene('a program that is missing says so as another user too', { user: USER }, async (t, _world, launcher) => {
+scene('a program that is missing says so as another user too', { user: USER }, async (t, world, launcher) => {
   t.is((await runToEnd(launcher, { folder: 'a', argv: ['no-such-program'], environment: {} })).code, 127);
+  t.is(textOf(join(world.root, 'a/stderr')), 'no-such-program: No such file or directory\n');
   t.is((await runToEnd(launcher, { folder: 'b', argv: ['/etc/passwd'], environment: {} })).code, 126);
   t.is((await runToEnd(launcher, { folder: 'c', argv: ['sh', '-c', 'exit 9'], environment: { 'x.y': '1' } })).code, 9);
 });

@@ -167,10 +167,15 @@ real(
 real('a program that is missing or not executable says so', async (t, world, launcher) => {
   const missing = await run(world, launcher, { folder: 'a', argv: ['no-such-program'], environment: {} });
   t.is(missing.code, 127);
-  t.regex(missing.stderr, /no-such-program: not found/);
+  t.is(missing.stderr, 'no-such-program: not found\n', 'and nothing of how it was started');
   t.is((await run(world, launcher, { folder: 'b', argv: [''], environment: { 'x.y': '1' } })).code, 127);
-  t.is((await run(world, launcher, { folder: 'c', argv: ['/etc/passwd'], environment: {} })).code, 126);
-  t.is((await run(world, launcher, { folder: 'd', argv: ['/tmp'], environment: {} })).code, 126);
+  const refused = await run(world, launcher, { folder: 'c', argv: ['/etc/passwd'], environment: {} });
+  t.deepEqual(refused, { code: 126, stdout: '', stderr: '/etc/passwd: Permission denied\n' });
+  const folder = await run(world, launcher, { folder: 'd', argv: ['/tmp'], environment: {} });
+  t.deepEqual(folder, { code: 126, stdout: '', stderr: '/tmp: Is a directory\n' });
+  const own = { shell: 'echo "./run: line 1: mine" >&2; echo more >&2; exit 127' };
+  const said = await run(world, launcher, { folder: 'f', argv: own, environment: {} });
+  t.is(said.stderr, './run: line 1: mine\nmore\n', 'what a program writes is its own');
   const wrapped = await run(world, launcher, {
     folder: 'e',
     argv: ['/bin/echo', 'a=b'],

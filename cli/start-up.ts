@@ -7,13 +7,14 @@ import { makeFolders } from '../io/node/make-folders.ts';
 import { Fault } from '../protocol/faults.ts';
 import { formatResources } from '../protocol/resources.ts';
 import { shareDevices, shareResources } from './share-resources.ts';
+import { mastersToStart } from './start-masters-found.ts';
 import { Part } from './start-part.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface StartUpOptions {
-  /** How many agents, and masters. */
   readonly agents: number;
-  readonly masters: number;
+  /** Undefined: as many as the cluster in `data` has, or one. */
+  readonly masters: number | undefined;
   /** Folder of everything: `m1`, …, `a1`, `a2`, …, `log`. */
   readonly data: string;
   /** Of the first master's broker on 127.0.0.1, the next one's is one higher; 0 takes free ones. */
@@ -44,6 +45,8 @@ const JOIN_POLL_MS = 100;
 /** Starts a cluster on this machine, each part a process of its own, and waits until its agents have joined. */
 export async function startUp(options: StartUpOptions, terminal: Terminal): Promise<RunningCluster | Fault> {
   const data = resolve(options.data);
+  const count = await mastersToStart(options.masters, data);
+  if (count instanceof Fault) return count;
   try {
     await makeFolders(data);
   } catch (error) {
@@ -60,7 +63,7 @@ export async function startUp(options: StartUpOptions, terminal: Terminal): Prom
     await Promise.all([...parts.values()].filter((part) => !masters.includes(part)).map((part) => part.stop()));
     await Promise.all(masters.map((part) => part.stop()));
   };
-  const masters = await startMasterParts(options, data, parts);
+  const masters = await startMasterParts(options, count, data, parts);
   if (masters instanceof Fault) {
     await stop();
     return masters;
@@ -105,10 +108,11 @@ interface MasterPart {
 /** Masters must know each other's ports before they start: where there are several, free ones are looked for first. */
 async function startMasterParts(
   options: StartUpOptions,
+  masters: number,
   data: string,
   parts: Map<string, Part>,
 ): Promise<MasterPart[] | Fault> {
-  const { masters, port } = options;
+  const { port } = options;
   const wanted = Array.from({ length: masters }, (_, at) => (port === 0 ? 0 : port + at));
   const ports = masters > 1 && port === 0 ? await freePorts(masters) : wanted;
   const urls = new Map(ports.map((one, at) => [`m${at + 1}`, `mqtt://127.0.0.1:${one}`]));

@@ -10,7 +10,7 @@ const MOST_AGENTS = 64;
 
 interface UpOptions {
   readonly agents: string;
-  readonly masters: string;
+  readonly masters?: string;
   readonly data?: string;
   readonly port: string;
   readonly http?: string;
@@ -28,7 +28,7 @@ export const up: Verb = {
   configure: (command) => {
     command
       .option('--agents <n>', 'they share the cpus, memory, disk and ports of this machine', '2')
-      .option('--masters <n>', '1, 3 or 5: a majority of them must live', '1')
+      .option('--masters <n>', '1, 3 or 5: a majority of them must live (default 1, or as many as the data folder has)')
       .option('--data <dir>', 'folder of everything (default ~/.local/state/mesq)')
       .option('--port <n>', 'of the first broker on 127.0.0.1, one higher for each; 0 takes free ones', '1883')
       .option('--http <n>', 'of MQTT over WebSocket on 127.0.0.1; 0 takes a free one (default 8080)');
@@ -77,9 +77,16 @@ export const up: Verb = {
   },
 };
 
-function readNumbers(written: UpOptions): { agents: number; masters: number; port: number; http: number } | Fault {
+interface Numbers {
+  readonly agents: number;
+  readonly masters: number | undefined;
+  readonly port: number;
+  readonly http: number;
+}
+
+function readNumbers(written: UpOptions): Numbers | Fault {
   const { agents, masters, port, http = port === '0' ? '0' : '8080' } = written;
-  if (!['1', '3', '5'].includes(masters))
+  if (masters !== undefined && !['1', '3', '5'].includes(masters))
     return new Fault(
       'BAD_USAGE',
       `--masters ${masters}: a cluster has 1, 3 or 5 masters`,
@@ -94,7 +101,12 @@ function readNumbers(written: UpOptions): { agents: number; masters: number; por
     if (!/^\d{1,5}$/.test(text) || Number(text) < least || Number(text) > most)
       return new Fault('BAD_USAGE', `${option}: ${JSON.stringify(text)} is not a number from ${least} to ${most}`);
   }
-  return { agents: Number(agents), masters: Number(masters), port: Number(port), http: Number(http) };
+  return {
+    agents: Number(agents),
+    masters: masters === undefined ? undefined : Number(masters),
+    port: Number(port),
+    http: Number(http),
+  };
 }
 
 /** XDG's folder for what should outlive a restart, but is not worth a backup. */

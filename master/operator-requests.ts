@@ -1,5 +1,6 @@
 import type * as v from 'valibot';
 import { randomWord } from '../io/random.ts';
+import type { Identity } from '../protocol/agent-link.ts';
 import { parseConstraints } from '../protocol/constraints.ts';
 import { check, cut, decode, type MessageOf } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
@@ -16,6 +17,7 @@ import { explainWaiting } from './explanations.ts';
 import { answerCommitted, type ChangeDesk, changeMasters, handOver } from './master-changes.ts';
 import type { Offering } from './offering.ts';
 import type { Grant, OutputStreams } from './output-streams.ts';
+import { namesRevokedByJoin } from './registry/apply-joins.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
 import type { Command } from './registry/commands.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
@@ -59,6 +61,21 @@ type Handler<Name extends OperationName> = (
   body: Body<Name>,
   asker: Asker,
 ) => Part<Name>[] | Fault | undefined;
+
+/** A data folder that is not the agent's, by a slip most often, would take the credential of the one that runs. */
+function cutOffByJoining({ leader, agents }: OperatorDesk, identity: Identity, hash: string): Fault | undefined {
+  const { registry } = leader;
+  for (const name of namesRevokedByJoin(registry, identity, hash)) {
+    const agent = registry.names.get(name);
+    if (agent !== undefined && agents.connected(agent))
+      return new Fault(
+        'NAME_TAKEN',
+        `agent ${name} of this machine is connected, and to join again would cut it off`,
+        'Stop it first, or start this one with the data folder that it has; a second agent of a machine has a token of its own: mesq token create --role agent.',
+      );
+  }
+  return undefined;
+}
 
 /** Every operation has a handler, or this does not compile. */
 const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
@@ -209,6 +226,7 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     );
   },
   join: (desk, { name, exact, identity, hash }, asker) =>
+    cutOffByJoining(desk, identity, hash) ??
     commit(desk, asker, (request) => ({
       kind: 'JOIN_AGENT',
       by: asker.principal.name,

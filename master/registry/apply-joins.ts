@@ -47,6 +47,12 @@ export function applyJoin(registry: Registry, command: Join): RegistryEvent[] {
   return [{ kind: 'AGENT_JOINED', name, revoked, request }];
 }
 
+/** Whose credentials a join of that hardware revokes; none where it only asks again, with the secret it has. */
+export function namesRevokedByJoin(registry: Registry, identity: Identity, hash: string): ReadonlySet<string> {
+  const own = [...registry.tokens.values()].filter(({ bound }) => bound !== undefined && isSame(bound, identity));
+  return new Set(own.some((known) => known.hash === hash) ? [] : own.map(({ name }) => name));
+}
+
 const ANOTHER = 'Ask an operator for another: mesq token create --role join --name NAME.';
 
 /** The name it asks for, its former one, or the next that is free. */

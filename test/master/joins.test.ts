@@ -6,7 +6,7 @@ import type { RegistryEvent } from '../../master/registry/events.ts';
 import { emptyRegistry, type Registry } from '../../master/registry/registry.ts';
 import { registryOf, snapshotSlices } from '../../master/registry/snapshot.ts';
 import { OPERATIONS } from '../../protocol/operator.ts';
-import { MasterWorld, ScriptedClient } from './world.ts';
+import { greeting, MasterWorld, ScriptedAgent, ScriptedClient } from './world.ts';
 
 const HOUR = 3_600_000;
 
@@ -177,4 +177,33 @@ test('a join token asks to join and nothing else, and nobody else may join', asy
   const listed = (await operator.ask('r2', 'token-list'))?.body as { tokens: { name: string; joins?: object }[] };
   t.deepEqual(listed.tokens.find(({ name }) => name === 'roof')?.joins, { used: 1, limit: 1, until: null });
   t.false(JSON.stringify([operator.replies, roof.replies]).includes(mine), 'the secret never travels');
+});
+
+test('a second data folder on a machine cuts off no agent that is connected', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  const operator = new ScriptedClient(world, 'ann');
+  await operator.ask('r1', 'token-create', { role: 'join', name: 'roof' });
+  const roof = new ScriptedClient(world, 'roof');
+  const identity = { machine: 'm1', serial: '' };
+  const hashOf = (secret: string): string => createHash('sha256').update(secret).digest('hex');
+  const body = { name: 'pi', identity, hash: hashOf('first') };
+  t.deepEqual((await roof.ask('j1', 'join', body))?.body, { agent: 'pi' });
+  const agent = new ScriptedAgent(world, 'pi');
+  await agent.say(greeting('pi', { identity }));
+  t.truthy(agent.last('REGISTERED'));
+
+  const second = { ...body, hash: hashOf('second') };
+  for (const over of [{}, { name: 'attic', exact: true }])
+    t.like(await roof.ask(`j2-${over.name}`, 'join', { ...second, ...over }), { fault: { code: 'NAME_TAKEN' } });
+  t.is(world.master?.roleOf('pi', 'first'), 'agent', 'it keeps its credential');
+  t.deepEqual((await roof.ask('j3', 'join', body))?.body, { agent: 'pi' }, 'its own answer was lost');
+  t.deepEqual((await roof.ask('j4', 'join', { ...second, identity: { machine: 'm2', serial: '' } }))?.body, {
+    agent: 'pi-2',
+  });
+
+  agent.bus.kill();
+  await world.clock.advance(600_000);
+  t.deepEqual((await roof.ask('j5', 'join', { ...second, hash: hashOf('third') }))?.body, { agent: 'pi' });
+  t.is(world.master?.roleOf('pi', 'first'), undefined);
 });

@@ -122,7 +122,7 @@ export async function startDevices(options: StartDevicesOptions): Promise<Runnin
   bus.onConnected(() => {
     for (const [id, agent] of agents) if (typeof agent === 'object') agent.changed(link.device(id)?.online === true);
   });
-  link.start(({ id, online }) => {
+  link.start((id, online) => {
     const agent = agents.get(id);
     if (typeof agent === 'object') return agent.changed(online);
     if (agent !== undefined || !online) return;

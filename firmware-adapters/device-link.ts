@@ -38,14 +38,17 @@ export class DeviceLink {
   readonly #underway = new Set<Underway>();
   /** What is retained is heard while the connection is still being made. */
   readonly #questions: DeviceMessage[] = [];
-  #changed: (facts: DeviceFacts) => void = () => undefined;
+  #changed: (id: string, online: boolean) => void = () => undefined;
 
   constructor(options: DeviceLinkOptions) {
     this.#options = options;
   }
 
-  /** Listens. `changed` is told of each device when it is found, and whenever what is known of it changes. */
-  start(changed: (facts: DeviceFacts) => void): void {
+  /**
+   * Listens. `changed` is told of each device when it is found, and whenever what is known of it changes; one whose place
+   * another board has taken is not online.
+   */
+  start(changed: (id: string, online: boolean) => void): void {
     this.#changed = changed;
     const { bus, firmware } = this.#options;
     bus.onConnected(() => {
@@ -96,10 +99,7 @@ export class DeviceLink {
       if (this.#options.bus.connected) this.#publish(question);
       else if (this.#questions.length < QUESTIONS) this.#questions.push(question);
     }
-    for (const id of changed) {
-      const facts = firmware.device(id);
-      if (facts !== undefined) this.#changed(facts);
-    }
+    for (const id of changed) this.#changed(id, firmware.device(id)?.online === true);
     const owner = firmware.ownerOf(message.topic);
     for (const underway of [...this.#underway])
       if (underway.device === owner) this.#advance(underway, () => underway.script.next(message));

@@ -44,7 +44,7 @@ export type Script = Generator<Turn, ActionResult, Heard>;
 
 /** What follows from a message. */
 export interface Learnt {
-  /** Devices about which something is known now that was not before, by id. */
+  /** Devices about which something is known now that was not before, by id: also that one is there no more, as another board has its topic. */
   readonly changed: readonly string[];
   /** Filters to subscribe to as well. */
   readonly subscribe: readonly string[];
@@ -60,7 +60,7 @@ export interface DeviceFirmware {
   readonly filters: readonly string[];
   /** Takes any message; what cannot be read changes nothing. */
   hear(message: DeviceMessage): Learnt;
-  /** Undefined until its MAC address is known. */
+  /** Undefined until its MAC address is known, and once another board has its topic. */
   device(id: string): DeviceFacts | undefined;
   /** To which device a message belongs, as far as is known. */
   ownerOf(topic: string): string | undefined;
@@ -70,7 +70,7 @@ export interface DeviceFirmware {
 
 export const NOTHING_LEARNT: Learnt = { changed: [], subscribe: [], publish: [] };
 
-/** Bounds of what is taken from devices. What is over a bound is left out. */
+/** Bounds of what is taken from devices. What is over a bound is left out; `devices` counts all that were ever heard of. */
 export const DEVICE_LIMITS = { devices: 500, entities: 200, textLength: 16_384, outputLength: 65_536 } as const;
 
 /** The object that a payload is, or undefined. Never throws. */

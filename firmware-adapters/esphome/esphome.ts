@@ -36,6 +36,7 @@ export class EsphomeFirmware implements DeviceFirmware {
   readonly #only: string | undefined;
   /** By MAC address. */
   readonly #known = new Map<string, Known>();
+  /** Topic prefix → MAC address of the board that has it now. */
   readonly #prefixes = new Map<string, string>();
 
   /** `prefix`: the device with that topic prefix alone. */
@@ -63,7 +64,7 @@ export class EsphomeFirmware implements DeviceFirmware {
   }
 
   device(id: string): DeviceFacts | undefined {
-    const known = this.#known.get(id);
+    const known = this.#present(id);
     if (known === undefined) return undefined;
     const { prefix, online, entities } = known;
     const about = { ...known.aside, ...known.own };
@@ -96,8 +97,14 @@ export class EsphomeFirmware implements DeviceFirmware {
   }
 
   script(id: string, argv: readonly string[]): Script | ActionResult {
-    const known = this.#known.get(id);
+    const known = this.#present(id);
     return known === undefined ? failed('the device is not known') : esphomeScript(view(known), argv);
+  }
+
+  /** Undefined also where another board has its prefix now: that is another device. */
+  #present(id: string): Known | undefined {
+    const known = this.#known.get(id);
+    return known !== undefined && this.#prefixes.get(known.prefix) === id ? known : undefined;
   }
 
   #announced({ mac, prefix, entity, ...about }: Announced): Learnt {
@@ -114,14 +121,19 @@ export class EsphomeFirmware implements DeviceFirmware {
     else known.aside = { ...known.aside, ...about };
     // Where topic_prefix is not the name, only the entities say so.
     if (entity !== undefined) {
-      if (known.prefix !== prefix) this.#prefixes.delete(known.prefix);
+      if (known.prefix !== prefix && this.#prefixes.get(known.prefix) === mac) this.#prefixes.delete(known.prefix);
       known.prefix = prefix;
       if (known.entities.size < DEVICE_LIMITS.entities)
         known.entities.set(`${entity.component}/${entity.object}`, entity);
     }
+    const holder = this.#prefixes.get(known.prefix);
     this.#prefixes.set(known.prefix, mac);
+    const former = holder === undefined || holder === mac ? undefined : this.#known.get(holder);
+    // Whoever has the prefix now has said by its status, before it announced itself, that it is there.
+    if (former !== undefined) known.online = former.online;
+    const isNews = former !== undefined || shown(known) !== before;
     return {
-      changed: shown(known) === before ? [] : [mac],
+      changed: [...(former === undefined ? [] : [former.mac]), ...(isNews ? [mac] : [])],
       subscribe: [`${known.prefix}/status`, `${known.prefix}/+/+/state`, `${known.prefix}/ota/state`],
       publish: [],
     };

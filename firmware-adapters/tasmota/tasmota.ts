@@ -42,8 +42,10 @@ export class TasmotaFirmware implements DeviceFirmware {
   readonly filters: readonly string[];
   readonly #only: string | undefined;
   readonly #known = new Map<string, Known>();
-  /** MAC address → topic. */
-  readonly #topics = new Map<string, string>();
+  /** MAC address → topic; undefined where another board has that topic now. Never more than devices may be. */
+  readonly #topics = new Map<string, string | undefined>();
+  /** What each has announced, by MAC address: two may have announced one topic, and which of them is there is heard later. */
+  readonly #announcements = new Map<string, Facts>();
 
   /** `topic`: that device alone. */
   constructor(topic?: string) {
@@ -134,22 +136,27 @@ export class TasmotaFirmware implements DeviceFirmware {
     const prefixes = Array.isArray(config['tp']) ? config['tp'].filter((one) => typeof one === 'string') : undefined;
     const topics = topicsOf(textIn(config, 'ft') ?? DEFAULT_FULL_TOPIC, topic, prefixes, hostname);
     if (topics === undefined || (before === undefined && this.#isForeign(topic))) return NOTHING_LEARNT;
+    if (!this.#hasRoom(mac)) return NOTHING_LEARNT;
     const relays = Array.isArray(config['rl']) ? config['rl'].filter((one) => typeof one === 'number' && one > 0) : [];
-    const known: Known = {
-      ...(before ?? { topic, online: false, relays: 0 }),
-      topics,
-      onlineWord: textIn(config, 'onln') ?? 'Online',
-    };
+    const place = { topics, onlineWord: textIn(config, 'onln') ?? 'Online' };
+    const known: Known = { ...(before ?? { topic, online: false, relays: 0 }), ...place };
     this.#known.set(topic, known);
-    const learnt = this.#learn(known, {
-      mac,
+    const facts = {
       hostname,
       deviceName: textIn(config, 'dn'),
       model: textIn(config, 'md'),
       version: textIn(config, 'sw'),
       relays: relays.length,
-    });
-    return { ...learnt, subscribe: [`${topics.tele}+`, `${topics.stat}+`] };
+    };
+    this.#announcements.set(mac, { ...facts, ...place });
+    const learnt = this.#learn(known, { mac, ...facts });
+    // An announcement is kept by the broker after its board is gone: the one that is there is asked.
+    const isDoubtful = before?.mac !== undefined && before.mac !== mac;
+    return {
+      ...learnt,
+      subscribe: [`${topics.tele}+`, `${topics.stat}+`],
+      publish: isDoubtful ? [command(topics, 'STATUS', '0')] : [],
+    };
   }
 
   #testament(known: Known, text: string): Learnt {
@@ -163,17 +170,34 @@ export class TasmotaFirmware implements DeviceFirmware {
     };
   }
 
+  #hasRoom(mac: string): boolean {
+    return this.#topics.has(mac) || this.#topics.size < DEVICE_LIMITS.devices;
+  }
+
   #learn(known: Known, facts: Facts): Learnt {
+    const { mac } = facts;
+    if (mac !== undefined && !this.#hasRoom(mac)) return NOTHING_LEARNT;
     const told = Object.entries(facts).filter(([, value]) => value !== undefined);
-    const now: Known = { ...known, ...Object.fromEntries(told) };
+    const former = mac === undefined || mac === known.mac ? undefined : known.mac;
+    const now: Known = { ...(former === undefined ? known : this.#another(known, mac)), ...Object.fromEntries(told) };
     this.#known.set(known.topic, now);
     if (now.mac === undefined) return NOTHING_LEARNT;
     // A topic that moves to another board is another device; a board that moves to another topic stays one.
+    if (former !== undefined) this.#topics.set(former, undefined);
     const old = this.#topics.get(now.mac);
     if (old !== undefined && old !== now.topic) this.#known.delete(old);
     this.#topics.set(now.mac, now.topic);
+    if (former !== undefined) return { ...NOTHING_LEARNT, changed: [former, now.mac] };
     const changed = told.some(([name, value]) => known[name as keyof Known] !== value);
     return changed ? { ...NOTHING_LEARNT, changed: [now.mac] } : NOTHING_LEARNT;
+  }
+
+  /** Of the board that has the topic now: what the former said is not true of it. */
+  #another({ topic, topics, onlineWord, online }: Known, mac: string | undefined): Known {
+    const announced = Object.entries(this.#announcements.get(mac ?? '') ?? {}).filter(
+      ([, value]) => value !== undefined,
+    );
+    return { topic, topics, onlineWord, online, relays: 0, ...Object.fromEntries(announced) };
   }
 }
 

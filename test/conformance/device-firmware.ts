@@ -27,6 +27,8 @@ export interface FirmwareHarness {
   readonly commands: RegExp;
   /** The same words of another device, whose MAC address is that number. */
   readonly another: (number: number) => readonly DeviceMessage[];
+  /** The same words at the same topics, of a board with that MAC address that has taken its place. */
+  readonly replaced: (mac: string) => readonly DeviceMessage[];
 }
 
 type Check = (t: ExecutionContext, harness: FirmwareHarness) => void;
@@ -140,6 +142,32 @@ export const DEVICE_FIRMWARE_CHECKS: Readonly<Record<string, Check>> = {
     for (let number = 1; number <= DEVICE_LIMITS.devices + 50; number++)
       for (const word of harness.another(number)) for (const id of firmware.hear(word).changed) changed.add(id);
     t.is([...changed].filter((id) => firmware.device(id) !== undefined).length, DEVICE_LIMITS.devices);
+  },
+
+  'a board that takes the place of another is another device, and the former is none': (t, harness) => {
+    const firmware = told(harness);
+    const next = 'c0ffee000001';
+    const changed = harness.replaced(next).flatMap((word) => firmware.hear(word).changed);
+    t.deepEqual([...new Set(changed)], [harness.id, next], 'both are told of');
+    t.is(firmware.device(harness.id), undefined);
+    t.like(firmware.device(next), { id: next, online: true });
+    const { result, published } = played(firmware, harness, harness.action.argv, harness.action.answers);
+    t.deepEqual({ code: result?.code, published }, { code: 1, published: [] }, 'its place has one voice');
+    t.is(firmware.hear(harness.will).changed.includes(next), true, 'the last will is that of who is there');
+    t.is(firmware.device(next)?.online, false);
+    for (const word of harness.words) firmware.hear(word);
+    t.like(firmware.device(harness.id), { id: harness.id, online: true });
+    t.is(firmware.device(next), undefined, 'and back');
+  },
+
+  'one topic with ever other boards has a bound': (t, harness) => {
+    const firmware = told(harness);
+    const met = new Set<string>();
+    for (let number = 1; number <= DEVICE_LIMITS.devices * 2; number++)
+      for (const word of harness.replaced(number.toString(16).padStart(12, '0')))
+        for (const id of firmware.hear(word).changed) met.add(id);
+    t.is(met.size, DEVICE_LIMITS.devices);
+    t.is([...met].filter((id) => firmware.device(id) !== undefined).length, 1);
   },
 };
 

@@ -38,6 +38,7 @@ const FIRMWARES: Readonly<Record<string, FirmwareHarness>> = {
     action: { argv: ['relay', '1', 'on'], answers: [say('stat/plug1/RESULT', { POWER1: 'ON' })] },
     commands: /^cmnd\/plug1\/[^/]+$/,
     another: (number) => tasmotaWords(macOf(number), `other${number}`),
+    replaced: (mac) => tasmotaWords(mac, 'plug1'),
   },
   esphome: {
     make: () => new EsphomeFirmware(),
@@ -47,6 +48,7 @@ const FIRMWARES: Readonly<Record<string, FirmwareHarness>> = {
     action: { argv: ['relay', 'pump', 'on'], answers: [say('greenhouse/switch/pump/state', 'ON')] },
     commands: /^greenhouse\//,
     another: (number) => esphomeWords(macOf(number), `other${number}`),
+    replaced: (mac) => esphomeWords(mac, 'greenhouse'),
   },
 };
 

@@ -90,6 +90,21 @@ test('Tasmota: one that announces nothing is asked, and known once its MAC addre
   );
 });
 
+test('Tasmota: of two boards that announced one topic, the one that answers is there, and is what it announced', (t) => {
+  const firmware = tasmota();
+  const former = { ...TASMOTA_CONFIG, mac: '0000AA000001', md: 'Broken Plug', sw: '9.1.0', rl: [1] };
+  const { publish, changed } = firmware.hear(say('tasmota/discovery/0000AA000001/config', former));
+  t.deepEqual(publish, [{ topic: 'cmnd/plug1/STATUS', text: '0' }], 'the broker may have kept it: asked');
+  t.deepEqual(changed, [PLUG, '0000aa000001']);
+  firmware.hear(say('stat/plug1/STATUS5', { StatusNET: { Hostname: 'plug1-4321', Mac: 'A4:CF:12:B0:E1:F2' } }));
+  t.is(firmware.device('0000aa000001'), undefined);
+  t.like(firmware.device(PLUG), { online: true });
+  t.is(
+    formatAttributes(firmware.device(PLUG)?.attributes ?? []),
+    'runs:actions;board:tasmota;model:Sonoff Dual R3;version:13.4.0;device:Plug by the door;relays:2',
+  );
+});
+
 test('a question that comes up before the connection stands is asked once it does', (t) => {
   const sent: string[] = [];
   let arrive: (message: BusMessage) => void = () => undefined;

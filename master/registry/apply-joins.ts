@@ -5,7 +5,7 @@ import { isBuiltIn } from '../../protocol/scheduler.ts';
 import { tooManyTokens } from './apply-tokens.ts';
 import type { Command } from './commands.ts';
 import type { RegistryEvent } from './events.ts';
-import type { Registry, TokenRecord } from './registry.ts';
+import type { AgentRecord, Registry, TokenRecord } from './registry.ts';
 import { remember } from './requests.ts';
 
 type Join = Extract<Command, { kind: 'JOIN_AGENT' }>;
@@ -58,8 +58,13 @@ const ANOTHER = 'Ask an operator for another: mesq token create --role join --na
 /** The name it asks for, its former one, or the next that is free. */
 function nameFor(registry: Registry, { name, exact, identity }: Join, own: readonly TokenRecord[]): string | Fault {
   if (!exact && own[0] !== undefined) return own[0].name;
-  if (isFree(registry, name, identity)) return name;
-  const free = nextFree(registry, name, identity);
+  const stem = name.slice(0, 58);
+  const taken = namesTaken(registry, stem, identity);
+  const isFree = (candidate: string): boolean => !taken.has(candidate) && !isBuiltIn(candidate);
+  if (isFree(name)) return name;
+  let number = 2;
+  while (!isFree(`${stem}-${number}`)) number++;
+  const free = `${stem}-${number}`;
   if (!exact) return free;
   return new Fault(
     'NAME_TAKEN',
@@ -68,31 +73,27 @@ function nameFor(registry: Registry, { name, exact, identity }: Join, own: reado
   );
 }
 
-function nextFree(registry: Registry, name: string, identity: Identity): string {
-  for (let number = 2; ; number++) {
-    const candidate = `${name.slice(0, 58)}-${number}`;
-    if (isFree(registry, candidate, identity)) return candidate;
+/**
+ * The names that begin with `stem` and are somebody else's: a token that is not bound to this hardware keeps a name,
+ * unless its agent was declared gone. One walk for all of them: a thousand boards may be called `raspberrypi`.
+ */
+function namesTaken(registry: Registry, stem: string, identity: Identity): ReadonlySet<string> {
+  const taken = new Set<string>();
+  const gone = new Map<string, AgentRecord[]>();
+  for (const agent of registry.agents.values()) {
+    if (!agent.name.startsWith(stem)) continue;
+    if (agent.state === 'gone') gone.set(agent.name, [...(gone.get(agent.name) ?? []), agent]);
+    else if (!isSame(agent, identity)) taken.add(agent.name);
   }
-}
-
-/** Nobody else's: a token that is not bound to this hardware keeps a name, unless its agent was declared gone. */
-function isFree(registry: Registry, name: string, identity: Identity): boolean {
-  if (isBuiltIn(name)) return false;
-  const holder = registry.agents.get(registry.names.get(name) ?? '');
-  if (holder !== undefined && !isSame(holder, identity)) return false;
-  for (const known of registry.tokens.values()) {
-    if (known.name !== name) continue;
-    if (known.bound === undefined) return false;
-    if (!isSame(known.bound, identity) && (holder !== undefined || !wasDeclaredGone(registry, name, known.bound)))
-      return false;
+  for (const { name, bound } of registry.tokens.values()) {
+    if (!name.startsWith(stem)) continue;
+    if (bound === undefined) taken.add(name);
+    else if (!isSame(bound, identity)) {
+      const wasDeclaredGone = gone.get(name)?.some((agent) => isSame(agent, bound)) ?? false;
+      if (!wasDeclaredGone || registry.names.has(name)) taken.add(name);
+    }
   }
-  return true;
-}
-
-function wasDeclaredGone(registry: Registry, name: string, bound: Identity): boolean {
-  return [...registry.agents.values()].some(
-    (agent) => agent.state === 'gone' && agent.name === name && isSame(agent, bound),
-  );
+  return taken;
 }
 
 /** Shown to be the same: something is, and nothing is not. */

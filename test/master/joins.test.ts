@@ -63,6 +63,16 @@ class Roof {
   }
 }
 
+/** Counts how often all of it is read. */
+class WalkedMap<Key, Value> extends Map<Key, Value> {
+  walks = 0;
+
+  override values(): ReturnType<Map<Key, Value>['values']> {
+    this.walks++;
+    return super.values();
+  }
+}
+
 test('boards of one name each get a name of their own, and the uses are counted', (t) => {
   const roof = new Roof();
   t.like(roof.join('m1'), { kind: 'AGENT_JOINED', name: 'pi', revoked: [] });
@@ -124,6 +134,41 @@ test('a credential is of no use on other hardware, unless an operator made anoth
   roof.join('m3', { name: 'attic' });
   roof.apply({ kind: 'CREATE_TOKEN', token: 'x', name: 'attic', role: 'agent', hash: 'h', request: 'r9', nowMs: 0 });
   t.like(roof.register('attic', 'm4'), { kind: 'AGENT_REGISTERED' });
+});
+
+test('what a join reads does not grow with the boards of one hostname', (t) => {
+  const walksWith = (boards: number): number => {
+    const roof = new Roof();
+    const tokens = new WalkedMap(roof.registry.tokens);
+    const agents = new WalkedMap(roof.registry.agents);
+    const pass = tokens.get('jt');
+    if (pass !== undefined) tokens.set('jt', { ...pass, joins: { used: 0, limit: undefined, untilMs: undefined } });
+    roof.registry = { ...roof.registry, tokens, agents };
+    for (let board = 1; board < boards; board++) roof.join(`m${board}`);
+    const before = tokens.walks + agents.walks;
+    t.like(roof.join('last'), { kind: 'AGENT_JOINED', name: `pi-${boards}` });
+    return tokens.walks + agents.walks - before;
+  };
+  t.is(walksWith(200), walksWith(20));
+});
+
+test('of the names of one stem the first that is free is given, whoever holds the others', (t) => {
+  const roof = new Roof();
+  roof.join('m1');
+  roof.register('pi-2', 'm2');
+  roof.apply({ kind: 'CREATE_TOKEN', token: 'x', name: 'pi-3', role: 'user', hash: 'h', request: 'r9', nowMs: 0 });
+  roof.register('pi-5', 'm5');
+  t.like(roof.join('m4'), { kind: 'AGENT_JOINED', name: 'pi-4' });
+  roof.registry.tokens.delete('jt');
+  roof.apply({
+    ...{ kind: 'CREATE_TOKEN', token: 'jt', name: 'roof', role: 'join', hash: 'h', request: 'r10', nowMs: 0 },
+    joins: { limit: undefined, untilMs: undefined },
+  });
+  t.like(roof.join('m6'), { kind: 'AGENT_JOINED', name: 'pi-6' });
+  t.like(roof.join('m5'), { kind: 'AGENT_JOINED', name: 'pi-5' }, 'its own agent is there already');
+  roof.register('pi-6', 'm6');
+  roof.apply({ kind: 'AGENT_GONE', agent: 'pi-6', request: 'gone', nowMs: 3_000 });
+  t.like(roof.join('m7'), { kind: 'AGENT_JOINED', name: 'pi-6' }, 'declared gone: its name is free again');
 });
 
 test('an expired or revoked join token lets nobody in, and a second one of its name is refused', (t) => {

@@ -126,8 +126,20 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
     return { client, bus, close };
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
-    return new Fault(faultCode(error), error.message);
+    return connectFault(error, name, password !== undefined);
   }
+}
+
+/** What to do about a connection that did not come to be. */
+export function connectFault(error: BusError, name: string, hasToken: boolean): Fault {
+  const code = faultCode(error);
+  if (code !== 'BAD_CREDENTIALS' || hasToken) return new Fault(code, error.message);
+  // On loopback a name is enough until somebody makes a token for it: a board may have joined under this very name.
+  return new Fault(
+    code,
+    `no token was given, and the broker takes nobody as ${name} without one`,
+    'Pass it with --token or MESQ_TOKEN; on a master\'s machine the operator\'s is in its data folder: --token "$(cat DATA/operator-token)".',
+  );
 }
 
 /** All brokers but the last may be silent, a frozen one for example, and time is left for an answer. */

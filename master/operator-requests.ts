@@ -18,6 +18,7 @@ import { answerCommitted, type ChangeDesk, changeMasters, handOver } from './mas
 import type { Offering } from './offering.ts';
 import type { Grant, OutputStreams } from './output-streams.ts';
 import { namesRevokedByJoin } from './registry/apply-joins.ts';
+import { agentNamed } from './registry/apply-operator.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
 import type { Command } from './registry/commands.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
@@ -52,6 +53,7 @@ export interface OperatorDesk extends ViewSources, ChangeDesk {
 }
 
 const MOST_EARLY = 1_000;
+const BY_HAND = 'A window would resume it at its end: say mesq resume first, then when the window is.';
 
 type Body<Name extends OperationName> = v.InferOutput<(typeof OPERATIONS)[Name]['body']>;
 type Part<Name extends OperationName> = v.InferInput<(typeof OPERATIONS)[Name]['part']>;
@@ -173,14 +175,30 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     commit(desk, asker, (request) => ({ kind: 'RESERVE', agent, resources, request })),
   unreserve: (desk, { agent, resources }, asker) =>
     commit(desk, asker, (request) => ({ kind: 'UNRESERVE', agent, resources, request })),
-  drain: (desk, { agent, deadlineMs, inMs, forMs }, asker) =>
-    commit(desk, asker, (request) => {
-      const nowMs = desk.leader.wallMs();
-      if (inMs === undefined && forMs === undefined)
-        return { kind: 'DRAIN_AGENT', agent, deadlineMs: nowMs + deadlineMs, request };
-      const window = { startMs: nowMs + (inMs ?? 0), durationMs: forMs, graceMs: deadlineMs, request };
-      return { kind: 'SCHEDULE_DRAIN', agent, window, request };
-    }),
+  drain: (desk, { agent, deadlineMs, inMs, forMs }, asker) => {
+    const known = agentNamed(desk.leader.registry, agent);
+    const { drain, window: scheduled } = known instanceof Fault ? {} : known;
+    const nowMs = desk.leader.wallMs();
+    if (inMs === undefined && forMs === undefined) {
+      // Otherwise its end would end this drain; it does as long as a master is of a version without the command.
+      if (scheduled !== undefined) desk.leader.propose({ kind: 'CALL_OFF_WINDOW', agent });
+      return commit(desk, asker, (request) => ({
+        kind: 'DRAIN_AGENT',
+        agent,
+        deadlineMs: nowMs + deadlineMs,
+        request,
+      }));
+    }
+    if (drain !== undefined && drain.wish === undefined && scheduled === undefined)
+      return new Fault('CONFLICT', `${agent} is drained until somebody resumes it`, BY_HAND);
+    const window = { startMs: nowMs + (inMs ?? 0), durationMs: forMs, graceMs: deadlineMs };
+    return commit(desk, asker, (request) => ({
+      kind: 'SCHEDULE_DRAIN',
+      agent,
+      window: { ...window, request },
+      request,
+    }));
+  },
   resume: (desk, { agent }, asker) =>
     commit(desk, asker, (request) => ({ kind: 'RESUME_AGENT', agent, overrules: true, request })),
   teardown: (desk, { framework }, asker) =>

@@ -81,7 +81,7 @@ function usedBy(registry: Registry, top: string): Quantities {
 }
 
 /** `agent` is an id or a name. */
-function agentNamed(registry: Registry, agent: string): AgentRecord | Fault {
+export function agentNamed(registry: Registry, agent: string): AgentRecord | Fault {
   const known = registry.agents.get(registry.names.get(agent) ?? agent);
   if (known === undefined || known.state === 'gone')
     return new Fault('NOT_FOUND', `there is no agent ${agent}`, 'mesq agents lists them.');
@@ -165,6 +165,15 @@ export function applyScheduleDrain(
     { kind: 'AGENT_CHANGED', agent },
     { kind: 'OPERATION_DONE', agent, request },
   ];
+}
+
+/** Of no effect where there is none: who drains a machine by hand asks for it without having seen one. */
+export function applyCallOffWindow(registry: Registry, { agent: asked }: Of<'CALL_OFF_WINDOW'>): RegistryEvent[] {
+  const known = agentNamed(registry, asked);
+  if (known instanceof Fault || known.window === undefined) return [];
+  const agent: AgentRecord = { ...known, window: undefined };
+  registry.agents.set(agent.agent, agent);
+  return [{ kind: 'AGENT_CHANGED', agent }];
 }
 
 export function applyResume(

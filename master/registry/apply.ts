@@ -4,6 +4,7 @@ import { applyHeedHealth } from './apply-health.ts';
 import { applyJoin } from './apply-joins.ts';
 import { applyAcknowledgeOperation, applyOperate, applyVolumesRemoved } from './apply-operations.ts';
 import {
+  applyCallOffWindow,
   applyDrain,
   applyEvict,
   applyReserve,
@@ -47,6 +48,8 @@ export function apply(registry: Registry, position: Position, command: Command):
       return applyDrain(registry, command);
     case 'SCHEDULE_DRAIN':
       return applyScheduleDrain(registry, command);
+    case 'CALL_OFF_WINDOW':
+      return applyCallOffWindow(registry, command);
     case 'RESUME_AGENT':
       return applyResume(registry, command);
     case 'HEED_HEALTH':

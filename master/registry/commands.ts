@@ -25,6 +25,8 @@ export type Command =
   | { kind: 'AGENT_GONE'; agent: string; request: string; nowMs: number }
   | { kind: 'DRAIN_AGENT'; agent: string; deadlineMs: number; request: string }
   | { kind: 'SCHEDULE_DRAIN'; agent: string; window: MaintenanceWindow; request: string }
+  /** A person drains it: nothing begins or ends that by itself. */
+  | { kind: 'CALL_OFF_WINDOW'; agent: string }
   /** `overrules`: an operator's word, also against the wish that stands just now. */
   | { kind: 'RESUME_AGENT'; agent: string; overrules?: true; request: string }
   /** The agent's health asks for a drain, or (`wish` undefined) does so no more. */
@@ -136,7 +138,7 @@ export interface RegisterAgent {
 export const COMMAND_FORMAT = 1;
 
 /** What this version can apply; a command of a new kind raises it. */
-export const VOCABULARY = 4;
+export const VOCABULARY = 5;
 
 /** Since which vocabulary there is a command: it is proposed only when every master has that one (vocabularies.ts). */
 export const SINCE: Readonly<Record<Command['kind'], number>> = {
@@ -170,6 +172,7 @@ export const SINCE: Readonly<Record<Command['kind'], number>> = {
   JOIN_AGENT: 2,
   KILL_ATTEMPTS: 3,
   HEED_HEALTH: 4,
+  CALL_OFF_WINDOW: 5,
 };
 
 /** Room for the fields of a {@link Part} around its bytes. */

@@ -79,12 +79,14 @@ async function trouble(t: ExecutionContext) {
     t.is(answer?.fault, undefined);
     return answer?.body;
   };
+  const refused = async (op: string, body: object): Promise<string | undefined> =>
+    (await client.ask(`r${++asked}`, op, body))?.fault?.code;
   const shown = async (): Promise<Shown | undefined> => ((await ask('agents')) as { agents: Shown[] }).agents[0];
   const becomes = async (temperatureC: number): Promise<void> => {
     now.reading = { temperatureC };
     await world.clock.advance(180_000);
   };
-  return { world, ask, shown, becomes };
+  return { world, ask, refused, shown, becomes };
 }
 
 test('a drain of an operator is not ended because the machine has recovered, nor begun again by its health', async (t) => {
@@ -152,6 +154,33 @@ test('a window of an operator takes the place of a drain for health, and ends as
   await world.clock.advance(61_000);
   t.is((await shown())?.drain?.wish, undefined);
   await becomes(50);
+  t.is((await shown())?.state, 'drained');
+  await world.clock.advance(600_000);
+  t.is((await shown())?.state, 'active');
+});
+
+test('a machine that is drained by hand stays so, whatever window was scheduled before', async (t) => {
+  const { world, ask, refused, shown } = await trouble(t);
+  const schedule = (): Promise<unknown> => ask('drain', { agent: 'pi', inMs: 60_000, forMs: 600_000 });
+  await schedule();
+  await ask('drain', { agent: 'pi' });
+  t.like(await shown(), { state: 'drained', window: undefined }, 'and no window is announced any more');
+  await world.clock.advance(700_000);
+  t.is((await shown())?.state, 'drained', 'before it');
+  t.is(await refused('drain', { agent: 'pi', inMs: 0, forMs: 1_000 }), 'CONFLICT', 'nor is one told that would end it');
+  await ask('resume', { agent: 'pi' });
+  await schedule();
+  await world.clock.advance(61_000);
+  await ask('drain', { agent: 'pi' });
+  await world.clock.advance(700_000);
+  t.is((await shown())?.state, 'drained', 'within it');
+});
+
+test('a window is made longer while it lasts', async (t) => {
+  const { world, ask, shown } = await trouble(t);
+  await ask('drain', { agent: 'pi', inMs: 0, forMs: 60_000 });
+  await ask('drain', { agent: 'pi', inMs: 0, forMs: 600_000 });
+  await world.clock.advance(120_000);
   t.is((await shown())?.state, 'drained');
   await world.clock.advance(600_000);
   t.is((await shown())?.state, 'active');

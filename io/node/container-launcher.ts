@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ContainerEngine, EngineError, StopRequest } from '../containers.ts';
+import { EnginePatience } from '../engine-patience.ts';
 import type { LateEngine } from '../late-engine.ts';
 import {
   type ContainerTask,
@@ -42,7 +43,6 @@ const EXIT_FILE = 'exit';
 const MEMORY_FILE = 'out-of-memory';
 /** In `claimed`, where an agent was first: the same word as for processes. */
 const WITHDRAWN = 'agent\n';
-const RETRY_MS = 1_000;
 const STREAMS = ['stdout', 'stderr'] as const;
 /** On a container: the folder of tasks that it is of, and the task's folder in there. */
 const ROOT_LABEL = 'mesquite.root';
@@ -60,7 +60,7 @@ export async function launchContainers(options: ContainerLauncherOptions): Promi
   const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim();
   const launcher = new ContainerLauncher({ ...options, root: await realpath(options.root) }, boot);
   if (options.engine.there) void launcher.prune();
-  options.engine.onAppeared(() => void launcher.prune());
+  options.engine.onAppeared(() => launcher.appeared());
   return launcher;
 }
 
@@ -89,6 +89,12 @@ class ContainerLauncher implements Launcher {
     this.isolation = options.processes.isolation;
     this.#boot = boot;
     this.#rootLabel = labelOf(options.root);
+  }
+
+  /** Somebody answers again: those who wait ask now. */
+  appeared(): void {
+    for (const wake of this.#timers) wake();
+    void this.prune();
   }
 
   /** Removes containers of tasks that have ended, or are gone: an agent or an engine was killed before it could. */
@@ -251,24 +257,37 @@ class ContainerLauncher implements Launcher {
 
   async #attend(folder: string, { stop }: Watched): Promise<void> {
     const { log } = this.#options;
+    const patience = new EnginePatience();
+    let runs = false;
     while (!stop.stopped) {
       try {
         if (!(await this.#begin(folder, stop))) return;
+        runs = true;
+        patience.rewarded();
         await this.#follow(folder, stop);
         await this.#finish(folder, stop);
         return;
       } catch (error) {
         if (stop.stopped) return;
-        if (error instanceof EngineError && (error.code === 'REFUSED' || error.code === 'NOT_FOUND')) {
-          await this.#failed(folder, error.message).catch((reason: unknown) =>
+        const words = error instanceof Error ? error.message : String(error);
+        const { pauseMs, news } = patience.failed(error, runs);
+        if (pauseMs === undefined) {
+          await this.#failed(folder, words).catch((reason: unknown) =>
             log.error('container task not ended', { folder, error: String(reason) }),
           );
           return;
         }
-        log.warn('container engine', { folder, error: String(error) });
-        await this.#pause();
+        if (news) {
+          log.warn('container engine', { folder, error: words, retryMs: pauseMs });
+          if (!runs) this.#say(folder, `no container yet, again in ${pauseMs / 1_000} s: ${words.slice(0, 200)}`);
+        }
+        await this.#pause(pauseMs);
       }
     }
+  }
+
+  #say(folder: string, message: string): void {
+    for (const listener of this.#progressListeners) listener({ folder, message });
   }
 
   /** Has it run, unless it was withdrawn (then false). Every step may have been done before. */
@@ -283,9 +302,7 @@ class ContainerLauncher implements Launcher {
       const claimed = await readText(join(path, CLAIM_FILE));
       // Somebody removed what ran: it is for `adopt` to say so.
       if (claimed !== undefined) return false;
-      const say = (message: string): void => {
-        for (const listener of this.#progressListeners) listener({ folder, message });
-      };
+      const say = (message: string): void => this.#say(folder, message);
       const world = { engine, log, say, stop, pause: (ms: number) => this.#pause(ms) };
       const isNew = await fetchImage(world, task.image, task.pull);
       if (isNew) for (const listener of this.#pulledListeners) listener(task.image);
@@ -417,7 +434,7 @@ class ContainerLauncher implements Launcher {
     return join(this.#options.root, folder);
   }
 
-  #pause(ms = RETRY_MS): Promise<void> {
+  #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
         clearTimeout(timer);

@@ -7,6 +7,8 @@ const ANSWER_BYTES = 4 * 1_048_576;
 /** Making a container copies an image's files on some disks: a minute, on a slow card. */
 const ANSWER_MS = 120_000;
 const MESSAGE_LENGTH = 400;
+/** What no second try changes, and Podman calls a failure of its own (status 500) all the same. */
+const FOR_GOOD = /invalid reference format|repository name must|no command (or entrypoint )?(provided|specified)/i;
 
 export interface EngineAnswer {
   readonly status: number;
@@ -44,7 +46,8 @@ export async function stream(
 /** What an answer that is no success means. */
 export function refusal({ status, body }: EngineAnswer): EngineError {
   const words = messageOf(body) ?? `the engine answers with status ${status}`;
-  return new EngineError(status === 404 ? 'NOT_FOUND' : status >= 500 ? 'FAILED' : 'REFUSED', words);
+  if (status === 404) return new EngineError('NOT_FOUND', words);
+  return new EngineError(status >= 500 && !FOR_GOOD.test(words) ? 'FAILED' : 'REFUSED', words);
 }
 
 /** What the engine says in an answer of its own; undefined where it says nothing. */

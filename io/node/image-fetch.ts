@@ -18,7 +18,8 @@ const MB = 1_048_576;
 
 /**
  * Has an image here. A pull that breaks off is tried again, for as long as nobody stops it: the engine keeps the parts
- * that came whole. True where it was not here before. Rejects with `NOT_FOUND` where no try will help, and with `STOPPED`.
+ * that came whole. True where it was not here before. Rejects with `NOT_FOUND` or
+ * `REFUSED` where no try will help, and with `STOPPED`.
  */
 export async function fetchImage(
   world: FetchWorld,
@@ -26,7 +27,11 @@ export async function fetchImage(
   policy: 'never' | 'missing' | 'always',
 ): Promise<boolean> {
   const { engine, say, stop, log } = world;
-  const before = await engine.image(image);
+  const before = await engine.image(image).catch((error: unknown) => {
+    throw error instanceof EngineError && error.code === 'REFUSED'
+      ? new EngineError('REFUSED', `image ${image}: ${error.message}`, error)
+      : error;
+  });
   if (policy !== 'always' && before !== undefined) return false;
   if (policy === 'never')
     throw new EngineError('NOT_FOUND', `image ${image} is not on this machine, and is not to be pulled`);

@@ -101,15 +101,35 @@ if (missing !== undefined && process.env['CI'] !== 'true') {
     await gone(t);
   });
 
-  test('no such image, no such program: an exit status, and why', async (t) => {
+  test('no such image, no image of that name, no command, no such program: an exit status, and why', async (t) => {
     const place = await placeOf(t);
-    const { launcher, ended } = await place.attach();
+    const { launcher, ended, said } = await place.attach();
     await launcher.launch(start('batch/t7/0', '', { image: 'localhost/none:1', pull: 'never' }));
     t.is((await ended('batch/t7/0')).code, 125);
     t.regex(await place.read('batch/t7/0/stderr'), /localhost\/none:1 is not on this machine/);
     await launcher.launch(start('batch/t8/0', '', { argv: ['/bin/no-such-program'] }));
     t.is((await ended('batch/t8/0')).code, 127);
+    // Podman has no 4xx for either.
+    await launcher.launch(start('batch/t16/0', '', { image: 'no/Such:1' }));
+    t.is((await ended('batch/t16/0')).code, 125);
+    t.regex(await place.read('batch/t16/0/stderr'), /^mesq: image no\/Such:1: .*repository name must be lowercase\n$/);
+    await launcher.launch(start('batch/t17/0', '', { argv: [] }));
+    t.is((await ended('batch/t17/0')).code, 125);
+    t.regex(await place.read('batch/t17/0/stderr'), /^mesq: .*no command or entrypoint/);
+    t.deepEqual(
+      said.filter((message) => message.includes('again')),
+      [],
+    );
     await gone(t);
+  });
+
+  test('an engine that fails at making a container is asked again, later each time, and that is said', async (t) => {
+    const place = await placeOf(t);
+    const { launcher, words, said } = await place.attach();
+    await launcher.launch(start('batch/t18/0', '', { devices: ['/dev/no-such-device'] }));
+    await words(/^no container yet, again in 1 s: .*no-such-device/);
+    t.true(await launcher.claim('batch/t18/0'));
+    t.is(said.length, 1);
   });
 
   test('a claimed folder starts no container', async (t) => {
@@ -283,6 +303,7 @@ async function placeOf(t: ExecutionContext) {
         });
       return {
         launcher,
+        said,
         words: (pattern: RegExp) => until(() => said.find((message) => pattern.test(message))),
         ended: (folder: string) => until(() => exits.get(folder)),
         started: (folder: string) => until(() => (running.has(folder) ? true : undefined)),

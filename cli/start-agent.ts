@@ -39,6 +39,7 @@ import { takeDataFolder } from './start-data-folder.ts';
 import { isolationAttributes, letThrough, namespacesOf, taskUserOf } from './start-isolation.ts';
 import { speakerOf } from './start-join.ts';
 import { type MachineOptions, type MachineWishes, machineWishes, readyMachine } from './start-machine.ts';
+import { refusalsOf } from './start-refusals.ts';
 import { execAttribute, sandboxShells } from './start-shells.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -214,7 +215,7 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
   const credentials = credentialsOf(speaker.token, name);
   // A copy of the folder on this machine is another installation: only what is the same may take over a connection.
   const { ino } = await stat(data);
-  let connected = false;
+  const refusals = refusalsOf(name, log, (fault) => fail(fault));
   const agent = await startAgentShell({
     name,
     prefix: options.prefix ?? 'mesq',
@@ -238,16 +239,12 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
         ...(options.metered === true ? { fewBytes: true } : { backOffCapMs: TIMES.reconnectMs }),
         will,
         opening,
-        onRefused: (error) => {
-          if (!connected) fail(refusal(error, name));
-        },
+        onRefused: refusals.refused,
         clock: systemClock,
         random: systemRandom,
         log,
       });
-      bus.onConnected(() => {
-        connected = true;
-      });
+      bus.onConnected(refusals.connected);
       return bus;
     },
     storage: fileStorage(data),
@@ -313,17 +310,6 @@ export function faultOf(error: BusError | LauncherError | StorageError): Fault {
   return new Fault(
     error.code === 'INSECURE' ? 'INSECURE' : error.code === 'BAD_URL' ? 'BAD_USAGE' : 'UNREACHABLE',
     error.message,
-  );
-}
-
-/** CONNACK 2 for an agent: somebody else speaks under its name. */
-export function refusal(error: BusError, name: string): Fault {
-  if (error.code === 'BAD_CREDENTIALS')
-    return new Fault('BAD_CREDENTIALS', `the broker does not accept agent ${name}: ${error.message}`);
-  return new Fault(
-    'NAME_TAKEN',
-    `an agent named ${name} is connected already, from another data folder or machine`,
-    `Start this one with another --name, for example ${name}-2.`,
   );
 }
 

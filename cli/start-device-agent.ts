@@ -25,7 +25,8 @@ import { mergeAttributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { parseResources, type Resources } from '../protocol/resources.ts';
-import { credentialsOf, keepAlivesOf, refusal } from './start-agent.ts';
+import { credentialsOf, keepAlivesOf } from './start-agent.ts';
+import { refusalsOf } from './start-refusals.ts';
 
 export interface DeviceAgentOptions {
   /** The device's, for ever. */
@@ -90,7 +91,7 @@ export async function startDeviceAgent(options: DeviceAgentOptions): Promise<Dev
   launcher.onStarted(optimize);
   let bus: MqttBus | undefined;
   let willOf: (() => Will) | undefined;
-  let connected = false;
+  const refusals = refusalsOf(name, log, options.onFailed);
   const agent = await startAgent({
     ...{ name, prefix, metered, launcher, log },
     urls: masters,
@@ -109,16 +110,12 @@ export async function startDeviceAgent(options: DeviceAgentOptions): Promise<Dev
         ...keepAlivesOf(metered),
         ...(metered ? {} : { backOffCapMs: TIMES.reconnectMs }),
         will,
-        onRefused: (error) => {
-          if (!connected) options.onFailed(refusal(error, name));
-        },
+        onRefused: refusals.refused,
         clock: systemClock,
         random: systemRandom,
         log,
       });
-      bus.onConnected(() => {
-        connected = true;
-      });
+      bus.onConnected(refusals.connected);
       return bus;
     },
     storage: fileStorage(folder),

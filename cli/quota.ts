@@ -26,7 +26,7 @@ export const quota: Verb = {
       .argument('<role>', 'a role at the top of the tree; it holds for all below')
       .option('--guarantee <amounts>', 'kept free for it until it uses them: cpus:2;mem:1024')
       .option('--limit <amounts>', 'never more than this; a name that is not there is not limited')
-      .option('--force', 'also where more is in use already');
+      .option('--force', 'also where more is in use already, or more guaranteed than there is');
   },
   run: async (context, command) => {
     const [action = '', role = ''] = command.args;

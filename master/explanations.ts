@@ -6,6 +6,7 @@ import type { Resources } from '../protocol/resources.ts';
 import { isBuiltIn } from '../protocol/scheduler.ts';
 import { type Candidate, type Explanation, explain } from './allocator/explain.ts';
 import { admits } from './allocator/offer-constraints.ts';
+import { isCommon } from './allocator/quotas.ts';
 import type { Offering } from './offering.ts';
 import { freeOf } from './registry/apply-tasks.ts';
 import type { AgentRecord } from './registry/registry.ts';
@@ -102,6 +103,20 @@ function reasonsOf(
   if (over.length > 0) {
     const uses = over.map(({ name }) => ({ name, amount: used.get(name) ?? 0 }));
     reasons.push(`role ${top} may have ${formatQuantities(over)} (quota), and has ${formatQuantities(uses)}`);
+  }
+  const kept = [...allocator.owedToOthers(role)].map(([name, amount]) => ({ name, amount }));
+  const free = [...leader.registry.agents.values()]
+    .filter(({ state }) => state === 'active')
+    .flatMap((agent) => freeOf(leader.registry, agent).filter(isCommon));
+  const short = kept.filter(({ name, amount }) => {
+    const wants = amountOfName(wanted, name);
+    return amount > 0 && wants > 0 && amountOfName(quantitiesOf(free), name) - amount < wants;
+  });
+  if (short.length > 0) {
+    const left = short.map(({ name }) => ({ name, amount: amountOfName(quantitiesOf(free), name) }));
+    reasons.push(
+      `${formatQuantities(short)} is kept for what other roles are guaranteed (quota), of ${formatQuantities(left)} that is free`,
+    );
   }
   return reasons;
 }

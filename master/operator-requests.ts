@@ -21,6 +21,7 @@ import { namesRevokedByJoin } from './registry/apply-joins.ts';
 import { agentNamed } from './registry/apply-operator.ts';
 import { attemptsOf } from './registry/apply-tasks.ts';
 import type { Command } from './registry/commands.ts';
+import { guaranteeProblem } from './registry/quota-room.ts';
 import { type RequestOutcome, taskKey } from './registry/registry.ts';
 import { snapshotSlices } from './registry/snapshot.ts';
 import { roleViews } from './role-views.ts';
@@ -168,6 +169,7 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   'weight-set': (desk, { role, weight }, asker) =>
     commit(desk, asker, (request) => ({ kind: 'SET_WEIGHT', role, weight, request })),
   'quota-set': (desk, { role, guarantees, limits, force }, asker) =>
+    (force ? undefined : guaranteeProblem(desk.leader.registry, role, guarantees)) ??
     commit(desk, asker, (request) => ({ kind: 'SET_QUOTA', role, quota: { guarantees, limits }, force, request })),
   'quota-remove': (desk, { role }, asker) =>
     commit(desk, asker, (request) => ({ kind: 'SET_QUOTA', role, quota: null, force: true, request })),

@@ -288,6 +288,11 @@ export class Allocator {
     return this.#quotas.used(role);
   }
 
+  /** What is kept from that role for the guarantees of others, in thousandths. */
+  owedToOthers(role: string): ReadonlyMap<string, number> {
+    return this.#quotas.owedToOthers(role);
+  }
+
   /** What neither tasks nor offers hold. */
   free(agent: string): Resources {
     return this.#agents.get(agent)?.free ?? NOTHING;

@@ -85,6 +85,12 @@ export class Quotas {
     return this.#lacking.has(topOf(role));
   }
 
+  /** What the guarantees of other top roles lack, by name, in thousandths: as much of what is free is kept from this one. */
+  owedToOthers(role: string): ReadonlyMap<string, number> {
+    const own = this.#missing(topOf(role));
+    return new Map([...this.#required].map(([name, all]) => [name, all - (own.get(name) ?? 0)]));
+  }
+
   /** True where nothing common that it may still have is worth an offer: neither cpus nor memory. */
   spent(role: string): boolean {
     return this.#spent.has(topOf(role));

@@ -101,6 +101,13 @@ test('a request is done once, whatever its repetitions, and refused in words', a
   });
   t.like(await refused('r8', 'quota-set', { role: 'ann', limits: 'cpus:0' }), { code: 'BAD_SHAPE' });
   t.is(await refused('r9', 'quota-set', { role: 'ann', limits: 'cpus:0', force: true }), undefined);
+  const guarantee = (request: string, role: string, guarantees: string, force = false): Promise<unknown> =>
+    refused(request, 'quota-set', { role, guarantees, force });
+  t.like(await guarantee('g1', 'x', 'cpus:10000'), { code: 'BAD_SHAPE' });
+  t.is(await guarantee('g2', 'x', 'cpus:3'), undefined);
+  t.is(await guarantee('g3', 'x', 'cpus:4'), undefined, 'in place of what it had');
+  t.like(await guarantee('g4', 'y', 'cpus:1'), { code: 'BAD_SHAPE' });
+  t.is(await guarantee('g5', 'y', 'cpus:1', true), undefined);
   t.like(await refused('r10', 'teardown', { framework: 'batch' }), { code: 'NOT_ALLOWED' });
   t.is(await refused('r11', 'teardown', { framework: 'fw' }), undefined);
   t.is(await refused('r11', 'teardown', { framework: 'fw' }), undefined);

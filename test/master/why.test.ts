@@ -46,6 +46,17 @@ test('a quota, a suppressed role and a role of nobody keep it waiting everywhere
   t.deepEqual((await why('cpus:1', { framework: 'nobody' })).reasons, ['nobody is not connected']);
 });
 
+test('what is kept for the guarantee of another role is named', async (t) => {
+  const { why, operator } = await cluster();
+  await operator.ask('q1', 'quota-set', { role: 'night', guarantees: 'cpus:1', limits: '' });
+  t.is((await why('cpus:1')).verdict, 'now', 'there is room for both');
+  await operator.ask('q2', 'quota-set', { role: 'night', guarantees: 'cpus:900;gpus:1', limits: '', force: true });
+  const said = await why('cpus:1');
+  t.is(said.verdict, 'later');
+  t.deepEqual(said.reasons, ['cpus:900 is kept for what other roles are guaranteed (quota), of cpus:2 that is free']);
+  t.deepEqual((await why('cpus:1', { role: 'night' })).reasons, ['fw takes no offers under role night'], 'its own');
+});
+
 test('what it refused, and what it wishes, is its own obstacle', async (t) => {
   const { why, framework } = await cluster();
   await framework.call({ type: 'DECLINE', offers: framework.offers(), refuseMs: 60_000 });

@@ -3,7 +3,8 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startAgent as startAgentShell } from '../agent/agent.ts';
 import { BusError } from '../io/bus.ts';
-import { LauncherError } from '../io/launcher.ts';
+import type { LateEngine } from '../io/late-engine.ts';
+import { type Launcher, LauncherError } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
 import type { ClientTls } from '../io/node/broker-stream.ts';
 import { systemClock } from '../io/node/clock.ts';
@@ -22,6 +23,7 @@ import { systemRandom } from '../io/node/random.ts';
 import { sandboxFiles } from '../io/node/sandbox-files.ts';
 import { fileStorage } from '../io/node/storage.ts';
 import { volumeFolders } from '../io/node/volume-folders.ts';
+import type { OutputFile } from '../io/output-file.ts';
 import { StorageError } from '../io/storage.ts';
 import { ARTIFACTS_ATTRIBUTE } from '../protocol/artifact.ts';
 import { mergeAttributes } from '../protocol/attributes.ts';
@@ -145,7 +147,8 @@ interface Checked {
 }
 
 /** Everything but the lock of the data folder. */
-async function start({ options, data, wishes, asked, tls, logging }: Checked): Promise<RunningAgent | Fault> {
+async function start(checked: Checked): Promise<RunningAgent | Fault> {
+  const { options, data, asked, logging } = checked;
   const { log } = logging;
   const user = taskUserOf(options.taskUser, log);
   if (user instanceof Fault) return user;
@@ -172,16 +175,40 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
   });
   const launcher = engine === undefined ? processes : await launchContainers({ engine, root, processes, output, log });
   launcher.onStarted(optimize);
+  const prepared = { ...checked, user, mounts, imageBytes, artifacts, engine, root, output, launcher };
+  const running = await startOn(prepared).catch(async (error: unknown) => {
+    await launcher.stop();
+    throw error;
+  });
+  // Whoever never ran leaves nobody behind that waits for tasks.
+  if (running instanceof Fault) await launcher.stop();
+  return running;
+}
+
+interface Prepared extends Checked {
+  readonly user: Exclude<ReturnType<typeof taskUserOf>, Fault>;
+  readonly mounts: readonly string[];
+  readonly imageBytes: number;
+  readonly artifacts: Exclude<ReturnType<typeof artifactsOf>, Fault>;
+  readonly engine: LateEngine | undefined;
+  /** Folder of the task folders. */
+  readonly root: string;
+  readonly output: (folder: string, stream: 'stdout' | 'stderr') => OutputFile;
+  readonly launcher: Launcher;
+}
+
+/** With a launcher, which is the caller's to end where this fails. */
+async function startOn(prepared: Prepared): Promise<RunningAgent | Fault> {
+  const { options, data, wishes, asked, tls, logging } = prepared;
+  const { user, mounts, imageBytes, artifacts, engine, root, output, launcher } = prepared;
+  const { log } = logging;
   const known = [
     ...isolationAttributes(launcher.isolation),
     ...(options.exec === false ? [] : [execAttribute()]),
     { name: ARTIFACTS_ATTRIBUTE, text: 'yes' },
   ];
   const ready = await readyMachine(options, data, { ...wishes, attributes: mergeAttributes(known, wishes.attributes) });
-  if (ready instanceof Fault) {
-    await launcher.close();
-    return ready;
-  }
+  if (ready instanceof Fault) return ready;
   const { probe } = ready;
   const machine = withEngine(ready.machine, engine);
   for (const note of [...probe.notes, ...launcher.isolation.notes]) log.info('probe', { note });
@@ -197,20 +224,14 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
     timeoutMs: options.timeoutMs,
     connect: options.connect,
   });
-  if (speaker instanceof Fault) {
-    await launcher.close();
-    return speaker;
-  }
+  if (speaker instanceof Fault) return speaker;
   const { name } = speaker;
   let fail: (fault: Fault) => void = () => undefined;
   const failed = new Promise<Fault>((settle) => {
     fail = settle;
   });
   const lines = await executorSocket(data);
-  if (lines instanceof Fault) {
-    await launcher.close();
-    return lines;
-  }
+  if (lines instanceof Fault) return lines;
   if (user !== undefined) await letThrough(user, data);
   const credentials = credentialsOf(speaker.token, name);
   // A copy of the folder on this machine is another installation: only what is the same may take over a connection.
@@ -272,7 +293,7 @@ async function start({ options, data, wishes, asked, tls, logging }: Checked): P
     onContact: contactNotes({ name, version: options.version, log }),
   });
   if (agent instanceof Fault) {
-    await Promise.all([launcher.close(), lines.close()]);
+    await lines.close();
     return agent;
   }
   return { name, resources: machine.found.resources, failed, stop: () => agent.stop() };

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { Cluster, copyMachine, eventually, MESQ, type Running, start } from './cluster.ts';
+import { Cluster, copyMachine, eventually, MESQ, type Running, start, survivors } from './cluster.ts';
 import { securedMaster } from './secured-master.ts';
 
 /** A cluster on TLS, and boards: each with a machine-id of its own, and nothing but the join token that it is started with. */
@@ -99,6 +99,7 @@ test('a machine that shows nothing to bind a credential to is told so, before it
   const { code, stderr } = await cluster.spawn([MESQ, ...argv].slice(1), { MESQ_TOKEN: token }).ended;
   t.is(code, 1);
   t.regex(stderr, /neither a machine-id nor a serial number/);
+  t.deepEqual(await survivors(cluster.dataOf('b9')), [], 'the launcher of an agent that never ran is ended');
 });
 
 test('a join token does not travel in plain text beyond this machine', async (t) => {

@@ -1,7 +1,9 @@
 import type { Clock } from '../io/clock.ts';
 import type { Log } from '../io/log.ts';
 import { type Random, randomWord } from '../io/random.ts';
+import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import { soundStatus } from '../protocol/salvage-update.ts';
 import { isTerminal, type TaskStatus } from '../protocol/task.ts';
 import type { Run } from './checkpoint/state.ts';
 import { type DurableState, isFull } from './durable-state.ts';
@@ -40,7 +42,7 @@ export class StatusReports {
     // Out of contact for long, a service that fails again and again must not grow: its newest report is renewed.
     const renewed = !isTerminal(what.state) && current.unacknowledged.length >= LIMITS.unacknowledgedPerTask;
     const wallMs = Math.round(clock.wall());
-    const status: TaskStatus = {
+    const made: TaskStatus = {
       framework: run.framework,
       task: run.info.task,
       attempt: run.info.attempt,
@@ -51,6 +53,12 @@ export class StatusReports {
       ...(message === undefined ? {} : { message: message.slice(0, LIMITS.messageLength) }),
       at: { boot, monotonicMs: Math.round(clock.monotonic()), wallMs: wallMs < PLAUSIBLE_WALL_MS ? null : wallMs },
     };
+    // What no master takes would be told for ever, and all that rides with it.
+    const status = soundStatus(made);
+    if (status instanceof Fault) {
+      log.error('report not made', { run: run.run, error: status.message });
+      return false;
+    }
     try {
       await durable.commitWithin(withinMs, [{ kind: 'STATUS', run: run.run, status, said }]);
       this.#reported(run.run, status);

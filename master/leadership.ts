@@ -4,6 +4,7 @@ import { type Encoding, encodingOf, type MessageOf, type MessageTable, read } fr
 import { Fault } from '../protocol/faults.ts';
 import { REQUESTS } from '../protocol/operator.ts';
 import { salvageAccept } from '../protocol/salvage-accept.ts';
+import { salvageUpdate } from '../protocol/salvage-update.ts';
 import { CALLS, isBuiltIn } from '../protocol/scheduler.ts';
 import type { Address } from '../protocol/topics.ts';
 import { type AgentDesk, handleAgentMessage, handlePresence, refuseMessage } from './agent-messages.ts';
@@ -176,7 +177,11 @@ export class Leadership {
           AGENT_UP,
           payload,
           (message, encoding) => handleAgentMessage(this.#agentDesk, name, message, encoding),
-          (fault) => refuseMessage(this.#agentDesk, name, fault, encodingOf(payload)),
+          (fault) => {
+            refuseMessage(this.#agentDesk, name, fault, encodingOf(payload));
+            const salvaged = fault.code === 'BAD_SHAPE' ? salvageUpdate(payload) : undefined;
+            if (salvaged !== undefined) handleAgentMessage(this.#agentDesk, name, salvaged.update, salvaged.encoding);
+          },
         );
       case 'presence':
         return this.#take(kind, name, PRESENCE, payload, (message) => handlePresence(this.#agentDesk, name, message));

@@ -368,6 +368,17 @@ test('a polite stop leaves tasks running and says goodbye', async (t) => {
   t.is(world.clock.timers, 2, 'of the master and of the task, none of the agent');
 });
 
+test('an end is told without what no master would take beside it', async (t) => {
+  const world = new AgentWorld(3);
+  await world.up();
+  world.outputSizes.set('batch/a.0/0', 2 ** 60);
+  world.master.place('a', { argv: program({ code: 3 }) });
+  await world.until(() => world.master.ended('a'));
+  t.like(world.master.last('a'), { state: 'TASK_FAILED', exitCode: 3, output: undefined });
+  await world.clock.advance(60_000);
+  t.is(world.master.states('a').length, 2);
+});
+
 test('output is read within its grant, to its end', async (t) => {
   const world = new AgentWorld();
   await world.up();

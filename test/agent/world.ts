@@ -50,6 +50,8 @@ export class AgentWorld {
   onDeath: () => void = () => undefined;
   /** What a start writes, where it is too long for an argument. */
   readonly outputs = new Map<string, string>();
+  /** Folders whose outputs say that they are so long, whatever is in them. */
+  readonly outputSizes = new Map<string, number>();
   /** Folders whose outputs were looked at for a cut, each time. */
   readonly cuts: string[] = [];
   /** `folder/path` → a file in a task's sandbox, and what tells it from one that takes its place. */
@@ -122,7 +124,7 @@ export class AgentWorld {
       launcher: this.machine.attach(),
       lines: this.socket.listen(),
       prober: this.prober.attach(),
-      output: (folder) => outputOf(this.machine, folder, this.cuts),
+      output: (folder) => outputOf(this.machine, folder, this.cuts, this.outputSizes.get(folder)),
       sandboxes: {
         open: (folder, path) => Promise.resolve(this.sandboxFile(`${folder}/${path}`)),
       },
@@ -229,10 +231,10 @@ export function program(does: SimulatedProgram = {}): string[] {
   return ['true', JSON.stringify(does)];
 }
 
-function outputOf(machine: SimulatedMachine, folder: string, cuts: string[]): OutputFile {
+function outputOf(machine: SimulatedMachine, folder: string, cuts: string[], size?: number): OutputFile {
   const content = (): Uint8Array => new TextEncoder().encode(machine.stdout(folder));
   return {
-    size: () => Promise.resolve(content().length),
+    size: () => Promise.resolve(size ?? content().length),
     read: (offset, length) => {
       const bytes = content();
       return Promise.resolve({ offset, bytes: bytes.slice(offset, offset + length), end: bytes.length });

@@ -75,3 +75,29 @@ test('whoever writes a firmware is told which field is wrong, and keeps the sess
   const [acknowledged] = await say({ type: 'UPDATE', epoch, updates: [update] });
   t.like(acknowledged, { type: 'ACKNOWLEDGE', updates: ['1-1'] });
 });
+
+test('a report with a wrong number beside it counts without that, and those that ride with it count whole', async (t) => {
+  const { world, say } = await smallAgent(t);
+  const [registered] = await say(REGISTER);
+  const { epoch } = registered as Said;
+  const tasks = ['a', 'b', 'c'].map((task) => ({ framework: 'batch', task, attempt: 0, state: 'TASK_RUNNING' }));
+  void say({ type: 'TASKS', epoch, request: 'r', tasks });
+  await world.clock.advance(100);
+  const ended = (task: string, more: object): object => ({
+    ...{ framework: 'batch', task, attempt: 0, uuid: `${task}-1`, sequence: 1, state: 'TASK_FINISHED', exitCode: 0 },
+    ...more,
+  });
+  const updates = [
+    ended('a', { output: { stdout: 1, stderr: 2 } }),
+    ended('b', { output: { stdout: 2 ** 53, stderr: 0 }, unknown: 1 }),
+    ended('c', { sequence: 'one' }),
+  ];
+  const [refused, acknowledged] = await say({ type: 'UPDATE', epoch, updates });
+  t.like(refused, { type: 'REFUSED', register: false, fault: { code: 'BAD_SHAPE' } });
+  t.regex(JSON.stringify(refused), /"message":"updates\.1\.output\.stdout: /);
+  t.like(acknowledged, { type: 'ACKNOWLEDGE', updates: ['a-1', 'b-1'] });
+  const listed = await new ScriptedClient(world, 'op').ask('r1', 'tasks', {});
+  const states = (listed?.body as { tasks: { id: string; state: string; exitCode?: number }[] }).tasks;
+  t.like(states.find(({ id }) => id === 'c') ?? {}, { state: 'TASK_RUNNING' });
+  for (const id of ['a', 'b']) t.not(states.find((task) => task.id === id)?.state, 'TASK_RUNNING');
+});

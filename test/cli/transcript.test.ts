@@ -145,6 +145,8 @@ test('what the verbs say, to people and as JSON, well and wrong', async (t) => {
   await session.mesq('drain', 'roof', '--in', '2h', '--for', '30m', '--deadline', '5m');
   await session.mesq('drain', 'roof', '--in', 'soon');
   await session.mesq('resume', 'roof');
+  await session.mesq('drain', 'roof', '--in', '2h', '--for', '30m', '--deadline', '5m');
+  await session.mesq('resume', 'roof');
   await session.mesq('drain', 'nosuch');
   await session.mesq('why', 'batch');
   await session.mesq('why', 'nosuch');

@@ -72,7 +72,7 @@ function nonsense(
 }
 
 // Seeds whose nonsense sets no cpus aside, by a quota that somebody has to have meant.
-for (const seed of [1, 3, 4]) {
+for (const seed of [1, 3, 5]) {
   test(`well-formed messages that mean nothing break nothing, and what they committed can be recovered (seed ${seed})`, async (t) => {
     const world = new MasterWorld({ seed });
     const random = new SeededRandom(seed);

@@ -18,7 +18,7 @@ import { EventFeed } from './event-feed.ts';
 import { ExecutorLink } from './executor-link.ts';
 import { FrameworkSessions } from './framework-sessions.ts';
 import { InverseOffers } from './inverse-offers.ts';
-import type { Leader, ShownThing, World } from './leader.ts';
+import type { Leader, World } from './leader.ts';
 import { LostTasks } from './lost-tasks.ts';
 import { Offering } from './offering.ts';
 import { Operations } from './operations.ts';
@@ -29,8 +29,9 @@ import { Reactions } from './reactions.ts';
 import type { RegistryEvent } from './registry/events.ts';
 import type { Registry } from './registry/registry.ts';
 import { handleCall, type SchedulerDesk } from './scheduler-calls.ts';
+import { ShownThings } from './shown-things.ts';
 import { handleSpoiledAccept } from './spoiled-accept.ts';
-import { StateTree, shownUnder } from './state-tree.ts';
+import { StateTree } from './state-tree.ts';
 import { Uploads } from './uploads.ts';
 
 /** What starts when a term is won, and stops when it is lost. Everything in here dies with the term. */
@@ -55,12 +56,13 @@ export class Leadership {
   constructor(world: World, registry: Registry, term: number, propose: Leader['propose']) {
     this.#world = world;
     this.#state = new StateTree(world);
+    const shown = new ShownThings(this.#state, world.counters);
     const leader: Leader = {
       world,
       registry,
       term,
       propose,
-      show: (framework, things) => this.#show(framework, things),
+      show: (framework, things) => shown.show(framework, things),
       wallMs: () => world.clock.wall(),
     };
     const feed = new EventFeed(world);
@@ -120,6 +122,7 @@ export class Leadership {
       this.#operatorDesk,
       this.#dispatch,
       this.#state,
+      shown,
       this.#lost,
       this.#drains,
       feed,
@@ -253,13 +256,5 @@ export class Leadership {
       return;
     }
     handle(taken.message, taken.encoding);
-  }
-
-  #show(framework: string, things: readonly ShownThing[]): void {
-    for (const { kind, id, view, progress } of things) {
-      const rest = shownUnder(kind, framework, id);
-      this.#state.touch(rest, () => view);
-      this.#state.touch(`${rest}/progress`, () => (view === null ? null : (progress ?? null)));
-    }
   }
 }

@@ -13,6 +13,7 @@ import { attemptsOf } from './registry/apply-tasks.ts';
 import type { RegistryEvent } from './registry/events.ts';
 import { type AgentRecord, type TaskRecord, taskKey, tasksOfAgent } from './registry/registry.ts';
 import { confirm, type SchedulerDesk } from './scheduler-calls.ts';
+import type { ShownThings } from './shown-things.ts';
 import type { StateTree } from './state-tree.ts';
 import { agentView, finishedView, masterViews, offerView, taskView } from './views.ts';
 
@@ -22,6 +23,7 @@ export class Reactions {
   readonly #operators: OperatorDesk;
   readonly #dispatch: Dispatch;
   readonly #state: StateTree;
+  readonly #shown: ShownThings;
   readonly #lost: LostTasks;
   readonly #drains: Drains;
   readonly #feed: EventFeed;
@@ -31,6 +33,7 @@ export class Reactions {
     operators: OperatorDesk,
     dispatch: Dispatch,
     state: StateTree,
+    shown: ShownThings,
     lost: LostTasks,
     drains: Drains,
     feed: EventFeed,
@@ -39,6 +42,7 @@ export class Reactions {
     this.#operators = operators;
     this.#dispatch = dispatch;
     this.#state = state;
+    this.#shown = shown;
     this.#lost = lost;
     this.#drains = drains;
     this.#feed = feed;
@@ -117,6 +121,7 @@ export class Reactions {
         this.#desk.frameworks.left(event.framework);
         if (event.request !== undefined) this.#answer(event.request, () => ({ framework: event.framework }));
         this.#desk.executors.removed(event.framework);
+        this.#shown.removed(event.framework);
         return this.showFramework(event.framework);
       case 'TASK_PLACED':
         this.#dispatch.launch(event.task);

@@ -22,6 +22,8 @@ export const LIMITS = {
   stateTopics: 200_000,
   /** Bytes of a `state/` topic with plotted numbers. */
   plottedBytes: 150,
+  /** Bytes that one framework shows below `state/`, 512 more counted for each thing. */
+  shownBytes: 2_097_152,
   /** Operations in one ACCEPT. */
   operations: 100,
   /** Operations on resources whose end their frameworks have not acknowledged. */

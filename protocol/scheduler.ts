@@ -183,9 +183,9 @@ const Reply = v.object({
   fault: v.optional(FaultSchema),
 });
 /**
- * Shows small things to people under `state/<kind>/<id>`; `view` null removes one. A framework may show what it
- * calls jobs; what it shows is JSON, at most 20 kB each. `progress` is for numbers that people plot, in a topic of its
- * own, `state/<kind>/<id>/progress`, under 150 bytes.
+ * Shows small things to people under `state/<kind>/<framework>/<id>`; `view` null removes one. A framework may show what it
+ * calls jobs; what it shows is JSON, at most 20 kB each, and 2 MB together: of more, what was shown least lately is cleared.
+ * `progress` is for numbers that people plot, in a topic of its own, `…/progress`; what has 150 bytes or more is left out.
  */
 const Show = v.object({
   ...V.entries,

@@ -65,6 +65,25 @@ test('an agent under a new name leaves nothing under the old one', async (t) => 
   t.like(shown(world, 'agents/new'), { id: 'id-old' });
 });
 
+test('what a framework has shown goes with it', async (t) => {
+  const world = new MasterWorld();
+  await world.start();
+  await world.watchState();
+  const framework = new ScriptedFramework(world, 'fw');
+  await framework.subscribe();
+  await framework.call({
+    type: 'SHOW',
+    things: [{ kind: 'jobs', id: 'j1', view: { name: 'x' }, progress: { done: 1 } }],
+  });
+  await world.until(() => world.state.has('jobs/fw/j1/progress'));
+  await new ScriptedClient(world, 'ann').ask('r', 'teardown', { framework: 'fw' });
+  await world.clock.advance(1_000);
+  t.deepEqual(
+    [...world.state.keys()].filter((rest) => rest.startsWith('jobs/')),
+    [],
+  );
+});
+
 test('what somebody clears is written again, and so is who leads', async (t) => {
   const world = new MasterWorld();
   await world.start();

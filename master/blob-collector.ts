@@ -5,7 +5,7 @@ import { readList, readRoot } from '../protocol/blob.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { KEEP_GRAIN_MS } from './blob-keeper.ts';
-import { type Collectable, collect } from './blobs/collect.ts';
+import { type Claim, type Collectable, collect } from './blobs/collect.ts';
 
 const FIRST_MS = 600_000;
 const EVERY_MS = 3_600_000;
@@ -48,15 +48,16 @@ export class BlobCollector {
     this.#timer?.cancel();
   }
 
-  /** Removes what may go where `room` more bytes need it. Rejects with a StorageError. */
-  makeRoom(room: number): Promise<void> {
+  /** Removes what may go where `room` more bytes of that owner need it. Rejects with a StorageError. */
+  makeRoom(room: number, owner: string): Promise<void> {
     const { store, capBytes } = this.#options;
-    return store.bytes + room <= capBytes ? Promise.resolve() : this.collect(room);
+    if (store.bytes + room <= capBytes) return Promise.resolve();
+    return this.collect(room, new Set(), { owner, loose: new Map() });
   }
 
-  /** One after another: each plan is made of what the one before has left. `unwanted`: as of {@link collect}. */
-  collect(room = 0, unwanted: ReadonlySet<string> = new Set()): Promise<void> {
-    const run = this.#running.catch(() => undefined).then(() => this.#collect(room, unwanted));
+  /** One after another: each plan is made of what the one before has left. `unwanted`, `claim`: as of {@link collect}. */
+  collect(room = 0, unwanted: ReadonlySet<string> = new Set(), claim?: Claim): Promise<void> {
+    const run = this.#running.catch(() => undefined).then(() => this.#collect(room, unwanted, claim));
     this.#running = run;
     return run;
   }
@@ -70,7 +71,7 @@ export class BlobCollector {
     });
   }
 
-  async #collect(room: number, unwanted: ReadonlySet<string>): Promise<void> {
+  async #collect(room: number, unwanted: ReadonlySet<string>, claim: Claim | undefined): Promise<void> {
     const { store, clock, log, capBytes, named, isPinned } = this.#options;
     if (store.blocks.size === 0 && store.kept.size === 0) return;
     const needed = named();
@@ -90,6 +91,7 @@ export class BlobCollector {
       ownerBytes: this.ownerBytes,
       room,
       unwanted,
+      claim,
     });
     // First that it is kept, then what it consists of: after a crash in between, blocks are loose, and no blob has holes.
     for (const blob of forget) await store.forget(blob);

@@ -18,8 +18,8 @@ export interface BlobKeeperOptions {
   readonly exchange: BlockExchange;
   readonly clock: Clock;
   readonly log: Log;
-  /** Makes room for so many bytes, as far as there is anything that may go: false where there is not enough. */
-  readonly makeRoom: (bytes: number) => Promise<boolean>;
+  /** Makes room for so many bytes of an owner, as far as there is anything that may go: false where there is not enough. */
+  readonly makeRoom: (bytes: number, owner: string) => Promise<boolean>;
 }
 
 /** It is kept; or something of it cannot be had now; or this master gives uploads no more room. */
@@ -117,7 +117,7 @@ export class BlobKeeper {
     const { store, exchange, clock, makeRoom } = this.#options;
     const known = store.kept.get(blob);
     // Its root and lists are fetched before it is known what it takes.
-    if (known === undefined && !(await makeRoom(LIMITS.chunkBytes))) return 'full';
+    if (known === undefined && !(await makeRoom(LIMITS.chunkBytes, owner))) return 'full';
     const consists = await this.#consists(blob, peers);
     // What was said of it was how it was let in.
     if (consists === undefined || consists.size !== size) return 'lacking';
@@ -127,7 +127,7 @@ export class BlobKeeper {
     const sizes = new Map(content.map((block) => [block.hash, block.size]));
     const lacking = [...all].filter((hash) => !store.blocks.has(hash));
     const wanted = lacking.reduce((sum, hash) => sum + store.roomOf(sizes.get(hash) ?? LIMITS.chunkBytes), 0);
-    if (wanted > 0 && !(await makeRoom(wanted))) return 'full';
+    if (wanted > 0 && !(await makeRoom(wanted, owner))) return 'full';
     let failed = false;
     const fetchSome = async (): Promise<void> => {
       for (let hash = lacking.shift(); hash !== undefined && !failed; hash = lacking.shift())

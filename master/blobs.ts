@@ -66,8 +66,8 @@ export class Blobs {
       exchange: this.exchange,
       clock,
       log,
-      makeRoom: async (bytes) => {
-        await this.collector.makeRoom(bytes);
+      makeRoom: async (bytes, owner) => {
+        await this.collector.makeRoom(bytes, owner);
         return store.bytes + bytes <= capBytes;
       },
     });

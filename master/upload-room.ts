@@ -1,3 +1,4 @@
+import type { Clock } from '../io/clock.ts';
 import { TOO_LARGE_HINT, tooLarge } from '../protocol/blob.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
@@ -5,6 +6,8 @@ import { LooseBlocks } from './blobs/loose-blocks.ts';
 import type { Blobs } from './blobs.ts';
 
 const HINT = 'Cancel jobs that are not needed, or give the masters more room with --blobs.';
+/** Tidying looks at every block there is: for one owner it is not begun again so soon. */
+const PAUSE_MS = 1_000;
 
 /**
  * Who may bring in how much: nobody more than there is room for, and one owner no more than their share, of which what their live
@@ -17,20 +20,25 @@ export class UploadRoom {
   readonly #writing = new Map<string, number>();
   /** Owner → room of what live jobs name, when it was last looked for. */
   readonly #named = new Map<string, number>();
+  readonly #clock: Clock;
+  /** Owner → the tidying that is to come, for whatever they have asked meanwhile; and the end of the pause before it. */
+  readonly #next = new Map<string, { room: number; readonly done: Promise<void> }>();
+  readonly #rested = new Map<string, Promise<void>>();
 
-  constructor(blobs: Blobs) {
+  constructor(blobs: Blobs, clock: Clock) {
     this.#blobs = blobs;
+    this.#clock = clock;
   }
 
   /** Before anything of an upload is taken. Makes room for it. Rejects with a StorageError. */
   async admit(blob: string, size: number, owner: string): Promise<Fault | undefined> {
-    const { store, capBytes, collector } = this.#blobs;
+    const { store, capBytes } = this.#blobs;
     if (size > LIMITS.uploadBytes) return new Fault('TOO_LARGE', tooLarge(size), TOO_LARGE_HINT);
     const fault = await this.share(blob, size, owner);
     if (fault !== undefined) return fault;
     // What its owner has brought in before is most likely a part of it: what comes is looked at once more.
     const wanted = Math.max(0, withLists(size) - this.#loose.roomOf(owner));
-    await collector.makeRoom(wanted);
+    if (store.bytes + wanted > capBytes) await this.#tidy(owner, wanted);
     return store.bytes + wanted <= capBytes || store.kept.has(blob) ? undefined : noRoom(capBytes);
   }
 
@@ -49,7 +57,7 @@ export class UploadRoom {
       );
     // Much of it may be there: what is brought in decides.
     if (named + this.#loose.roomOf(owner) + size > ownerBytes) {
-      await collector.collect(0, this.#loose.of(owner));
+      await this.#tidy(owner, 0);
       this.#settle(owner);
     }
     return undefined;
@@ -100,6 +108,29 @@ export class UploadRoom {
     return room;
   }
 
+  /** Removes what may go where `room` more bytes of the owner need it, and what they left in the middle. Rejects with a StorageError. */
+  #tidy(owner: string, room: number): Promise<void> {
+    const next = this.#next.get(owner);
+    if (next !== undefined) {
+      next.room = Math.max(next.room, room);
+      return next.done;
+    }
+    const rested = this.#rested.get(owner) ?? Promise.resolve();
+    const done = rested.then(() => {
+      const wanted = this.#next.get(owner)?.room ?? room;
+      this.#next.delete(owner);
+      const claim = { owner, loose: this.#loose.rooms };
+      return this.#blobs.collector.collect(wanted, this.#loose.of(owner), claim);
+    });
+    this.#next.set(owner, { room, done });
+    const pause = (): Promise<void> => new Promise((resolve) => this.#clock.after(PAUSE_MS, resolve));
+    const after = done.then(pause, pause).then(() => {
+      if (this.#rested.get(owner) === after) this.#rested.delete(owner);
+    });
+    this.#rested.set(owner, after);
+    return done;
+  }
+
   /** What is not there any more takes no room. */
   #settle(owner: string): void {
     const { blocks } = this.#blobs.store;
@@ -110,13 +141,16 @@ export class UploadRoom {
   }
 }
 
+/** Why nothing goes. */
+export const NEEDED = 'live jobs need what is there, or it was used in the last ten minutes';
+
 /** Bytes of a content, and of the root and lists that name it, where it is not in the very smallest pieces. */
 export function withLists(size: number): number {
   return Math.ceil(size * 1.05) + 2 * LIMITS.chunkBytes;
 }
 
 function noRoom(capBytes: number): Fault {
-  return new Fault('LIMIT', `the masters keep ${mb(capBytes)} of uploads, and live jobs need what is there`, HINT);
+  return new Fault('LIMIT', `the masters keep ${mb(capBytes)} of uploads: ${NEEDED}`, HINT);
 }
 
 function mb(bytes: number): string {

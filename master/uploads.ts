@@ -7,7 +7,7 @@ import { LIMITS } from '../protocol/limits.ts';
 import { isHeldByMost } from './blobs/majority.ts';
 import { type Asker, type ClientSessions, type ClientSpeaker, mayAsk } from './client-sessions.ts';
 import type { Leader } from './leader.ts';
-import { UploadRoom, withLists } from './upload-room.ts';
+import { NEEDED, UploadRoom, withLists } from './upload-room.ts';
 
 /** The others are told of uploads so often: what they were told may have been lost, or they come back. */
 const TELL_MS = 2_000;
@@ -66,7 +66,7 @@ export class Uploads {
     this.#leader = leader;
     this.#clients = clients;
     const { blobs } = leader.world;
-    this.#room = new UploadRoom(blobs);
+    this.#room = new UploadRoom(blobs, leader.world.clock);
     blobs.onKept = (from, blob) => this.#kept(from, blob);
     blobs.onFull = (from, blob) => this.#hasNoRoom(from, blob);
     blobs.exchange.expecting = () => [...this.#uploads.values()].some((upload) => this.#isLively(upload));
@@ -302,7 +302,7 @@ export class Uploads {
 function full(masters: readonly string[]): Fault {
   return new Fault(
     'LIMIT',
-    `${masters.join(', ')} of the masters have no room for it: live jobs need what is there`,
+    `${masters.join(', ')} of the masters have no room for it: ${NEEDED}`,
     'Cancel jobs that are not needed, or give each of the masters more room with --blobs.',
   );
 }

@@ -36,6 +36,15 @@ export interface Bounds {
   readonly room: number;
   /** Blocks that go with the first where they are without a blob: their owner has too many of those. */
   readonly unwanted: ReadonlySet<string>;
+  /** For whom it is; undefined: for nobody, what is over its time goes. */
+  readonly claim?: Claim | undefined;
+}
+
+/** Who needs room. */
+export interface Claim {
+  readonly owner: string;
+  /** Owner → room of what they have brought in beside their blobs, as far as that is known. */
+  readonly loose: ReadonlyMap<string, number>;
 }
 
 /** What goes. */
@@ -47,14 +56,14 @@ export interface Collection {
 /**
  * Which blobs are forgotten, and which blocks are removed with them: what nobody names and is old, or too much of its
  * owner; then, as far as room is needed, blocks without a blob, and what was used longest ago. What a live task or job
- * names, and what was used a moment ago, always stays.
+ * names always stays; what was used a moment ago goes last, where its owner has too much and another needs the room.
  */
 export function collect(
   blobs: readonly Collectable[],
   blocks: ReadonlyMap<string, PlannedBlock>,
   bounds: Bounds,
 ): Collection {
-  const { nowMs, ageMs, freshMs, looseMs, capBytes, ownerBytes, unwanted } = bounds;
+  const { nowMs, ageMs, freshMs, looseMs, capBytes, ownerBytes, unwanted, claim } = bounds;
   const users = new Map<string, number>();
   for (const { blocks: own } of blobs) for (const hash of new Set(own)) users.set(hash, (users.get(hash) ?? 0) + 1);
   const ownedBy = new Map<string, number>();
@@ -73,9 +82,8 @@ export function collect(
     .sort(([, left], [, right]) => right.agedMs - left.agedMs);
   for (const [hash, { agedMs }] of loose) if (agedMs > looseMs || (unwanted.has(hash) && agedMs > freshMs)) drop(hash);
 
-  const candidates = blobs
-    .filter(({ named, usedMs }) => !named && nowMs - usedMs > freshMs)
-    .sort((left, right) => left.usedMs - right.usedMs);
+  const unnamed = blobs.filter(({ named }) => !named).sort((left, right) => left.usedMs - right.usedMs);
+  const candidates = unnamed.filter(({ usedMs }) => nowMs - usedMs > freshMs);
   const forgotten = new Set<string>();
   const give = (candidate: Collectable): void => {
     forgotten.add(candidate.blob);
@@ -91,5 +99,11 @@ export function collect(
     if (nowMs - candidate.usedMs > ageMs || (ownedBy.get(candidate.owner) ?? 0) > ownerBytes) give(candidate);
   for (const [hash, { agedMs }] of loose) if (bytes > capBytes && agedMs > freshMs) drop(hash);
   for (const candidate of candidates) if (bytes > capBytes && !forgotten.has(candidate.blob)) give(candidate);
+  if (claim !== undefined)
+    for (const candidate of unnamed) {
+      const { owner, blob } = candidate;
+      const hasTooMuch = (ownedBy.get(owner) ?? 0) + (claim.loose.get(owner) ?? 0) > ownerBytes;
+      if (bytes > capBytes && owner !== claim.owner && hasTooMuch && !forgotten.has(blob)) give(candidate);
+    }
   return { forget, remove: [...remove] };
 }

@@ -17,6 +17,11 @@ export class LooseBlocks {
     return this.#room.get(owner) ?? 0;
   }
 
+  /** Owner → bytes. */
+  get rooms(): ReadonlyMap<string, number> {
+    return this.#room;
+  }
+
   of(owner: string): ReadonlySet<string> {
     return new Set(this.#owners.get(owner)?.keys());
   }

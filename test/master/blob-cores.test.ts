@@ -88,6 +88,32 @@ test('what was used longest ago goes first', (t) => {
   });
 });
 
+test('what is fresh goes for another, where its owner has too much, and no further than their share', (t) => {
+  const blob = (id: string, owner: string, usedMs: number, named = false): Collectable => ({
+    ...{ blob: id, owner, room: 10, usedMs, named, blocks: [id] },
+  });
+  const blobs = [blob('a', 'ann', 990), blob('b', 'ann', 980), blob('c', 'ann', 970, true), blob('d', 'eve', 960)];
+  const blocks = new Map([...'abcdl'].map((hash) => [hash, { room: 10, agedMs: 0 }]));
+  const bounds = {
+    nowMs: 1_000,
+    ageMs: 9_000,
+    freshMs: 100,
+    looseMs: 9_000,
+    capBytes: 50,
+    unwanted: new Set<string>(),
+  };
+  const forgotten = (owner: string, room: number, ownerBytes: number, loose = 0): readonly string[] => {
+    const claim = { owner, loose: new Map([['ann', loose]]) };
+    return collect(blobs, blocks, { ...bounds, room, ownerBytes, claim }).forget;
+  };
+  t.deepEqual(forgotten('bob', 10, 20), ['b'], 'used least lately of what is unnamed, as far as it is needed');
+  t.deepEqual(forgotten('bob', 40, 20), ['b'], 'then they are at their share');
+  t.deepEqual(forgotten('bob', 10, 30), [], 'not above it');
+  t.deepEqual(forgotten('bob', 10, 30, 10), ['b'], 'with what they have not completed, they are');
+  t.deepEqual(forgotten('ann', 10, 20), [], 'the job that needs it is on its way');
+  t.deepEqual(forgotten('bob', 0, 20), [], 'nobody needs it');
+});
+
 test('what an owner has brought in and not completed goes where it is too much, but not what a blob has, nor a moment ago', (t) => {
   const blob: Collectable = { blob: 'a', owner: 'ann', room: 20, usedMs: 900, named: true, blocks: ['a', 'used'] };
   const aged = { a: 500, used: 500, old: 500, young: 50, others: 500 };

@@ -2,9 +2,11 @@ import test from 'ava';
 import { openBlobStore } from '../../io/blob-store.ts';
 import { systemDigest } from '../../io/node/digest.ts';
 import { BlobKeeper, type Keeping } from '../../master/blob-keeper.ts';
+import type { Blobs } from '../../master/blobs.ts';
 import type { BlockExchange } from '../../master/block-exchange.ts';
 import type { Asker, ClientSessions } from '../../master/client-sessions.ts';
 import type { Leader } from '../../master/leader.ts';
+import { UploadRoom, withLists } from '../../master/upload-room.ts';
 import { Uploads } from '../../master/uploads.ts';
 import { type Block, blobUri, manifestOf } from '../../protocol/blob.ts';
 import { AGENT_BLOCKS, CLIENT_BULK, UPLOADS } from '../../protocol/blob-link.ts';
@@ -353,7 +355,8 @@ test('where the leader itself has no room for what is there, its client hears th
   await clock.advance(10);
   t.like(replies.pop(), {
     code: 'LIMIT',
-    message: 'm1 of the masters have no room for it: live jobs need what is there',
+    message:
+      'm1 of the masters have no room for it: live jobs need what is there, or it was used in the last ten minutes',
   });
   uploads.stop();
 });
@@ -399,6 +402,43 @@ test('what somebody brings in and never completes is a part of their half, and l
   // Ten minutes later what was left in the middle makes room.
   await world.clock.advance(700_000);
   t.is(await code(ann, sourceOf(15, 4)), 'taken');
+});
+
+test('who holds more than their half without a job makes room for others, however often they say that they need it', async (t) => {
+  const world = new MasterWorld({ blobBytes: 40 * LIMITS.chunkBytes });
+  await world.start();
+  const [ann, bob] = [clientOf(world, 'ann'), clientOf(world, 'bob')];
+  const code = async (client: Client, source: UploadSource): Promise<string> => {
+    const answer = await settled(world, client.upload(source));
+    return answer instanceof Fault ? `${answer.code} ${answer.message}` : 'taken';
+  };
+  const [one, two] = [sourceOf(17, 1), sourceOf(17, 2)];
+  t.deepEqual([await code(ann, one), await code(ann, two)], ['taken', 'taken'], 'there is room');
+  await world.clock.advance(300_000);
+  t.deepEqual([await code(ann, one), await code(ann, two)], ['taken', 'taken']);
+  t.is(await code(bob, sourceOf(10, 3)), 'taken');
+  t.regex(await code(ann, one), /^LIMIT the masters keep 1\.3 MB of uploads: live jobs need .* last ten minutes/);
+});
+
+test('however much an owner asks for, what there is is looked through once at a time, and not at once again', async (t) => {
+  const clock = new VirtualClock();
+  const rooms: number[] = [];
+  const store = { blocks: new Map(), kept: new Map(), bytes: 100, roomOf: (size: number) => size };
+  const collect = (room: number): Promise<void> => Promise.resolve(void rooms.push(room));
+  const collector = { ownerBytes: 1e9, collect };
+  const blobs = { store, collector, capBytes: 100, named: () => new Set() } as unknown as Blobs;
+  const room = new UploadRoom(blobs, clock);
+  const ask = (owner: string, count: number) =>
+    Promise.all(Array.from({ length: count }, (_, at) => room.admit(`b${at}`, at, owner)));
+  const faults = await ask('ann', 500);
+  t.true(faults.every((fault) => fault?.code === 'LIMIT'));
+  t.deepEqual(rooms, [withLists(499)], 'for the largest, and so for all');
+  const again = Promise.all([ask('ann', 2), ask('ann', 2)]);
+  await ask('bob', 1);
+  t.is(rooms.length, 2, 'others wait for nobody');
+  await clock.advance(2_000);
+  await again;
+  t.is(rooms.length, 3);
 });
 
 test('blocks that somebody brought in and another completes count for who completed them alone', async (t) => {

@@ -88,6 +88,11 @@ export const agentInstall: Verb = {
     const loopback = image ? masters.filter(isOnThisMachine) : [];
     if (loopback.length > 0)
       await notice(context, `warning: ${loopback.join(', ')} is each board's own machine, not this one`);
+    if (done.missingNode !== undefined)
+      await notice(
+        context,
+        `warning: it is started with ${done.missingNode}, which is not there in ${root}: put Node 20.19 or newer there, or install the package for that board, which brings its own`,
+      );
     const clean = done.verified?.length === 0;
     if (context.options.json) await printJson(context, { service: SERVICE, ...done, clean });
     else {

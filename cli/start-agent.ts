@@ -40,7 +40,13 @@ import { allowedMounts, type ContainerOptions, engineOf, imageCacheBytes, withEn
 import { takeDataFolder } from './start-data-folder.ts';
 import { isolationAttributes, letThrough, namespacesOf, taskUserOf } from './start-isolation.ts';
 import { speakerOf } from './start-join.ts';
-import { type MachineOptions, type MachineWishes, machineWishes, readyMachine } from './start-machine.ts';
+import {
+  type MachineOptions,
+  type MachineWishes,
+  machineWishes,
+  readyMachine,
+  sysrootProblem,
+} from './start-machine.ts';
 import { refusalsOf } from './start-refusals.ts';
 import { execAttribute, sandboxShells } from './start-shells.ts';
 import type { Terminal } from './terminal.ts';
@@ -92,6 +98,8 @@ export async function startAgent(options: StartAgentOptions): Promise<RunningAge
   const data = resolve(options.data);
   const wishes = machineWishes(options);
   if (wishes instanceof Fault) return wishes;
+  const wrong = sysrootProblem(options);
+  if (wrong !== undefined) return wrong;
   const name = askedName(options);
   if (name instanceof Fault) return name;
   const tls = await tlsFiles(options);

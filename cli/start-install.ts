@@ -17,7 +17,7 @@ import {
 } from './service-unit.ts';
 import { askedName, faultOf, tlsFiles } from './start-agent.ts';
 import { CREDENTIAL_FILE, JOIN_TOKEN_FILE } from './start-join.ts';
-import { machineWishes } from './start-machine.ts';
+import { machineWishes, sysrootProblem } from './start-machine.ts';
 import { diskFault, isBooted, removeAll, runProgram, systemctl, writeFileOnce } from './start-system.ts';
 import { CURRENT_PROGRAM, currentVersion, keepVersions, ownPackage, stageVersion, switchTo } from './start-versions.ts';
 
@@ -48,6 +48,8 @@ export interface Installed {
   /** `6.1 MEDIUM`, of `systemd-analyze security`: 0 is sealed off, 10 a program like any other. Undefined without it. */
   readonly exposure: string | undefined;
   readonly started: boolean;
+  /** The Node of this machine that it is started with, and that the image does not have at that path. */
+  readonly missingNode?: string;
 }
 
 /**
@@ -77,7 +79,10 @@ async function install(options: InstallOptions): Promise<Installed | Fault> {
     );
   const plain = refusedUrl(options);
   if (plain !== undefined) return plain;
-  const version = await stageVersion(root, await ownPackage());
+  const wrong = sysrootProblem(options, root);
+  if (wrong !== undefined) return wrong;
+  const from = await ownPackage();
+  const version = await stageVersion(root, from);
   if (version instanceof Fault) return version;
   const before = await currentVersion(root);
   const changed: string[] = [];
@@ -118,7 +123,11 @@ async function install(options: InstallOptions): Promise<Installed | Fault> {
     const fault = await startService(changed.length > 0);
     if (fault !== undefined) return fault;
   }
-  return { version: version.version, changed, dropped, ...(await examined(root)), started };
+  const lacksNode = !existsSync(join(from, 'bin/node')) && !existsSync(at(process.execPath));
+  return {
+    ...{ version: version.version, changed, dropped, ...(await examined(root)), started },
+    ...(lacksNode ? { missingNode: process.execPath } : {}),
+  };
 }
 
 /** An image's systemd cannot be asked: the name of its library says which it is. */

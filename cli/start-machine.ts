@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { AgentMachine } from '../agent/agent.ts';
 import {
   countDevices,
@@ -82,6 +84,14 @@ export function machineWishes(options: MachineOptions): MachineWishes | Fault {
     devices: { slots: counts, ...(devices === undefined ? {} : { only: namesOf(devices) }) },
     thresholds: understood,
   };
+}
+
+/** Fault BAD_USAGE where there is no such folder, here or in the image that `root` is. */
+export function sysrootProblem({ sysroot }: MachineOptions, root = '/'): Fault | undefined {
+  if (sysroot === undefined) return undefined;
+  const places = [resolve(sysroot), join(root, resolve(sysroot))];
+  if (places.some((place) => statSync(place, { throwIfNoEntry: false })?.isDirectory() === true)) return undefined;
+  return new Fault('BAD_USAGE', `--sysroot: there is no folder ${sysroot}`, 'Below it /proc, /sys and /etc are read.');
 }
 
 /** Looks at the machine. A fault where what a person says of it cannot be. */

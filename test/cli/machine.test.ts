@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type MachineOptions, machineWishes, readyMachine } from '../../cli/start-machine.ts';
+import { type MachineOptions, machineWishes, readyMachine, sysrootProblem } from '../../cli/start-machine.ts';
 import { formatAttributes } from '../../protocol/attributes.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { formatResources } from '../../protocol/resources.ts';
@@ -44,6 +44,15 @@ test('devices are counted, cut, left out, and never more than there are', async 
   t.is(await offered({ sysroot, resources: 'gpus:3' }), 'BAD_RESOURCES --resources gpus:3: this machine has 2');
   t.is(await offered({ sysroot, resources: 'gpus:3', slots: 'gpus:2' }), `gpus:3 ${kind};gpus.slots:2`);
   t.is(await offered({ sysroot, devices: 'gpus/7' }), 'BAD_USAGE --devices: there is no gpus/7');
+});
+
+test('a folder that stands for the machine has to be there', async (t) => {
+  const sysroot = await written(t, { 'srv/board/etc/machine-id': 'x' });
+  t.is(sysrootProblem({}), undefined);
+  t.is(sysrootProblem({ sysroot }), undefined);
+  t.is(sysrootProblem({ sysroot: '/srv/board' }, sysroot), undefined, 'in an image');
+  t.like(sysrootProblem({ sysroot: `${sysroot}/none` }), { code: 'BAD_USAGE' });
+  t.like(sysrootProblem({ sysroot: `${sysroot}/srv/board/etc/machine-id` }), { code: 'BAD_USAGE' });
 });
 
 test('what a person says is understood, or refused with a word about it', async (t) => {

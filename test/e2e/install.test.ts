@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Board, otherVersion } from './board.ts';
 import { Cluster, eventually, MESQ, start, survivors } from './cluster.ts';
@@ -60,6 +60,15 @@ test('a unit that systemd takes, a token that stands on no command line, and not
   t.true(bare.stdout.includes(`wrote ${root}/${UNIT}\n`), bare.stdout);
   t.true(bare.stdout.includes('\ndropped: --attributes site:the roof;load:5%;cost:$3, --metered\n'), bare.stdout);
   t.regex(bare.stderr, /warning: mqtt:\/\/localhost:1883 is each board's own machine/);
+  const noNode = `started with ${process.execPath}, which is not there in ${root}`;
+  t.true(bare.stderr.includes(noNode), bare.stderr);
+  const whole = await image(t);
+  await mkdir(dirname(join(whole.root, process.execPath)), { recursive: true });
+  await writeFile(join(whole.root, process.execPath), '');
+  t.notRegex(
+    (await whole.mesq(['install', '--master', 'mqtts://m1:8883'], { MESQ_TOKEN: token })).stderr,
+    /started with/,
+  );
 
   await mkdir(join(root, 'usr/lib/aarch64-linux-gnu/systemd'), { recursive: true });
   const library = (version: number): string =>
@@ -100,6 +109,7 @@ test('what cannot be a service is refused before anything is written', async (t)
     [[...local, '--log', 'loud'], 2, /there is no level loud/],
     [[...local, '--ca', join(root, 'none.pem')], 2, /--ca, --tls-cert or --tls-key/],
     [[...local, '--root', join(root, 'none')], 2, /is no folder/],
+    [[...local, '--sysroot', '/none'], 2, /there is no folder \/none/],
     [['upgrade'], 3, /no agent is installed/],
     [['upgrade', '--wait', 'long'], 2, /a number/],
   ];

@@ -245,12 +245,13 @@ class RunningAgent implements Agent {
     );
     this.#streams = new OutputStreams({
       clock,
-      find: (framework, task, attempt, stream) => {
+      find: (framework, task, attempt, stream, restart) => {
         const run = durable.state.runs.get(runName(framework, task, attempt));
         if (run === undefined) return undefined;
         const folder = this.#executors.folderOf(run);
         if (folder !== undefined) return { file: output(folder, stream), alive: () => !hasEnded(run) };
-        return { file: output(this.#runs.folderOf(run), stream), alive: () => this.#runs.writes(run) };
+        const start = this.#runs.startOf(run, restart);
+        return start && { file: output(start.folder, stream), alive: start.alive };
       },
       openFile: (framework, task, attempt, path) => {
         const run = durable.state.runs.get(runName(framework, task, attempt));

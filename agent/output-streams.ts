@@ -18,12 +18,13 @@ const WORTH_BYTES = 256;
 const WORTH = 0.9;
 
 export interface OutputWorld {
-  /** The newest start of a run: its output, and whether more may come; undefined where nothing is known of it. */
+  /** A start of a run, the newest unless told: its output, and whether more may come; undefined where nothing is kept of it. */
   readonly find: (
     framework: string,
     task: string,
     attempt: number,
     stream: 'stdout' | 'stderr',
+    restart: number | undefined,
   ) => { file: OutputFile; alive: () => boolean } | undefined;
   /** Opens a file of a run's sandbox; undefined where nothing is known of the run. */
   readonly openFile: (
@@ -115,8 +116,8 @@ export class OutputStreams {
     this.#pump(key, reader);
   }
 
-  #output({ framework, task, attempt, stream }: Read): Source | Fault {
-    const found = this.#world.find(framework, task, attempt, stream);
+  #output({ framework, task, attempt, stream, restart }: Read): Source | Fault {
+    const found = this.#world.find(framework, task, attempt, stream, restart);
     return found === undefined ? nothingOf(task) : { ...found, watch: (listener) => found.file.watch(listener) };
   }
 

@@ -26,6 +26,8 @@ import { LASTING_MS } from './tasks/restart-back-off.ts';
 const MB = 1_048_576;
 /** A start that the full disk did not take is tried again after this long. */
 const DISK_RETRY_MS = 30_000;
+/** Starts of a run before its newest one whose output stays. */
+const EARLIER_STARTS = 1;
 
 export interface RunsWorld {
   readonly clock: Clock;
@@ -211,6 +213,12 @@ export class Runs {
 
   folderOf(run: Run): string {
     return folderOf(run);
+  }
+
+  /** A start of a run, the newest unless told, and whether it may still write; undefined where its folder is not kept. */
+  startOf(run: Run, restart = run.restart): { readonly folder: string; readonly alive: () => boolean } | undefined {
+    if (restart > run.restart || restart < run.restart - EARLIER_STARTS) return undefined;
+    return { folder: folderOf({ ...run, restart }), alive: () => restart === run.restart && this.writes(run) };
   }
 
   *#running(): Generator<string> {
@@ -421,7 +429,8 @@ export class Runs {
     // What it needs may take hours to come, and it may be killed meanwhile.
     if (run.info.artifacts === undefined) await launched;
     // The output of the start before this one stays for readers; a service that fails for months must not fill the disk.
-    if (restart >= 2) await launcher.remove(`${run.run}/${restart - 2}`);
+    const old = restart - EARLIER_STARTS - 1;
+    if (old >= 0) await launcher.remove(`${run.run}/${old}`);
   }
 
   async #report(run: Run, live: Live, step: Extract<Step, { kind: 'report' }>): Promise<void> {

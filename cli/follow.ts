@@ -95,7 +95,7 @@ class Following {
     };
     this.#output =
       spec.count === 1
-        ? new TaskOutput({ ...shared, clock })
+        ? new TaskOutput({ ...shared, clock, restarts: spec.restart !== 'never' })
         : new ArrayOutput({ ...shared, progress: this.#progress });
     this.#forget = tellLosses(clock, connection.bus, (event) =>
       this.#say(

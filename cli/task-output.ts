@@ -15,6 +15,8 @@ const STREAMS = ['stdout', 'stderr'] as const;
 export interface TaskOutputOptions {
   readonly client: Client;
   readonly clock: Clock;
+  /** Its restart policy may start the task again. */
+  readonly restarts: boolean;
   readonly out: Sink;
   readonly error: Sink;
   /** Says something about the output to people. */
@@ -23,21 +25,30 @@ export interface TaskOutputOptions {
   readonly onUnread: () => void;
 }
 
+/** One start of an attempt. */
 interface Attempt {
   readonly view: TaskView;
+  /** Null: the newest there is. */
+  readonly restart: number | null;
+  /** What it wrote may be kept no more, which is nothing wrong. */
+  mayBeGone: boolean;
   readonly copies: Map<'stdout' | 'stderr', StreamCopy>;
   timer: Timer | undefined;
 }
 
-/** Follows the output of a job's only task through its attempts, and loses nothing of one before the next begins. */
+/**
+ * Follows the output of a job's only task through its attempts and their restarts, and loses nothing of one before the
+ * next begins. Of a start that began and ended between two looks it shows what is kept: the one before the newest.
+ */
 export class TaskOutput {
   readonly #options: TaskOutputOptions;
   #attempt: Attempt | undefined;
   #earlier: Promise<unknown> = Promise.resolve();
   #copied: Promise<CopyEnd>[] = [];
   #ended = -1;
-  /** The newest attempt that a view was of. */
+  /** The newest attempt that a view was of, and the newest restart of it. */
   #seen = -1;
+  #seenRestart = -1;
 
   constructor(options: TaskOutputOptions) {
     this.#options = options;
@@ -48,8 +59,9 @@ export class TaskOutput {
     if (view.attempt <= this.#ended) return;
     if (this.#attempt !== undefined && view.attempt > this.#attempt.view.attempt) this.#end(this.#attempt, null);
     // Quick ones began and ended between two looks.
-    for (let missed = this.#seen + 1; missed < view.attempt; missed++) this.#endMissed({ ...view, attempt: missed });
-    this.#seen = Math.max(this.#seen, view.attempt);
+    for (let missed = this.#seen + 1; missed < view.attempt; missed++)
+      this.#endMissed({ ...view, attempt: missed }, null);
+    this.#sawStart(view);
     if (isTerminal(view.state)) {
       if (view.started !== null || view.output !== null) this.#end(this.#attempt ?? newAttempt(view), view.output);
       else if (this.#attempt !== undefined) this.#end(this.#attempt, view.output);
@@ -70,6 +82,33 @@ export class TaskOutput {
     return ends.find((end) => end instanceof Fault);
   }
 
+  /** Where it is a new start of the same attempt, the one before it has ended, and so have any between them. */
+  #sawStart(view: TaskView): void {
+    const { attempt, restart } = view;
+    if (attempt > this.#seen) this.#seenRestart = -1;
+    this.#seen = Math.max(this.#seen, attempt);
+    const before = this.#seenRestart;
+    this.#seenRestart = Math.max(before, restart);
+    if (!this.#options.restarts || restart <= before) return;
+    const current = this.#attempt;
+    this.#attempt = undefined;
+    const unread = current === undefined ? Math.max(0, before) : before + 1;
+    if (current !== undefined) this.#endStart(current);
+    if (restart - 1 >= unread) this.#endMissed(view, restart - 1);
+    if (restart - 2 >= unread)
+      this.#options.note(
+        `restart ${restart} of task ${view.id}: what starts ${unread} to ${restart - 2} wrote is not kept`,
+      );
+  }
+
+  /** The agent tells its end; how much it wrote, nobody does. */
+  #endStart(attempt: Attempt): void {
+    attempt.timer?.cancel();
+    attempt.mayBeGone = true;
+    for (const stream of STREAMS) if (!attempt.copies.has(stream)) this.#copy(attempt, stream, false);
+    this.#earlier = Promise.all(this.#copied);
+  }
+
   #end(attempt: Attempt, sizes: TaskView['output']): void {
     this.#attempt = undefined;
     attempt.timer?.cancel();
@@ -82,37 +121,34 @@ export class TaskOutput {
     this.#earlier = Promise.all(this.#copied);
   }
 
-  /** An attempt that may never have run: then there is nothing to show, and nothing wrong. */
-  #endMissed(view: TaskView): void {
-    const attempt = newAttempt(view);
-    const before = this.#copied.length;
+  /** An attempt, or one start of it, that may never have run: then there is nothing to show, and nothing wrong. */
+  #endMissed(view: TaskView, restart: number | null): void {
+    const attempt = newAttempt(view, restart, true);
     for (const stream of STREAMS) this.#copy(attempt, stream, false);
-    const missed = this.#copied
-      .splice(before)
-      .map((copied) =>
-        copied.then((end): CopyEnd => (end instanceof Fault && end.code === 'NOT_FOUND' ? 'done' : end)),
-      );
-    this.#copied.push(...missed);
     this.#earlier = Promise.all(this.#copied);
   }
 
   #copy(attempt: Attempt, stream: 'stdout' | 'stderr', follow: boolean): void {
-    const { client, out, error, note, onUnread } = this.#options;
+    const { client, out, error, note, onUnread, restarts } = this.#options;
     const { framework, id, attempt: number } = attempt.view;
+    const start = restarts && attempt.restart !== null ? { restart: attempt.restart } : {};
     const sink = stream === 'stdout' ? out : error;
-    const start = this.#earlier;
+    const before = this.#earlier;
     const waiting: Sink = {
       ...sinkShape(sink),
       write: async (data) => {
-        await start;
+        await before;
         return sink.write(data);
       },
     };
-    const copy = new StreamCopy(client, { framework, task: id, attempt: number, stream, follow }, waiting, (bytes) =>
+    const of = { framework, task: id, attempt: number, ...start, stream, follow };
+    const copy = new StreamCopy(client, of, waiting, (bytes) =>
       note(`${bytes} bytes of ${stream} were dropped by the agent`),
     );
     attempt.copies.set(stream, copy);
-    this.#copied.push(copy.ended);
+    this.#copied.push(
+      copy.ended.then((end) => (attempt.mayBeGone && end instanceof Fault && end.code === 'NOT_FOUND' ? 'done' : end)),
+    );
     copy.ended.then(
       (end) => {
         if (end === 'unread' && stream === 'stdout') onUnread();
@@ -124,8 +160,8 @@ export class TaskOutput {
   }
 }
 
-function newAttempt(view: TaskView): Attempt {
-  return { view, copies: new Map(), timer: undefined };
+function newAttempt(view: TaskView, restart: number | null = view.restart, mayBeGone = false): Attempt {
+  return { view, restart, mayBeGone, copies: new Map(), timer: undefined };
 }
 
 function sinkShape({ isTerminal: terminal, columns, colours }: Sink): Omit<Sink, 'write'> {

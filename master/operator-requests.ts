@@ -135,12 +135,13 @@ const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
     return cut(needs).map((part) => ({ framework, state, needs: part }));
   },
   read: (desk, body, asker) => {
-    const { framework, task, stream, from, until, follow, overBudget } = body;
+    const { framework, task, stream, restart, from, until, follow, overBudget } = body;
     return grantReader(desk, body, asker, {
       type: 'READ',
       framework,
       task,
       stream,
+      ...(restart === undefined ? {} : { restart }),
       from,
       until,
       follow,

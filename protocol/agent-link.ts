@@ -325,6 +325,8 @@ const Read = v.object({
   task: Id,
   attempt: Count,
   stream: v.picklist(STREAMS),
+  /** Of a task that its restart policy starts again; the newest and the one before are kept. Absent: the newest. */
+  restart: v.optional(Count),
   /** Negative: that many bytes before the end. */
   from: v.pipe(v.number(), v.integer()),
   until: Count,

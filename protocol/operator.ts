@@ -277,6 +277,8 @@ export const OPERATIONS = {
       framework: Id,
       task: Id,
       attempt: v.optional(Count),
+      /** Which start of the attempt; absent: the newest. */
+      restart: v.optional(Count),
       stream: v.picklist(['stdout', 'stderr']),
       from: v.pipe(v.number(), v.integer()),
       until: Count,

@@ -210,10 +210,9 @@ class BusClient implements Client {
   }
 
   readOutput(options: ReadOutputOptions): AsyncIterable<OutputPiece | Fault> {
-    const { framework, task, stream, follow = false } = options;
-    return this.#read(options, (grant) =>
-      this.request('read', { framework, task, stream, follow, ...over(options), ...grant }),
-    );
+    const { framework, task, stream, restart, follow = false } = options;
+    const of = { framework, task, stream, ...(restart === undefined ? {} : { restart }) };
+    return this.#read(options, (grant) => this.request('read', { ...of, follow, ...over(options), ...grant }));
   }
 
   readFile(options: ReadFileOptions): AsyncIterable<OutputPiece | Fault> {

@@ -9,6 +9,8 @@ export interface ReadOutputOptions {
   readonly task: string;
   /** Default: the newest. */
   readonly attempt?: number;
+  /** Which start of the attempt, where a restart policy has started it again; default: the newest. The one before is kept, too. */
+  readonly restart?: number;
   readonly stream: Stream;
   /** Absolute offset to begin at, default 0; negative: that many bytes before the end. */
   readonly from?: number;

@@ -46,6 +46,16 @@ test('a retried task shows the output of every attempt in order, and exits as it
   const never = await cluster.mesq('run', '--retries', '1', '--', 'sh', '-c', 'echo "try $MESQ_ATTEMPT"; exit 3');
   t.is(never.stdout, 'try 0\ntry 1\n');
   t.is(never.code, 3, never.stderr);
+  const again = 'echo "start $MESQ_RESTART"; echo "why $MESQ_RESTART" >&2; test $MESQ_RESTART = 1';
+  const restarted = await cluster.mesq('run', '--name', 'again', '--restart', 'on-failure', '--', 'sh', '-c', again);
+  t.is(restarted.stdout, 'start 0\nstart 1\n', restarted.stderr);
+  t.is(restarted.stderr.replace(/^task .* restart 1 in 1 s\n/m, ''), 'why 0\nwhy 1\n');
+  const [{ id: job } = { id: '' }] = (await cluster.json<{ id: string; name: string }[]>('jobs')).filter(
+    ({ name }) => name === 'again',
+  );
+  t.is((await cluster.mesq('logs', job)).stdout, 'start 1\n');
+  t.is((await cluster.mesq('logs', '--previous', job)).stdout, 'start 0\n');
+  t.is((await cluster.mesq('logs', '--previous', `${job}.0.1`)).code, 3);
   const array = await cluster.mesq('run', '--count', '2', '--retries', '1', '--', 'sh', '-c', script);
   t.is(array.code, 0, array.stderr);
   t.deepEqual(

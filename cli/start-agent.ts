@@ -38,7 +38,7 @@ import { type ArtifactWishes, artifactsOf } from './start-artifacts.ts';
 import { contactNotes } from './start-contact-notes.ts';
 import { allowedMounts, type ContainerOptions, engineOf, imageCacheBytes, withEngine } from './start-containers.ts';
 import { takeDataFolder } from './start-data-folder.ts';
-import { isolationAttributes, letThrough, namespacesOf, taskUserOf } from './start-isolation.ts';
+import { isolationAttributes, letInto, letThrough, namespacesOf, taskUserOf } from './start-isolation.ts';
 import { speakerOf } from './start-join.ts';
 import {
   type MachineOptions,
@@ -171,6 +171,7 @@ async function start(checked: Checked): Promise<RunningAgent | Fault> {
   const engine = await engineOf(options, log);
   const root = join(data, 'tasks');
   await mkdir(root, { recursive: true, mode: 0o700 });
+  if (user !== undefined) await letInto(data);
   const output = (folder: string, stream: 'stdout' | 'stderr') =>
     openOutputFile(join(root, folder, stream), LIMITS.outputBytes);
   const processes = await attachLauncher({

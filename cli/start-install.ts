@@ -18,7 +18,7 @@ import {
 import { askedName, faultOf, tlsFiles } from './start-agent.ts';
 import { CREDENTIAL_FILE, JOIN_TOKEN_FILE } from './start-join.ts';
 import { machineWishes, sysrootProblem } from './start-machine.ts';
-import { diskFault, isBooted, removeAll, runProgram, systemctl, writeFileOnce } from './start-system.ts';
+import { diskFault, isBooted, makeOwnFolder, removeAll, runProgram, systemctl, writeFileOnce } from './start-system.ts';
 import { CURRENT_PROGRAM, currentVersion, keepVersions, ownPackage, stageVersion, switchTo } from './start-versions.ts';
 
 export const UNIT_PATH = `/etc/systemd/system/${SERVICE}`;
@@ -93,8 +93,7 @@ async function install(options: InstallOptions): Promise<Installed | Fault> {
     await switchTo(root, version.name);
     changed.push(CURRENT_PROGRAM);
   }
-  await mkdir(at(SETTINGS_FOLDER), { recursive: true, mode: 0o700 });
-  await mkdir(at(data), { recursive: true, mode: 0o700 });
+  for (const folder of [SETTINGS_FOLDER, data]) await makeOwnFolder(at(folder));
   const kept = async (name: string, file: string | undefined): Promise<string | undefined> => {
     if (file === undefined) return undefined;
     await write(`${SETTINGS_FOLDER}/${name}`, await readFile(file), 0o600);

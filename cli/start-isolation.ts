@@ -1,5 +1,5 @@
-import { chmod, chown } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, chown, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Isolation } from '../io/launcher.ts';
 import type { Log } from '../io/log.ts';
 import { NAMESPACES, type Namespace } from '../io/node/namespaces.ts';
@@ -11,6 +11,8 @@ import { Fault } from '../protocol/faults.ts';
 const DEFAULT_USER = 'mesq-task';
 /** Others pass through, and cannot look in: what is inside says for itself who may read it. */
 const PASSABLE = 0o711;
+/** Holds the data folders of a machine, and nothing that their own modes do not guard. */
+const OF_ALL_DATA = '/var/lib/mesq';
 
 /** Whom tasks run as; undefined: as the agent's own user. Says aloud where that is root by nobody's choice. */
 export function taskUserOf(wanted: string | undefined, log: Log): SystemUser | undefined | Fault {
@@ -49,9 +51,20 @@ export function namespacesOf(written: string | undefined): readonly Namespace[] 
   return NAMESPACES.filter((each) => asked.includes(each));
 }
 
-/** Lets the user through to its sandboxes and to the socket of executors, and nowhere else. */
-export async function letThrough(user: SystemUser, data: string): Promise<void> {
+/**
+ * Lets the user into the data folder, on its way to its sandboxes: before the launcher looks whether it can go it.
+ * Versions before this one made the folder of all of Mesquite's data for root alone.
+ */
+export async function letInto(data: string): Promise<void> {
   await chmod(data, PASSABLE);
+  const above = dirname(data);
+  if (!above.endsWith(OF_ALL_DATA)) return;
+  const { uid, mode } = await stat(above);
+  if (uid === process.getuid?.()) await chmod(above, (mode & 0o7777) | PASSABLE);
+}
+
+/** Lets the user through to the socket of executors. */
+export async function letThrough(user: SystemUser, data: string): Promise<void> {
   await chmod(join(data, 'executors'), PASSABLE);
   await chown(join(data, 'executors/socket'), user.uid, user.gid);
 }

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolders } from '../io/node/make-folders.ts';
 import { Fault } from '../protocol/faults.ts';
 
 const COMMAND_MS = 90_000;
@@ -52,6 +53,12 @@ export async function writeFileOnce(path: string, text: string | Uint8Array, mod
   await chmod(`${path}.new`, mode);
   await rename(`${path}.new`, path);
   return true;
+}
+
+/** Makes a folder for its owner alone, whatever the umask is. Everybody may pass those above it that were missing. */
+export async function makeOwnFolder(path: string): Promise<void> {
+  for (const above of await makeFolders(dirname(path))) await chmod(above, 0o755);
+  await makeFolders(path);
 }
 
 /** Removes what is there; true where something was. */

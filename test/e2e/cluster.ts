@@ -199,7 +199,7 @@ export class Cluster {
   }
 
   dataOf(name: string): string {
-    return join(this.folder, name);
+    return this.#options.get(name)?.data ?? join(this.folder, name);
   }
 
   /** A command on this cluster, started. */

@@ -50,6 +50,7 @@ test('a unit that systemd takes, a token that stands on no command line, and not
   t.regex(unit, /"site:the roof;load:5%%;cost:\$\$3"/);
   t.is((await stat(join(root, 'etc/mesq/agent.env'))).mode & 0o777, 0o600);
   t.is((await stat(join(root, DATA))).mode & 0o777, 0o700);
+  t.is((await stat(join(root, DATA, '..'))).mode & 0o777, 0o755, "the tasks' own user passes it");
   t.is(await readFile(join(root, 'etc/mesq/agent.env'), 'utf8'), `MESQ_TOKEN=${token}\n`);
 
   const again = await mesq(['install', '--json', ...settings]);

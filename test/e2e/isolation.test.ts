@@ -59,10 +59,17 @@ test('tasks run as the user that was named, in a folder of their own; who is nob
     t.pass();
     return;
   }
-  const cluster = await Cluster.start(t, { a1: { more: ['--task-user', 'nobody'] } });
+  const cluster = await Cluster.start(t, {});
   // On their way to the sandbox they pass through it; a temporary folder lets nobody.
   await chmod(cluster.folder, 0o711);
-  const script = 'id -u; cd "$MESQ_SANDBOX" && echo x >file && cat file';
+  const installed = await cluster.mesq('agent', 'install', '--root', cluster.folder, '--master', cluster.url);
+  t.is(installed.code, 0, installed.stderr);
+  // As versions before this one left it.
+  await chmod(join(cluster.folder, 'var/lib/mesq'), 0o700);
+  const data = join(cluster.folder, 'var/lib/mesq/agent');
+  const agent = await cluster.startAgent('a1', { data, more: ['--task-user', 'nobody'] });
+  t.notRegex(agent.stderr(), /may not pass/);
+  const script = 'id -u; cd "$HOME" && cd "$MESQ_SANDBOX" && echo x >file && cat file';
   t.is((await cluster.mesq('run', '--', 'sh', '-c', script)).stdout, `${nobody.uid}\nx\n`);
   const refused = cluster.spawnAgent('a2', { more: ['--task-user', 'no-such-user'] });
   t.is((await refused.ended).code, 2);

@@ -7,8 +7,11 @@ export interface LineConnection {
    * `LINE_LIMITS.waitingBytes`; then the connection is closed. After the end nothing happens.
    */
   send(line: string): void;
-  /** Called for each line of the peer; lines that came before are kept for the first listener. */
-  onLine(listener: (line: string) => void): void;
+  /**
+   * Called for each line of the peer; lines that came before are kept for the first listener. Where it answers with a
+   * promise, the lines after wait until that is settled, and the peer with them: nothing more is read.
+   */
+  onLine(listener: (line: string) => void | Promise<void>): void;
   /** Called once when the connection has ended, on whichever side, also where it has ended already. */
   onClosed(listener: () => void): void;
   /** Ends it, after what was sent. */

@@ -17,6 +17,8 @@ import { RunningExecutor } from './running-executor.ts';
 
 /** How long a connection may say nothing of itself. */
 const SUBSCRIBE_MS = 10_000;
+/** Connections that have not said who they are: whoever comes then takes the place of the oldest. */
+const STRANGERS = 50;
 /** How often every executor's process is looked at: a supervisor that somebody killed says nothing. */
 const LOOK_MS = 60_000;
 
@@ -52,6 +54,7 @@ export class Executors {
   readonly #cuts: OutputCuts;
   /** By framework and executor id. */
   readonly #running = new Map<string, RunningExecutor>();
+  readonly #strangers = new Set<LineConnection>();
   #looking: Timer | undefined;
   #telling = false;
   #stopped = false;
@@ -249,7 +252,16 @@ export class Executors {
   #connected(connection: LineConnection): void {
     let running: RunningExecutor | undefined;
     const late = this.#world.clock.after(SUBSCRIBE_MS, () => connection.close());
-    connection.onClosed(() => late.cancel());
+    const [oldest] = this.#strangers;
+    if (oldest !== undefined && this.#strangers.size >= STRANGERS) {
+      this.#strangers.delete(oldest);
+      oldest.close();
+    }
+    this.#strangers.add(connection);
+    connection.onClosed(() => {
+      late.cancel();
+      this.#strangers.delete(connection);
+    });
     connection.onLine((line) => {
       if (running !== undefined) return running.heard(line);
       const message = readLine(EXECUTOR_UP, line);
@@ -258,6 +270,7 @@ export class Executors {
         running = [...this.#running.values()].find(({ record }) => record.secret === message.secret);
         if (running !== undefined) {
           late.cancel();
+          this.#strangers.delete(connection);
           return running.subscribed(connection, message.tasks);
         }
       }

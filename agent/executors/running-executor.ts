@@ -14,6 +14,7 @@ import type { StatusReports } from '../status-reports.ts';
 import { type Ending, type ExecutorFacts, type ExecutorStep, executorPlan, heardOf } from '../tasks/executor-plan.ts';
 import { type Because, stateOfUnstarted } from '../tasks/plan.ts';
 import { ExecutorLimits } from './executor-limits.ts';
+import { ExecutorPace } from './executor-pace.ts';
 import { ExecutorTasks, type Task } from './executor-tasks.ts';
 import { ExecutorWords } from './executor-words.ts';
 
@@ -56,6 +57,7 @@ export class RunningExecutor {
   readonly #listener: RunningExecutorListener;
   readonly #tasks: ExecutorTasks;
   readonly #words: ExecutorWords;
+  readonly #pace: ExecutorPace;
   readonly #limits: ExecutorLimits;
   #actual: ExecutorFacts['actual'] = { kind: 'launched' };
   #subscribeByMs: number;
@@ -76,6 +78,7 @@ export class RunningExecutor {
     this.#listener = listener;
     this.#tasks = new ExecutorTasks(record, world, (run) => this.#taskEnded(run));
     this.#words = new ExecutorWords(world.clock);
+    this.#pace = new ExecutorPace(world.clock);
     this.#limits = new ExecutorLimits(world, () => (this.#over ? [] : this.#tasks.runs()));
     this.#subscribeByMs = this.#now() + TIMES.executorRegisterMs;
   }
@@ -202,8 +205,14 @@ export class RunningExecutor {
     this.#advance();
   }
 
-  /** A line of its connection. */
-  heard(line: string): void {
+  /** A line of its connection; the next one may wait. */
+  heard(line: string): Promise<void> | undefined {
+    this.#pace.line();
+    this.#take(line);
+    return this.#pace.next();
+  }
+
+  #take(line: string): void {
     const message = readLine(EXECUTOR_UP, line);
     if (message instanceof Fault) return this.#words.refuse(message);
     switch (message.type) {
@@ -286,7 +295,10 @@ export class RunningExecutor {
       ...(update.exitCode === undefined ? {} : { exitCode: update.exitCode }),
       ...(update.data === undefined ? {} : { data: update.data }),
     };
-    void this.#tasks.heard(task, { ...said, ...more }, update.uuid).then((durable) => {
+    const repeated = said.state === run.latest?.state;
+    const written = this.#tasks.heard(task, { ...said, ...more }, update.uuid);
+    this.#pace.update(written, repeated);
+    void written.then((durable) => {
       if (durable) acknowledge();
     });
     // It has begun with what it was given: nobody gives it that again.

@@ -103,7 +103,7 @@ class NodeLineListener implements LineListener {
 class SocketLines implements LineConnection {
   readonly #socket: Socket;
   readonly #closedListeners: (() => void)[] = [];
-  #lineListener: ((line: string) => void) | undefined;
+  #lineListener: ((line: string) => void | Promise<void>) | undefined;
   /** The beginning of a line. */
   #rest: Buffer[] = [];
   #restBytes = 0;
@@ -124,7 +124,7 @@ class SocketLines implements LineConnection {
     if (this.#socket.writableLength > LINE_LIMITS.waitingBytes) this.#socket.destroy();
   }
 
-  onLine(listener: (line: string) => void): void {
+  onLine(listener: (line: string) => void | Promise<void>): void {
     this.#lineListener = listener;
     this.#socket.resume();
   }
@@ -143,18 +143,31 @@ class SocketLines implements LineConnection {
     });
   }
 
-  #read(bytes: Buffer): void {
+  /** False where the rest has to wait, or nothing more is wanted. */
+  #read(bytes: Buffer): boolean {
     let from = 0;
     for (let end = bytes.indexOf(NEW_LINE); end >= 0; end = bytes.indexOf(NEW_LINE, from)) {
-      if (!this.#take(bytes.subarray(from, end))) return;
+      if (!this.#take(bytes.subarray(from, end))) return false;
       const line = Buffer.concat(this.#rest).toString('utf8');
       this.#rest = [];
       this.#restBytes = 0;
       from = end + 1;
-      this.#lineListener?.(line);
-      if (this.#socket.destroyed) return;
+      const later = this.#lineListener?.(line);
+      if (this.#socket.destroyed) return false;
+      if (later instanceof Promise) {
+        this.#hold(later, bytes.subarray(from));
+        return false;
+      }
     }
-    this.#take(bytes.subarray(from));
+    return this.#take(bytes.subarray(from));
+  }
+
+  #hold(until: Promise<void>, rest: Buffer): void {
+    this.#socket.pause();
+    const goOn = (): void => {
+      if (!this.#socket.destroyed && this.#read(rest)) this.#socket.resume();
+    };
+    until.then(goOn, goOn);
   }
 
   /** False where the line is too long: that ends the connection. */

@@ -126,7 +126,7 @@ test('an executor that comes back without a task it spoke of has lost it, though
   const lines: string[] = [];
   const subscribed = async (): Promise<LineConnection> => {
     const connection = await world.socket.connect();
-    connection.onLine((line) => lines.push(line));
+    connection.onLine((line) => void lines.push(line));
     connection.send(JSON.stringify({ type: 'SUBSCRIBE', secret }));
     return connection;
   };

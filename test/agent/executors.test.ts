@@ -51,7 +51,7 @@ test('nobody else subscribes: without the secret the connection is closed, and a
     const connection = await world.socket.connect();
     const lines: string[] = [];
     let closed = false;
-    connection.onLine((line) => lines.push(line));
+    connection.onLine((line) => void lines.push(line));
     connection.onClosed(() => {
       closed = true;
     });
@@ -200,6 +200,40 @@ test('a reboot ends executors and what they ran; power that fails at any moment 
     const fresh = last?.state === 'TASK_RUNNING' && world.master.states('a').length === 1;
     t.true(fresh || last?.reason === 'AGENT_REBOOTED', `${seed}: ${last?.state} ${last?.reason}`);
   }
+});
+
+test('an executor that says the same again and again is listened to a hundred times a second, and loses no word', async (t) => {
+  const world = new AgentWorld();
+  const executors = scriptedExecutors(world);
+  await world.up();
+  world.master.place('a', executorTask('e'));
+  world.master.place('b', executorTask('e'));
+  await world.until(() => world.master.states('b').length > 0, MINUTE);
+  const [executor] = executors;
+  for (let word = 0; word < 2_000; word++)
+    executor?.driver.sendStatusUpdate({ task: 'a', state: 'TASK_RUNNING', message: `word ${word}` });
+  executor?.driver.sendStatusUpdate({ task: 'a', state: 'TASK_FINISHED' });
+  await world.clock.advance(5_000);
+  const [, heard] = /^word (\d+)$/.exec(world.master.last('a')?.message ?? '') ?? [];
+  t.true(Number(heard) > 300 && Number(heard) < 1_000, `${heard}`);
+  t.false(world.master.ended('a'));
+  await world.until(() => world.master.ended('a'), MINUTE);
+  t.is(world.master.last('a')?.state, 'TASK_FINISHED');
+});
+
+test('who does not say who it is keeps no place from an executor', async (t) => {
+  const world = new AgentWorld();
+  const executors = scriptedExecutors(world);
+  await world.up();
+  let closed = 0;
+  for (let count = 0; count < 60; count++) {
+    const stranger = await world.socket.connect();
+    stranger.onClosed(() => closed++);
+  }
+  world.master.place('a', executorTask('e'));
+  await world.until(() => world.master.states('a').length > 0, MINUTE);
+  t.is(executors[0]?.registrations, 1);
+  t.is(closed, 11, 'the oldest');
 });
 
 test('an agent killed at any step of the start of an executor finds it: one start, one launch', async (t) => {

@@ -18,7 +18,7 @@ class Heard {
   closed = false;
 
   constructor(connection: LineConnection) {
-    connection.onLine((line) => this.lines.push(line));
+    connection.onLine((line) => void this.lines.push(line));
     connection.onClosed(() => {
       this.closed = true;
     });
@@ -88,6 +88,31 @@ export const LINE_SOCKET_CHECKS: Readonly<Record<string, Check>> = {
     good.send('still here');
     await harness.until(() => accepted.some(({ lines }) => lines.includes('still here')));
     t.is(accepted.filter(({ closed }) => closed).length, 1);
+  },
+
+  'lines wait for the promise with which the one before was answered, and none is lost': async (t, harness) => {
+    const { near, far } = await pair(harness);
+    const heard: string[] = [];
+    const held: (() => void)[] = [];
+    far.onLine((line) => {
+      heard.push(line);
+      return line.startsWith('wait') ? new Promise<void>((goOn) => held.push(goOn)) : undefined;
+    });
+    for (const line of ['one', 'wait 1', 'two', 'wait 2', 'x'.repeat(60_000), 'three']) near.send(line);
+    await harness.until(() => held.length === 1);
+    let back = false;
+    near.onLine(() => {
+      back = true;
+    });
+    far.send('the other way is open');
+    await harness.until(() => back);
+    t.deepEqual(heard, ['one', 'wait 1']);
+    held[0]?.();
+    await harness.until(() => held.length === 2);
+    t.deepEqual(heard.slice(2), ['two', 'wait 2']);
+    held[1]?.();
+    await harness.until(() => heard.length === 6);
+    t.deepEqual(heard.slice(5), ['three']);
   },
 
   'a peer that reads nothing is left': async (t, harness) => {

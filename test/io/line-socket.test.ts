@@ -81,7 +81,7 @@ test('bytes that are no UTF-8 do no harm', async (t) => {
   const listener = await listenLines(folder, 'socket');
   t.teardown(() => listener.close());
   const lines: string[] = [];
-  listener.onConnection((connection) => connection.onLine((line) => lines.push(line)));
+  listener.onConnection((connection) => connection.onLine((line) => void lines.push(line)));
   const socket = connect({ path: join(folder, 'socket') });
   socket.end(Buffer.from([0xff, 0xc3, 0x28, 0x0a, 0x61, 0x0a]));
   await eventually(() => lines.length === 2 || undefined);

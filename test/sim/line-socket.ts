@@ -69,7 +69,8 @@ class SimulatedLines implements LineConnection {
   peer: SimulatedLines | undefined;
   readonly #clock: Clock;
   readonly #closedListeners: (() => void)[] = [];
-  #listener: ((line: string) => void) | undefined;
+  #listener: ((line: string) => void | Promise<void>) | undefined;
+  #holding = false;
   #early: string[] = [];
   #earlyBytes = 0;
   #ended = false;
@@ -86,9 +87,9 @@ class SimulatedLines implements LineConnection {
     this.#clock.after(WAY_MS, () => peer.#take(line));
   }
 
-  onLine(listener: (line: string) => void): void {
+  onLine(listener: (line: string) => void | Promise<void>): void {
     this.#listener = listener;
-    for (const line of this.#early.splice(0)) listener(line);
+    this.#tellKept();
   }
 
   onClosed(listener: () => void): void {
@@ -107,10 +108,26 @@ class SimulatedLines implements LineConnection {
 
   #take(line: string): void {
     if (this.#closed) return;
-    if (this.#listener !== undefined) return this.#listener(line);
     this.#early.push(line);
     this.#earlyBytes += line.length + 1;
+    this.#tellKept();
     if (this.#earlyBytes > LINE_LIMITS.waitingBytes) this.close();
+  }
+
+  #tellKept(): void {
+    while (this.#listener !== undefined && !this.#holding && !this.#closed) {
+      const line = this.#early.shift();
+      if (line === undefined) return;
+      this.#earlyBytes -= line.length + 1;
+      const later = this.#listener(line);
+      if (!(later instanceof Promise)) continue;
+      this.#holding = true;
+      const goOn = (): void => {
+        this.#holding = false;
+        this.#tellKept();
+      };
+      later.then(goOn, goOn);
+    }
   }
 
   #end(): void {

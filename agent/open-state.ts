@@ -49,13 +49,24 @@ export async function openState(options: OpenStateOptions): Promise<DurableState
   return opened;
 }
 
-/** Nothing of them is in the state any more. */
+/** Nothing of them is in the state any more. One that cannot be ended keeps no other, nor the agent. */
 async function endAll(launcher: Launcher, log: Log): Promise<void> {
   for (const folder of await launcher.folders()) {
-    if (!(await launcher.claim(folder))) {
-      await launcher.signal(folder, 'SIGKILL');
-      await launcher.sweep(folder);
+    try {
+      await end(launcher, folder);
+      log.warn('task ended: nothing is known of it any more', { folder });
+    } catch (error) {
+      log.error('task not ended, of which nothing is known any more: its folder goes', { folder, error: String(error) });
+      // Whoever finds its container, when its engine answers, finds that nobody needs it.
+      await launcher
+        .remove(folder)
+        .catch((reason: unknown) => log.error('folder not removed', { folder, error: String(reason) }));
     }
-    log.warn('task ended: nothing is known of it any more', { folder });
   }
+}
+
+async function end(launcher: Launcher, folder: string): Promise<void> {
+  if (await launcher.claim(folder)) return;
+  await launcher.signal(folder, 'SIGKILL');
+  await launcher.sweep(folder);
 }

@@ -1,4 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
+import { EngineError } from '../../io/containers.ts';
 import { Fault } from '../../protocol/faults.ts';
 import { AgentWorld, program } from './world.ts';
 
@@ -44,6 +45,30 @@ test('a damaged state is set aside: the agent goes on as who it was, and what it
   await world.up();
   t.is(world.master.of('REGISTER').at(-1)?.agent, before?.agent, 'and so on');
   t.false(world.disk.paths().some((path) => path.startsWith('checkpoint.corrupt-2/')));
+});
+
+test('of tasks that a damaged state has lost, one that cannot be ended keeps neither the others nor the agent', async (t) => {
+  const world = await damaged(t, inTheMiddle);
+  const attach = world.machine.attach.bind(world.machine);
+  const removed: string[] = [];
+  world.machine.attach = () => {
+    const launcher = attach();
+    const { claim, remove } = launcher;
+    // A container's, whose engine is not there.
+    launcher.claim = (folder) =>
+      folder.startsWith('batch/t') ? Promise.reject(new EngineError('UNAVAILABLE', 'none')) : claim.call(launcher, folder);
+    launcher.remove = (...folders) => {
+      removed.push(...folders);
+      return folders.includes('batch/t1.0/0') ? Promise.reject(new Error('no')) : remove.apply(launcher, [...folders]);
+    };
+    return launcher;
+  };
+  await world.up();
+  t.is(world.machine.processes('batch/service.0/0'), 0);
+  t.deepEqual(
+    removed.sort(),
+    [0, 1, 2, 3, 4].map((each) => `batch/t${each}.0/0`),
+  );
 });
 
 test('an agent whose every record is damaged is who the file beside it says; without that too it is a new one', async (t) => {

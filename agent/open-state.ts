@@ -56,7 +56,10 @@ async function endAll(launcher: Launcher, log: Log): Promise<void> {
       await end(launcher, folder);
       log.warn('task ended: nothing is known of it any more', { folder });
     } catch (error) {
-      log.error('task not ended, of which nothing is known any more: its folder goes', { folder, error: String(error) });
+      log.error('task not ended, of which nothing is known any more: its folder goes', {
+        folder,
+        error: String(error),
+      });
       // Whoever finds its container, when its engine answers, finds that nobody needs it.
       await launcher
         .remove(folder)

@@ -146,7 +146,9 @@ export class Runs {
       }
       this.#live.set(run.run, live);
       live.startedMs = this.#startedBefore(run);
-      await this.#looks.lookAfter(run, live);
+      const looked = this.#looks.lookAfter(run, live);
+      // An engine may take minutes to answer: nothing else waits for it.
+      if (run.info.container === undefined) await looked;
     }
     this.#looks.arm();
   }

@@ -21,7 +21,23 @@ export interface ContainerOptions {
   readonly imageCache?: string;
 }
 
-/** The engine of this machine, looked for once: it may come later. Undefined where none is wanted. */
+/** How long others wait for an engine that does not answer. */
+const LOOK_MS = 2_000;
+
+/** Waits for it, but not for an engine that hangs: whoever listens hears of one that answers later. */
+async function soon(look: Promise<void>): Promise<void> {
+  let late: NodeJS.Timeout | undefined;
+  const patience = new Promise<void>((resolve) => {
+    late = setTimeout(resolve, LOOK_MS);
+  });
+  await Promise.race([look, patience]);
+  clearTimeout(late);
+}
+
+/**
+ * The engine of this machine, looked for once, and for two seconds at most: it may come later. Undefined where none is
+ * wanted.
+ */
 export async function engineOf({ containers: wanted }: ContainerOptions, log: Log): Promise<LateEngine | undefined> {
   if (wanted === 'none') return undefined;
   const engine = new LateEngine({
@@ -29,7 +45,7 @@ export async function engineOf({ containers: wanted }: ContainerOptions, log: Lo
     isThere,
     log,
   });
-  await engine.look();
+  await soon(engine.look());
   if (!engine.there && wanted !== undefined)
     log.warn('no container engine answers: it is looked for again and again', { at: wanted });
   return engine;
@@ -66,7 +82,7 @@ export function withEngine(machine: AgentMachine, engine: LateEngine | undefined
     reading: read(reading ?? {}),
     ...(probe === undefined ? {} : { probe: async () => seen(await probe()) }),
     sample: async () => {
-      await engine.look();
+      await soon(engine.look());
       return read((await sample?.()) ?? {});
     },
   };

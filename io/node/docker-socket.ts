@@ -18,6 +18,8 @@ import { PullReader } from './pull-reader.ts';
 const SHARES = 1_024;
 const LEAST_SHARES = 2;
 const NANOS_PER_THOUSANDTH = 1_000_000;
+/** Costs an engine nothing, beyond being started by its socket: on a slow card that takes some seconds. */
+const VERSION_MS = 15_000;
 
 /** The engine behind a unix socket, by Docker's API (1.41), which Podman speaks too. Nothing is asked by that alone. */
 export function dockerSocket(path: string): ContainerEngine {
@@ -33,7 +35,7 @@ class DockerSocket implements ContainerEngine {
   }
 
   async version(): Promise<EngineVersion> {
-    const { Version, Components } = record(await this.#ask('GET', '/version'));
+    const { Version, Components } = record(await this.#ask('GET', '/version', VERSION_MS));
     const names = Array.isArray(Components) ? Components.map((each) => String(record(each)['Name'])) : [];
     return {
       engine: names.some((name) => name.startsWith('Podman')) ? 'podman' : 'docker',
@@ -128,8 +130,8 @@ class DockerSocket implements ContainerEngine {
     throw refusal(answer);
   }
 
-  async #ask(method: string, path: string, body?: unknown): Promise<unknown> {
-    const answer: EngineAnswer = await ask(this.#socket, method, path, body);
+  async #ask(method: string, path: string, patienceMs?: number): Promise<unknown> {
+    const answer: EngineAnswer = await ask(this.#socket, method, path, undefined, patienceMs);
     if (answer.status >= 400) throw refusal(answer);
     return answer.body;
   }

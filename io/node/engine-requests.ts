@@ -15,9 +15,15 @@ export interface EngineAnswer {
   readonly body: unknown;
 }
 
-/** Asks the engine behind a unix socket, and reads its whole answer: JSON of at most 4 MiB, within two minutes. */
-export async function ask(socket: string, method: string, path: string, body?: unknown): Promise<EngineAnswer> {
-  const response = await open(socket, { method, path, body, patienceMs: ANSWER_MS });
+/** Asks the engine behind a unix socket, and reads its whole answer: JSON of at most 4 MiB, within two minutes by default. */
+export async function ask(
+  socket: string,
+  method: string,
+  path: string,
+  body?: unknown,
+  patienceMs = ANSWER_MS,
+): Promise<EngineAnswer> {
+  const response = await open(socket, { method, path, body, patienceMs });
   const text = await textOf(response, ANSWER_BYTES);
   return { status: response.statusCode ?? 0, body: parse(text) };
 }

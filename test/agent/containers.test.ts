@@ -7,7 +7,7 @@ import { constraintsOf, JobSpec } from '../../protocol/job.ts';
 import { TaskInfo } from '../../protocol/task.ts';
 import { contradiction } from '../../protocol/task-contradiction.ts';
 import { resourcesOf } from '../resources-of.ts';
-import { AgentWorld } from './world.ts';
+import { AgentWorld, program } from './world.ts';
 
 const info = (container: v.InferInput<typeof ContainerInfo>, resources: string, rest = {}): TaskInfo =>
   v.parse(TaskInfo, { task: 't', attempt: 0, resources: resourcesOf(resources), container, ...rest });
@@ -153,6 +153,27 @@ test('a container that comes to an agent without an engine has it look; it is re
   // A report about it says as well that it was accepted.
   await world.until(() => later.updates.length > 0);
   t.is(later.refused, undefined);
+});
+
+test('an agent that comes back waits for no engine that does not answer: what is in no container goes on', async (t) => {
+  const { world, run, come } = await lateWorld();
+  come();
+  run('inside');
+  world.master.place('plain', { argv: program({ stays: true }) });
+  await world.until(() => world.started.length === 2);
+  world.kill();
+  const attach = world.machine.attach.bind(world.machine);
+  world.machine.attach = () => {
+    const launcher = attach();
+    const { adopt } = launcher;
+    launcher.adopt = (folder) =>
+      folder.startsWith('batch/inside') ? new Promise(() => undefined) : adopt.call(launcher, folder);
+    return launcher;
+  };
+  await world.start();
+  world.master.kill('plain');
+  await world.until(() => world.master.ended('plain'));
+  t.is(world.master.last('plain')?.state, 'TASK_KILLED');
 });
 
 test('a kill that comes while an engine is looked for is heeded', async (t) => {

@@ -56,7 +56,9 @@ test('of tasks that a damaged state has lost, one that cannot be ended keeps nei
     const { claim, remove } = launcher;
     // A container's, whose engine is not there.
     launcher.claim = (folder) =>
-      folder.startsWith('batch/t') ? Promise.reject(new EngineError('UNAVAILABLE', 'none')) : claim.call(launcher, folder);
+      folder.startsWith('batch/t')
+        ? Promise.reject(new EngineError('UNAVAILABLE', 'none'))
+        : claim.call(launcher, folder);
     launcher.remove = (...folders) => {
       removed.push(...folders);
       return folders.includes('batch/t1.0/0') ? Promise.reject(new Error('no')) : remove.apply(launcher, [...folders]);

@@ -1,5 +1,6 @@
 import type { Clock } from '../io/clock.ts';
 import { Fault } from '../protocol/faults.ts';
+import { shownSize } from '../protocol/size.ts';
 import { type BudgetState, DayBucket } from './accounts/day-bucket.ts';
 
 /** Of what comes in one piece as far as the budget is concerned. */
@@ -35,7 +36,7 @@ export class AgentBulkBudget implements BulkBudget {
     const { aDay = 0 } = this.state;
     return new Fault(
       'BUDGET_SPENT',
-      `agent ${this.#name} has spent its ${kilobytes(aDay)} a day for logs and files; for the next ${kilobytes(bytes)} there is room in ${minutes(waitMs)}`,
+      `agent ${this.#name} has spent its ${shownSize(aDay)} a day for logs and files; for the next ${shownSize(bytes)} there is room in ${minutes(waitMs)}`,
       'Wait so long, or add --over-budget (operators); mesq agent stats tells what was spent.',
     );
   }
@@ -48,10 +49,6 @@ export class AgentBulkBudget implements BulkBudget {
   spent(bytes: number): void {
     this.#bucket.spend(bytes, this.#clock.monotonic());
   }
-}
-
-function kilobytes(bytes: number): string {
-  return bytes < 10_000_000 ? `${Math.ceil(bytes / 1_000)} kB` : `${Math.round(bytes / 1_000_000)} MB`;
 }
 
 function minutes(ms: number): string {

@@ -1,5 +1,6 @@
 import type { AgentStats } from '../protocol/agent-stats.ts';
 import { Fault } from '../protocol/faults.ts';
+import { shownSize } from '../protocol/size.ts';
 import { askLeader } from './ask.ts';
 import { printJson } from './output.ts';
 import { formatTable } from './table.ts';
@@ -37,45 +38,41 @@ interface Line {
 
 /** What is shown of the counts, in the order of docs/frugality.md. */
 function linesOf({ upMs, link, reports, disk, tasks, log, bulk, process }: AgentStats): Line[] {
-  const carried = ({ messages, bytes }: { messages: number; bytes: number }): string => `${messages} / ${size(bytes)}`;
+  const carried = ({ messages, bytes }: { messages: number; bytes: number }): string =>
+    `${messages} / ${shownSize(bytes)}`;
   const lines: [string, string, string | number][] = [
     ['agent', 'up', span(upMs)],
     ['tasks', 'started, restarted', `${tasks.started}, ${tasks.restarted}`],
     ['link', 'connections', link.connects],
-    ['link', 'on the wire, both ways, estimated', size(link.wireBytes)],
-    ['link', 'artifacts fetched over HTTP', size(link.fetchedBytes)],
+    ['link', 'on the wire, both ways, estimated', shownSize(link.wireBytes)],
+    ['link', 'artifacts fetched over HTTP', shownSize(link.fetchedBytes)],
     ['link', 'messages up / payload', carried(link.controlUp)],
     ['link', 'messages down / payload', carried(link.controlDown)],
     ['link', 'presence / payload', carried(link.presence)],
     ['link', 'logs and files / payload', carried(link.bulk)],
     ['link', 'keep-alives', link.keepAlives],
-    ['bulk', 'budget a day', bulk.budget === null ? 'none' : size(bulk.budget)],
-    ['bulk', 'left of it', bulk.left === null ? '-' : size(bulk.left)],
-    ['bulk', 'spent, of that over budget', `${size(bulk.spent)}, ${size(bulk.over)}`],
+    ['bulk', 'budget a day', bulk.budget === null ? 'none' : shownSize(bulk.budget)],
+    ['bulk', 'left of it', bulk.left === null ? '-' : shownSize(bulk.left)],
+    ['bulk', 'spent, of that over budget', `${shownSize(bulk.spent)}, ${shownSize(bulk.over)}`],
     ['reports', 'sent', reports.sent],
     ['reports', 'not sent: insignificant, too soon', `${reports.insignificant}, ${reports.soon}`],
-    ['disk', 'journal writes / bytes', `${disk.journal.writes} / ${size(disk.journal.bytes)}`],
-    ['disk', 'other writes / bytes', `${disk.other.writes} / ${size(disk.other.bytes)}`],
+    ['disk', 'journal writes / bytes', `${disk.journal.writes} / ${shownSize(disk.journal.bytes)}`],
+    ['disk', 'other writes / bytes', `${disk.other.writes} / ${shownSize(disk.other.bytes)}`],
     ['disk', 'task folders', disk.folders],
     ['log', 'lines, dropped', `${log.lines}, ${log.dropped}`],
   ];
   if (process !== null) {
     const { rssKb, pssKb, processorMs, openFiles, writtenBytes } = process;
-    const memory = pssKb === null ? size(rssKb * 1_024) : `${size(rssKb * 1_024)}, ${size(pssKb * 1_024)}`;
+    const memory =
+      pssKb === null ? shownSize(rssKb * 1_024) : `${shownSize(rssKb * 1_024)}, ${shownSize(pssKb * 1_024)}`;
     lines.push(
       ['process', pssKb === null ? 'memory, resident' : 'memory, resident and in proportion', memory],
       ['process', 'processor time', `${(processorMs / 1_000).toFixed(2)} s`],
       ['process', 'open files', openFiles ?? '-'],
-      ['process', 'written to storage', writtenBytes === null ? '-' : size(writtenBytes)],
+      ['process', 'written to storage', writtenBytes === null ? '-' : shownSize(writtenBytes)],
     );
   }
   return lines.map(([of, what, value]) => ({ of, what, value: String(value) }));
-}
-
-/** With the unit that leaves one to four digits. */
-function size(bytes: number): string {
-  if (bytes < 10_000) return `${bytes} B`;
-  return bytes < 10_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
 function span(ms: number): string {

@@ -5,6 +5,7 @@ import { Fault } from '../protocol/faults.ts';
 import { JobSpec, type JobUpload } from '../protocol/job.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { SandboxPath } from '../protocol/sandbox-path.ts';
+import { shownSize } from '../protocol/size.ts';
 import type { Client, UploadProgress } from '../sdk/index.ts';
 import { notice } from './output.ts';
 import type { ReadUpload } from './terminal.ts';
@@ -113,17 +114,13 @@ function artifactOf({ kind, path, into, upload }: Prepared): Artifact {
 
 /** `5.1 MB in 110 files, 0.1 MB of it new; .git left out`. */
 function summaryOf({ files, skipped }: ReadUpload, { size, sent }: UploadProgress): string {
-  const news = sent === 0 ? 'all of it there already' : `${mb(Math.min(sent, size))} of it new`;
+  const news = sent === 0 ? 'all of it there already' : `${shownSize(Math.min(sent, size))} of it new`;
   return `${contentOf(size, files)}, ${news}${skipped > 0 ? '; .git left out' : ''}`;
 }
 
 /** `5.1 MB in 110 files` */
 export function contentOf(size: number, files: number): string {
-  return `${mb(size)} in ${files === 1 ? '1 file' : `${files} files`}`;
-}
-
-function mb(bytes: number): string {
-  return bytes < 99_000 ? `${Math.ceil(bytes / 1_024)} kB` : `${(bytes / 1_048_576).toFixed(1)} MB`;
+  return `${shownSize(size)} in ${files === 1 ? '1 file' : `${files} files`}`;
 }
 
 /** How far it is: a line that is drawn anew, where a person may be looking. */
@@ -141,7 +138,7 @@ class Line {
     const { terminal, options } = this.#context;
     const { error } = terminal;
     if (options.quiet || !error.isTerminal) return;
-    const line = `uploading ${this.#path}: ${mb(Math.min(size, Math.max(done, sent)))} of ${mb(size)}`;
+    const line = `uploading ${this.#path}: ${shownSize(Math.min(size, Math.max(done, sent)))} of ${shownSize(size)}`;
     if (line === this.#drawn) return;
     this.#drawn = line;
     void error.write(`\r\u001b[K${line.slice(0, (error.columns ?? 80) - 1)}`);

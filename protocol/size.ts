@@ -12,6 +12,18 @@ const UNITS: ReadonlyMap<string, number> = new Map([
   ['T', 1024 * 1024],
 ]);
 
+const SHOWN_UNITS = ['kB', 'MB', 'GB', 'TB'] as const;
+
+/**
+ * Bytes as {@link sizeToMb} would read them, with one decimal: `900 B`, `12.5 kB`, `5.0 MB`, `1.2 GB`; each unit is 1,024
+ * of the one before.
+ */
+export function shownSize(bytes: number): string {
+  if (bytes < 1_024) return `${bytes} B`;
+  const power = Math.min(SHOWN_UNITS.length, Math.floor(Math.log2(bytes) / 10));
+  return `${(bytes / 1_024 ** power).toFixed(1)} ${SHOWN_UNITS[power - 1]}`;
+}
+
 /**
  * A size in thousandths of a MB, as `mem` and `disk` count it: `512` and `512M` are 512,000, `2G` is 2,048,000, `64K`
  * is 63 (62.5, half away from zero). Suffixes are binary, in either case. Faults: BAD_SIZE, with the character where

@@ -7,7 +7,7 @@ test('an agent is asked from afar what it has counted; when its budget is spent,
   t.is(await cluster.end(job), 'TASK_FINISHED');
   const held = await cluster.mesq('logs', job);
   t.is(held.code, 4, held.stderr);
-  t.regex(held.stderr, /agent a1 has spent its 6\d kB a day for logs and files/);
+  t.regex(held.stderr, /agent a1 has spent its 6\d\.\d kB a day for logs and files/);
   t.regex(held.stderr, /--over-budget/);
   const viewer = await cluster.mesq('token', 'create', '--role', 'viewer', '--name', 'eve', '--json');
   const { token } = JSON.parse(viewer.stdout) as { token: string };

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { parseDuration } from '../../protocol/duration.ts';
 import { Fault, type FaultCode } from '../../protocol/faults.ts';
-import { sizeToMb } from '../../protocol/size.ts';
+import { shownSize, sizeToMb } from '../../protocol/size.ts';
 
 test('durations are milliseconds', (t) => {
   const cases: readonly (readonly [string, number])[] = [
@@ -56,4 +56,20 @@ test('faults name the character', (t) => {
     t.true(outcome.message.includes(`character ${at}: `), outcome.message);
   }
   return t.pass();
+});
+
+test('a size is shown as it would be read: binary', (t) => {
+  for (const [bytes, shown] of [
+    [0, '0 B'],
+    [1_023, '1023 B'],
+    [1_024, '1.0 kB'],
+    [5 * 1_048_576, '5.0 MB'],
+    [252_899 * 1_048_576, '247.0 GB'],
+    [2 ** 50, '1024.0 TB'],
+  ] as const)
+    t.is(shownSize(bytes), shown);
+  for (const text of ['20M', '5M', '2G', '512K']) {
+    const read = sizeToMb(text);
+    t.is(shownSize((Number(read) * 1_048_576) / 1_000), `${text.slice(0, -1)}.0 ${text.slice(-1).replace('K', 'k')}B`);
+  }
 });

@@ -12,6 +12,7 @@ import {
 import type { Log } from '../io/log.ts';
 import type { Storage } from '../io/storage.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import { shortened } from '../protocol/shortened.ts';
 
 /** An action under way. */
 export interface ActionRun {
@@ -201,13 +202,13 @@ export class ActionLauncher implements Launcher {
     await this.#write(`${folder}/claimed`, 'launcher');
     if (this.#closed) return;
     const run = this.#options.run(argv, (text) => {
-      for (const listener of this.#progress) listener(folder, text.slice(0, LIMITS.messageLength));
+      for (const listener of this.#progress) listener(folder, shortened(text, LIMITS.messageLength));
     });
     this.#tasks.set(folder, { state: 'running', run });
     for (const listener of this.#started) listener({ folder, pid: this.#options.pid });
     void run.result.then(({ code, message, output }) => {
       if (this.#tasks.get(folder)?.state === 'running')
-        void this.#end(folder, { code, message: message.slice(0, LIMITS.messageLength) }, output);
+        void this.#end(folder, { code, message: shortened(message, LIMITS.messageLength) }, output);
     });
   }
 

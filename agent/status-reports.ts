@@ -4,6 +4,7 @@ import { type Random, randomWord } from '../io/random.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { soundStatus } from '../protocol/salvage-update.ts';
+import { shortened } from '../protocol/shortened.ts';
 import { isTerminal, type TaskStatus } from '../protocol/task.ts';
 import type { Run } from './checkpoint/state.ts';
 import { type DurableState, isFull } from './durable-state.ts';
@@ -50,7 +51,7 @@ export class StatusReports {
       uuid: randomWord(random, 16),
       sequence: renewed ? current.sequence : current.sequence + 1,
       ...what,
-      ...(message === undefined ? {} : { message: message.slice(0, LIMITS.messageLength) }),
+      ...(message === undefined ? {} : { message: shortened(message, LIMITS.messageLength) }),
       at: { boot, monotonicMs: Math.round(clock.monotonic()), wallMs: wallMs < PLAUSIBLE_WALL_MS ? null : wallMs },
     };
     // What no master takes would be told for ever, and all that rides with it.

@@ -3,6 +3,7 @@ import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { volumesIn } from '../protocol/operations.ts';
 import type { Resources } from '../protocol/resources.ts';
+import { shortened } from '../protocol/shortened.ts';
 
 export interface VolumeKey {
   readonly volume: string;
@@ -62,7 +63,7 @@ export class Volumes {
       await this.#folders.remove(volumePath(volume));
       return undefined;
     } catch (error) {
-      return String(error).slice(0, LIMITS.messageLength);
+      return shortened(String(error), LIMITS.messageLength);
     }
   }
 

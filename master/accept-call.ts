@@ -5,6 +5,7 @@ import { LIMITS } from '../protocol/limits.ts';
 import { add } from '../protocol/resource-arithmetic.ts';
 import type { Resources } from '../protocol/resources.ts';
 import type { CALLS } from '../protocol/scheduler.ts';
+import { shortened } from '../protocol/shortened.ts';
 import type { TaskInfo } from '../protocol/task.ts';
 import { accept, type Step } from './offers/accept.ts';
 import { artifactFault } from './offers/artifact-fault.ts';
@@ -127,7 +128,7 @@ export function dropped(
       restart: 0,
       state,
       reason,
-      message: fault.message.slice(0, LIMITS.messageLength),
+      message: shortened(fault.message, LIMITS.messageLength),
     });
   }
 }

@@ -8,6 +8,7 @@ import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { reportedDigest } from '../protocol/reported-digest.ts';
 import { equals } from '../protocol/resource-arithmetic.ts';
+import { shortened } from '../protocol/shortened.ts';
 import { isTerminal, type TaskKey } from '../protocol/task.ts';
 import { type AgentSessions, goneFault } from './agent-sessions.ts';
 import type { AgentStatsDesk } from './agent-stats.ts';
@@ -80,7 +81,7 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
         tasks: refused.map(({ framework, task, attempt }) => ({ framework, task, attempt })),
         state: 'TASK_DROPPED',
         reason: full ? 'AGENT_DISK_FULL' : 'LAUNCH_FAILED',
-        message: (refused[0]?.fault.message ?? '').slice(0, LIMITS.messageLength),
+        message: shortened(refused[0]?.fault.message ?? '', LIMITS.messageLength),
         nowMs,
       });
     }

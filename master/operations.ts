@@ -3,6 +3,7 @@ import { randomWord } from '../io/random.ts';
 import type { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { OperationStatus } from '../protocol/operations.ts';
+import { shortened } from '../protocol/shortened.ts';
 import type { FrameworkSessions } from './framework-sessions.ts';
 import type { Leader } from './leader.ts';
 import type { Offering } from './offering.ts';
@@ -69,7 +70,7 @@ export class Operations {
     const known = this.#leader.registry.operations.get(operationKey(framework, id));
     if (known !== undefined) return this.#tell(framework, [this.#statusOf(known)]);
     const state = GONE.has(fault.code) ? 'OPERATION_DROPPED' : 'OPERATION_ERROR';
-    const message = fault.message.slice(0, LIMITS.messageLength);
+    const message = shortened(fault.message, LIMITS.messageLength);
     this.#tell(framework, [{ operation: id, uuid: 'none', state, message, acknowledge: false }]);
   }
 

@@ -1,4 +1,5 @@
 import { LIMITS } from '../../protocol/limits.ts';
+import { shortened } from '../../protocol/shortened.ts';
 import { shownUri } from '../../protocol/shown-uri.ts';
 
 const MB = 1_048_576;
@@ -24,7 +25,7 @@ export function progressWords(waited: readonly Progress[]): string | undefined {
       : `${Math.floor(bytes / MB)} of ${Math.ceil(size / MB)} MB, ${Math.floor((bytes * 100) / size)} %`;
   const more = others.length === 0 ? '' : `, and ${others.length} more`;
   const why = trouble === undefined ? '' : `; ${trouble}`;
-  return `fetching ${shownUri(uri)}: ${amount}${more}${why}`.slice(0, LIMITS.messageLength);
+  return shortened(`fetching ${shownUri(uri)}: ${amount}${more}${why}`, LIMITS.messageLength);
 }
 
 function byTrouble(one: Progress, other: Progress): number {
@@ -33,5 +34,5 @@ function byTrouble(one: Progress, other: Progress): number {
 
 /** What happened first: lists of many tasks have room for a few words. */
 export function failureWords(uri: string, why: string): string {
-  return `${why} (artifact ${shownUri(uri)})`.slice(0, LIMITS.messageLength);
+  return shortened(`${why} (artifact ${shownUri(uri)})`, LIMITS.messageLength);
 }

@@ -22,30 +22,34 @@ export interface ContainerOptions {
 }
 
 /** How long others wait for an engine that does not answer. */
-const LOOK_MS = 2_000;
+const LOOK_MS = 10_000;
 
 /** Waits for it, but not for an engine that hangs: whoever listens hears of one that answers later. */
-async function soon(look: Promise<void>): Promise<void> {
+async function soon(look: Promise<void>, waitMs = LOOK_MS): Promise<void> {
   let late: NodeJS.Timeout | undefined;
   const patience = new Promise<void>((resolve) => {
-    late = setTimeout(resolve, LOOK_MS);
+    late = setTimeout(resolve, waitMs);
   });
   await Promise.race([look, patience]);
   clearTimeout(late);
 }
 
 /**
- * The engine of this machine, looked for once, and for two seconds at most: it may come later. Undefined where none is
- * wanted.
+ * The engine of this machine, looked for once, and for `waitMs` at most (default ten seconds): it may come later. Undefined
+ * where none is wanted.
  */
-export async function engineOf({ containers: wanted }: ContainerOptions, log: Log): Promise<LateEngine | undefined> {
+export async function engineOf(
+  { containers: wanted }: ContainerOptions,
+  log: Log,
+  waitMs?: number,
+): Promise<LateEngine | undefined> {
   if (wanted === 'none') return undefined;
   const engine = new LateEngine({
     find: (socket = wanted) => findEngine(socket === undefined ? usualSockets() : [socket]),
     isThere,
     log,
   });
-  await soon(engine.look());
+  await soon(engine.look(), waitMs);
   if (!engine.there && wanted !== undefined)
     log.warn('no container engine answers: it is looked for again and again', { at: wanted });
   return engine;

@@ -74,16 +74,18 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
       for (const key of message.tasks) if (own(key)) dispatch.answered(taskKey(key.framework, key.task, key.attempt));
       const refused = message.refused.filter(own);
       if (refused.length < message.refused.length) leader.world.counters.count('launch of another agent refused');
-      if (refused.length === 0) return;
-      const full = refused.some(({ fault }) => fault.code === 'DISK');
-      return void leader.propose({
-        kind: 'END_TASKS',
-        tasks: refused.map(({ framework, task, attempt }) => ({ framework, task, attempt })),
-        state: 'TASK_DROPPED',
-        reason: full ? 'AGENT_DISK_FULL' : 'LAUNCH_FAILED',
-        message: shortened(refused[0]?.fault.message ?? '', LIMITS.messageLength),
-        nowMs,
-      });
+      for (const reason of new Set(refused.map(({ fault }) => refusalReason(fault)))) {
+        const some = refused.filter(({ fault }) => refusalReason(fault) === reason);
+        leader.propose({
+          kind: 'END_TASKS',
+          tasks: some.map(({ framework, task, attempt }) => ({ framework, task, attempt })),
+          state: 'TASK_DROPPED',
+          reason,
+          message: shortened(some[0]?.fault.message ?? '', LIMITS.messageLength),
+          nowMs,
+        });
+      }
+      return;
     }
     case 'UPDATE':
       return void leader.propose({
@@ -129,6 +131,12 @@ function assemble(desk: AgentDesk, name: string, key: string, part: Part): Known
   const list = desk.lists.take(name, key, part);
   if (list === undefined) desk.leader.world.counters.count('list with a missing part');
   return list === 'more' ? undefined : list;
+}
+
+/** Whether it is the agent that can start nothing, or the task that asks for what this agent gives to none. */
+function refusalReason({ code }: Fault): 'AGENT_DISK_FULL' | 'TASK_INVALID' | 'LAUNCH_FAILED' {
+  if (code === 'DISK') return 'AGENT_DISK_FULL';
+  return code === 'NOT_ALLOWED' || code === 'UNSUPPORTED' ? 'TASK_INVALID' : 'LAUNCH_FAILED';
 }
 
 function register(desk: AgentDesk, name: string, message: UpOf<'REGISTER'>): void {

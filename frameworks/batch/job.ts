@@ -298,7 +298,9 @@ function end(job: Job, index: number, task: Task, status: StatusEvent, now: numb
   }
   if (!spec.requeue || task.requeues >= MOST_REQUEUES) return over(job, task, 'failed', now);
   task.requeues++;
-  return again(job, index, task, isOfAgent(status) ? backOff(task.requeues - 1, FIRST_BACK_OFF_MS) : 0);
+  // Nor would it be any better there at once, where the agent takes no such task.
+  const pauses = isOfAgent(status) || status.reason === 'TASK_INVALID';
+  return again(job, index, task, pauses ? backOff(task.requeues - 1, FIRST_BACK_OFF_MS) : 0);
 }
 
 function isOwnFailure({ state, reason }: StatusEvent): boolean {
@@ -306,7 +308,7 @@ function isOwnFailure({ state, reason }: StatusEvent): boolean {
   return reason === undefined || !NOT_THE_TASKS_FAULT.has(reason);
 }
 
-/** The agent could not start it: it would be no better at it at once. */
+/** The agent could not start it, and could start no other: it would be no better at it at once. */
 export function isOfAgent({ reason }: StatusEvent): boolean {
   return reason === 'AGENT_DISK_FULL' || reason === 'LAUNCH_FAILED';
 }

@@ -46,7 +46,7 @@ test('an engine that never answers does not hold up the agent, which finds it wh
   t.teardown(() => server.close());
   const nothing = (): void => undefined;
   const log = { debug: nothing, info: nothing, warn: nothing, error: nothing };
-  const engine = await engineOf({ containers }, log);
+  const engine = await engineOf({ containers }, log, 100);
   t.false(engine?.there);
   await first;
   const appeared = new Promise<void>((resolve) => engine?.onAppeared(resolve));

@@ -25,7 +25,7 @@ if (missing !== undefined && process.env['CI'] !== 'true') {
     const script =
       'echo "$MESQ_AGENT $MESQ_TASK_INDEX $LEVEL"; echo kept > $MESQ_SANDBOX/file; ls $MESQ_SANDBOX; exit 6';
     const run = await cluster.mesq('run', ...image(), '--env', 'LEVEL=3', '--', '/bin/sh', '-c', script);
-    t.is(run.stdout, 'a2 0 3\nfile\n');
+    t.is(run.stdout, 'a2 0 3\nfile\n', run.stderr);
     t.is(run.code, 6);
   });
 

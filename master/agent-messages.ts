@@ -1,15 +1,14 @@
 import type * as v from 'valibot';
 import { randomWord } from '../io/random.ts';
 import { type AGENT_UP, isOtherMachine, type KnownTask, type Presence, taskDigest } from '../protocol/agent-link.ts';
-import { formatAttributes } from '../protocol/attributes.ts';
 import { oldGenerationFault, otherClusterFault } from '../protocol/cluster-faults.ts';
 import { type Encoding, type MessageOf, PROTOCOL } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { reportedDigest } from '../protocol/reported-digest.ts';
-import { equals } from '../protocol/resource-arithmetic.ts';
 import { shortened } from '../protocol/shortened.ts';
 import { isTerminal, type TaskKey } from '../protocol/task.ts';
+import type { AgentReports } from './agent-reports.ts';
 import { type AgentSessions, goneFault } from './agent-sessions.ts';
 import type { AgentStatsDesk } from './agent-stats.ts';
 import type { BlobReading } from './blob-reading.ts';
@@ -34,6 +33,7 @@ export interface AgentDesk {
   readonly stats: AgentStatsDesk;
   readonly feed: EventFeed;
   readonly lists: PartialLists;
+  readonly reports: AgentReports;
 }
 
 /** Takes one message of the agent that has this name; the name comes from the topic. */
@@ -60,13 +60,7 @@ function fromSession(desk: AgentDesk, agent: AgentRecord, message: Exclude<Up, {
   const nowMs = leader.wallMs();
   switch (message.type) {
     case 'REPORT':
-      return void leader.propose({
-        kind: 'REPORT_AGENT',
-        agent: agent.agent,
-        epoch: agent.epoch,
-        resources: message.resources,
-        attributes: message.attributes,
-      });
+      return desk.reports.take(agent, message.resources, message.attributes);
     case 'ACCEPTED': {
       // An agent speaks only for itself: what was sent to another one is none of its business.
       const own = ({ framework, task, attempt }: TaskKey): boolean =>
@@ -241,12 +235,7 @@ function resume(desk: AgentDesk, name: string, message: UpOf<'RESUME'>): void {
     ...agents.bears(agent),
     ...(report ? { report } : {}),
   });
-  if (
-    resources !== undefined &&
-    (!equals(known, resources) || formatAttributes(agent.attributes) !== formatAttributes(attributes))
-  ) {
-    leader.propose({ kind: 'REPORT_AGENT', agent: agent.agent, epoch: agent.epoch, resources, attributes });
-  }
+  if (resources !== undefined) desk.reports.take(agent, resources, attributes);
   if (message.digest === undefined || digestOf(leader, agent) !== message.digest) {
     agents.command(agent, { type: 'RECONCILE', request: randomWord(leader.world.random, 12) });
   }

@@ -8,6 +8,7 @@ import { salvageUpdate } from '../protocol/salvage-update.ts';
 import { CALLS, isBuiltIn } from '../protocol/scheduler.ts';
 import type { Address } from '../protocol/topics.ts';
 import { type AgentDesk, handleAgentMessage, handlePresence, refuseMessage } from './agent-messages.ts';
+import { AgentReports } from './agent-reports.ts';
 import { AgentSessions } from './agent-sessions.ts';
 import { AgentStatsDesk } from './agent-stats.ts';
 import { BlobReading } from './blob-reading.ts';
@@ -42,6 +43,7 @@ export class Leadership {
   readonly #dispatch: Dispatch;
   readonly #offering: Offering;
   readonly #state: StateTree;
+  readonly #reports: AgentReports;
   readonly #lost: LostTasks;
   readonly #drains: Drains;
   readonly #operations: Operations;
@@ -77,6 +79,7 @@ export class Leadership {
     this.#streams = new OutputStreams(leader, this.#agents, clients);
     this.#uploads = new Uploads(leader, clients);
     this.#stats = new AgentStatsDesk(leader, this.#agents, clients);
+    this.#reports = new AgentReports(leader);
     this.#lost = new LostTasks(leader);
     this.#drains = new Drains(leader, () => this.#frameworks.withCapability('TASK_KILLING_STATE'));
     this.#operations = new Operations(leader, this.#frameworks, this.#offering);
@@ -93,6 +96,7 @@ export class Leadership {
       stats: this.#stats,
       feed,
       lists: new PartialLists(),
+      reports: this.#reports,
     };
     this.#schedulerDesk = {
       leader,
@@ -140,6 +144,7 @@ export class Leadership {
       this.#dispatch,
       this.#offering,
       this.#state,
+      this.#reports,
       this.#lost,
       this.#drains,
       this.#operations,

@@ -250,7 +250,8 @@ export const FenceSchema = v.object(Fence);
 export type Fence = v.InferOutput<typeof FenceSchema>;
 
 /**
- * `agent` and `epoch` as committed; `version` is the protocol both speak. `renewMs` asks for RENEW (absent: any packet renews);
+ * `agent` and `epoch` as committed; `version` is the protocol both speak. `renewMs` asks for RENEW (absent,
+ * as from every master that there is: any packet renews);
  * `keepAliveMs` is the longest keep-alive that this leader bears from the agent (absent: the first and no other).
  * `brief`: a RESUME to this leadership may say `reported`; `opens`: it may be the first word of a connection to this broker,
  * which needs no will, and on which `mesq/news` says who leads from then on. `report` asks for a REPORT: the digest was another one.

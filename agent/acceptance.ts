@@ -19,11 +19,13 @@ import { type DurableState, isFull } from './durable-state.ts';
 import { containerBar } from './executors/container-task.ts';
 import type { ImageWorld } from './image-keeper.ts';
 import { type ArtifactOptions, artifactBar } from './run-artifacts.ts';
-import type { Command } from './session.ts';
+import type { Command, Session } from './session.ts';
 import type { Volumes } from './volumes.ts';
 
 /** How long the word that a launch was accepted may wait: a report about the run, which comes sooner, says it as well. */
 const ANSWER_MS = 100;
+/** The same where reports wait for each other. */
+const METERED_ANSWER_MS = 2_500;
 
 export type Launch = Extract<Command, { type: 'RUN' }>['tasks'][number];
 
@@ -54,6 +56,7 @@ export interface AcceptanceWorld {
   readonly log: Log;
   readonly durable: DurableState;
   readonly agentName: string;
+  readonly metered: boolean;
   readonly containers: ContainerWorld | undefined;
   readonly artifacts: ArtifactOptions | undefined;
   readonly volumes: Pick<Volumes, 'make'>;
@@ -61,8 +64,8 @@ export interface AcceptanceWorld {
   readonly found: () => { readonly devices: readonly OwnDevice[]; readonly kinds: ReadonlySet<string> };
   /** Runs that are remembered only until they can be forgotten. */
   readonly forgettable: () => number;
-  /** To the leader; false where there is no session. */
-  readonly send: (message: Outgoing<typeof AGENT_UP>) => boolean;
+  /** To the leader, as {@link Session.send}. */
+  readonly send: (message: Outgoing<typeof AGENT_UP>, isAnswered?: boolean) => boolean;
 }
 
 export interface AcceptanceListener {
@@ -137,6 +140,10 @@ export class Acceptance {
   /** The leader hears of these by reports. */
   reported(tasks: readonly TaskKey[]): void {
     for (const { framework, task, attempt } of tasks) this.#unanswered.delete(runName(framework, task, attempt));
+    if (this.#unanswered.size > 0) return;
+    // The next launch has its full time.
+    this.#answering?.cancel();
+    this.#answering = undefined;
   }
 
   stop(): void {
@@ -235,13 +242,13 @@ export class Acceptance {
   #answer(launches: readonly Launch[]): void {
     for (const launch of launches) this.#unanswered.set(nameOf(launch), keyOf(launch));
     if (launches.length === 0 || this.#answering !== undefined) return;
-    const { clock, durable, send } = this.#world;
-    this.#answering = clock.after(ANSWER_MS, () => {
+    const { clock, durable, metered, send } = this.#world;
+    this.#answering = clock.after(metered ? METERED_ANSWER_MS : ANSWER_MS, () => {
       this.#answering = undefined;
       const tasks = [...this.#unanswered.values()];
       this.#unanswered.clear();
       for (const part of cut(tasks, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
-        if (part.length > 0) send({ type: 'ACCEPTED', epoch: durable.state.epoch, tasks: part, refused: [] });
+        if (part.length > 0) send({ type: 'ACCEPTED', epoch: durable.state.epoch, tasks: part, refused: [] }, true);
       }
     });
   }

@@ -21,6 +21,7 @@ export interface AccountingOptions {
   /** Bytes a day for what is bulky; undefined: no budget. */
   readonly bulkBudget: number | undefined;
   readonly bookkeeping: Bookkeeping | undefined;
+  readonly metered: boolean;
 }
 
 /** Everything that the agent counts, and the budget that part of it is held to. */
@@ -31,10 +32,10 @@ export class Accounting {
   readonly #startMs: number;
 
   constructor(options: AccountingOptions) {
-    const { name, clock, bulkBudget, bookkeeping } = options;
+    const { name, clock, bulkBudget, bookkeeping, metered } = options;
     this.#options = options;
     this.#startMs = clock.monotonic();
-    this.accounts = new Accounts({ tls: bookkeeping?.tls ?? false });
+    this.accounts = new Accounts({ tls: bookkeeping?.tls ?? false, metered });
     this.budget = new AgentBulkBudget(name, bulkBudget, clock);
   }
 

@@ -1,6 +1,6 @@
 import type { MovableBus, Opening, Will } from '../io/bus.ts';
 import type { Clock } from '../io/clock.ts';
-import type { Compression } from '../io/compression.ts';
+import type { Compression, MessagePacking } from '../io/compression.ts';
 import type { Digest } from '../io/digest.ts';
 import type { Launcher } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
@@ -77,6 +77,10 @@ export interface AgentOptions {
   readonly onFailed: (fault: Fault) => void;
   /** Makes logs and files smaller on their way; absent: they go as they are. */
   readonly deflate?: Compression['deflate'];
+  /** The same on a metered link, where the leader takes it. */
+  readonly brotli?: Compression['brotli'];
+  /** Makes messages shorter on a metered link. */
+  readonly packing?: MessagePacking;
   /** Bytes a day for logs, files and whatever else is bulky; absent: no budget. */
   readonly bulkBudget?: number;
   /** Absent: what only a process can tell is not counted. */
@@ -192,10 +196,10 @@ class RunningAgent implements Agent {
     };
     this.#volumes = new Volumes(options.volumes, (volume) => this.#uses(volume));
     const reported = (run: string, status: TaskStatus): void => this.#report(run, status);
-    const send: Session['send'] = (message) => this.#session.send(message);
+    const send: Session['send'] = (message, isAnswered) => this.#session.send(message, isAnswered);
     this.#acceptance = new Acceptance(
       {
-        ...{ clock, log, durable, agentName: name, send },
+        ...{ clock, log, durable, agentName: name, metered: options.metered, send },
         ...{ containers: options.containers, artifacts: this.#options.artifacts, volumes: this.#volumes },
         found: () => this.#watch,
         forgettable: () => this.#runs.kept,
@@ -210,7 +214,7 @@ class RunningAgent implements Agent {
       },
     );
     this.#reports = new Reports({
-      ...{ clock, durable, send },
+      ...{ clock, durable, metered: options.metered, send },
       established: () => this.#session.established,
       told: (tasks) => this.#acceptance.reported(tasks),
     });
@@ -238,8 +242,7 @@ class RunningAgent implements Agent {
       options.connect(
         agent,
         () => presence.will(),
-        // The first connection may begin before there is a session that could be taken up.
-        (url) => (this.#hasSession ? this.#session.opening(url) : undefined),
+        (url) => this.#opening(url),
       ),
       accounting.accounts,
     );
@@ -263,6 +266,7 @@ class RunningAgent implements Agent {
       budget: accounting.budget,
       // Where bytes cost nothing, neither may the processor's time.
       deflate: deflater(options),
+      brotli: options.metered ? options.brotli : undefined,
     });
     this.#exec = new ExecSessions({
       ...{ shells: options.shells, clock, log, agentName: name, incarnation: presence.incarnation },
@@ -290,6 +294,7 @@ class RunningAgent implements Agent {
         boot: options.boot,
         hostname: options.hostname,
         metered: options.metered,
+        packing: options.packing,
         urls: options.urls,
       },
       this.#watch.reported,
@@ -305,6 +310,14 @@ class RunningAgent implements Agent {
       },
     );
     this.#hasSession = true;
+  }
+
+  /** The first connection may begin before there is a session that could be taken up. */
+  #opening(url: string): Opening | undefined {
+    const opening = this.#hasSession ? this.#session.opening(url) : undefined;
+    if (opening !== undefined)
+      this.#accounting.accounts.carried('controlUp', opening.payload.length, opening.topic.length, 0);
+    return opening;
   }
 
   /** What was uploaded to the masters. */

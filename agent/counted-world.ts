@@ -15,7 +15,7 @@ export function countedBus(bus: MovableBus, accounts: Accounts): MovableBus {
       return bus.url;
     },
     publish: (topic: string, payload: Uint8Array, options?: PublishOptions) => {
-      if (bus.connected) accounts.carried(kindOf(topic), payload.length, topic.length);
+      if (bus.connected) accounts.carried(kindOf(topic), payload.length, topic.length, options?.qos ?? 0);
       return bus.publish(topic, payload, options);
     },
     subscribe: (filter: string, qos: QoS, handler: (message: BusMessage) => void) =>

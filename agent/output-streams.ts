@@ -16,6 +16,8 @@ const UNDERWAY = 4;
 /** Shorter pieces are not deflated, nor those that stay longer than this part of what they were. */
 const WORTH_BYTES = 256;
 const WORTH = 0.9;
+/** What is packed well may be so much longer than pieces are to be: its length is known only then. */
+const ROOMY = 2;
 
 export interface OutputWorld {
   /** A start of a run, the newest unless told: its output, and whether more may come; undefined where nothing is kept of it. */
@@ -38,11 +40,22 @@ export interface OutputWorld {
   readonly send: (payload: Uint8Array) => Promise<void>;
   /** Makes pieces smaller for a leader that takes them so; absent: they are sent as they are. */
   readonly deflate?: ((bytes: Uint8Array) => Promise<Uint8Array>) | undefined;
+  /** The same by Brotli, which is asked for first: the link costs more than the processor. */
+  readonly brotli?: ((bytes: Uint8Array) => Promise<Uint8Array>) | undefined;
   /** What pieces draw on. */
   readonly budget: BulkBudget;
 }
 
 type Grant = Read | ReadFile;
+/** The field of CHUNK that says so. */
+type Packing = 'deflated' | 'brotli';
+
+/** What of a read goes out in one chunk. */
+interface Piece {
+  readonly bytes: Uint8Array;
+  /** Undefined: as it is. */
+  readonly packed: Uint8Array | undefined;
+}
 
 /** What a grant is served from. */
 interface Source {
@@ -61,7 +74,7 @@ interface Reader {
   next: number | undefined;
   until: number;
   /** So far it was worth it. */
-  deflates: boolean;
+  packing: Packing | undefined;
   pumping: boolean;
   again: boolean;
   done: boolean;
@@ -101,7 +114,7 @@ export class OutputStreams {
       source,
       next: grant.from >= 0 ? grant.from : undefined,
       until: grant.from >= 0 ? Math.min(grant.until, grant.from + LIMITS.creditBytes) : grant.until,
-      deflates: grant.deflate && this.#world.deflate !== undefined,
+      packing: this.#packingOf(grant),
       pumping: false,
       again: false,
       done: false,
@@ -114,6 +127,11 @@ export class OutputStreams {
     }
     if (follows(grant)) reader.unwatch = source.watch?.(() => this.#pump(key, reader));
     this.#pump(key, reader);
+  }
+
+  #packingOf({ deflate, brotli }: Grant): Packing | undefined {
+    if (brotli && this.#world.brotli !== undefined) return 'brotli';
+    return deflate && this.#world.deflate !== undefined ? 'deflated' : undefined;
   }
 
   #output({ framework, task, attempt, stream, restart }: Read): Source | Fault {
@@ -192,25 +210,26 @@ export class OutputStreams {
     while (!reader.done && next < reader.until) {
       // Asked before the read: what is written after the end was seen cannot be missed.
       const alive = lives();
-      const chunk = await file.read(next, Math.min(this.#size.bytes, reader.until - next));
-      const bytes = chunk?.bytes ?? new Uint8Array();
+      // On a metered link what counts is how long a piece is when it is packed.
+      const most = reader.packing === 'brotli' ? LIMITS.chunkBytes : this.#size.bytes;
+      const chunk = await file.read(next, Math.min(most, reader.until - next));
+      const { bytes, packed } = await this.#piece(reader, chunk?.bytes ?? new Uint8Array());
       const offset: number = chunk === undefined ? next : Math.max(chunk.offset, next);
       const last = offset + bytes.length >= (chunk?.end ?? 0) && (!alive || !follows(grant));
       if (bytes.length === 0 && !last && offset === next) break;
-      const spent = grant.overBudget ? undefined : this.#world.budget.may(bytes.length);
+      const spent = grant.overBudget ? undefined : this.#world.budget.may((packed ?? bytes).length);
       if (spent !== undefined) {
         if (!reader.done) this.#end(key);
         await before;
         return await this.#send(grant, next, new Uint8Array(), true, { fault: spent });
       }
-      const deflated = reader.deflates ? await this.#deflated(reader, bytes) : undefined;
       const more = about === undefined ? {} : { file: about };
       // Before it is sent: the next piece is asked for while this one is underway.
-      this.#world.budget.spent((deflated ?? bytes).length);
+      this.#world.budget.spent((packed ?? bytes).length);
       const sending =
-        deflated === undefined
+        packed === undefined || reader.packing === undefined
           ? this.#send(grant, offset, bytes, last, more)
-          : this.#send(grant, offset, deflated, last, { ...more, deflated: bytes.length });
+          : this.#send(grant, offset, packed, last, { ...more, [reader.packing]: bytes.length });
       // Awaited with the next one; a failure is not to be unheard until then.
       sending.catch(() => undefined);
       await before;
@@ -226,15 +245,25 @@ export class OutputStreams {
     reader.next = next;
   }
 
+  /** As much of `bytes` as may go out at once. */
+  async #piece(reader: Reader, bytes: Uint8Array): Promise<Piece> {
+    const packed = await this.#packed(reader, bytes);
+    const room = this.#size.bytes;
+    if (bytes.length <= room || (packed ?? bytes).length <= room * ROOMY) return { bytes, packed };
+    const fewer = bytes.subarray(0, room);
+    return { bytes: fewer, packed: await this.#packed(reader, fewer) };
+  }
+
   /** Undefined where it would not become much smaller; what is packed already is not tried again. */
-  async #deflated(reader: Reader, bytes: Uint8Array): Promise<Uint8Array | undefined> {
-    if (bytes.length < WORTH_BYTES) return undefined;
-    const deflated = await this.#world.deflate?.(bytes);
-    if (deflated === undefined || deflated.length > bytes.length * WORTH) {
-      reader.deflates = false;
+  async #packed(reader: Reader, bytes: Uint8Array): Promise<Uint8Array | undefined> {
+    const { brotli, deflate } = this.#world;
+    if (reader.packing === undefined || bytes.length < WORTH_BYTES) return undefined;
+    const packed = await (reader.packing === 'brotli' ? brotli : deflate)?.(bytes);
+    if (packed === undefined || packed.length > bytes.length * WORTH) {
+      reader.packing = undefined;
       return undefined;
     }
-    return deflated;
+    return packed;
   }
 
   /** Waits for its turn among all pieces. */
@@ -254,7 +283,7 @@ export class OutputStreams {
     offset: number,
     data: Uint8Array,
     end: boolean,
-    more: Pick<Chunk, 'file' | 'fault' | 'deflated'>,
+    more: Pick<Chunk, 'file' | 'fault' | Packing>,
   ): Promise<void> {
     await this.#turn();
     try {

@@ -4,25 +4,35 @@ import { cut, type Outgoing } from '../protocol/envelope.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { TaskStatus } from '../protocol/task.ts';
 import type { DurableState } from './durable-state.ts';
+import type { Session } from './session.ts';
 import { Outbox } from './updates/outbox.ts';
 
 export interface ReportsWorld {
   readonly clock: Clock;
   readonly durable: DurableState;
-  /** To the leader; false where there is no session. */
-  readonly send: (message: Outgoing<typeof AGENT_UP>) => boolean;
+  /** Every packet costs. */
+  readonly metered: boolean;
+  /** To the leader, as {@link Session.send}. */
+  readonly send: (message: Outgoing<typeof AGENT_UP>, isAnswered: boolean) => boolean;
   readonly established: () => boolean;
   /** These are on their way to the leader. */
   readonly told: (statuses: readonly TaskStatus[]) => void;
 }
 
-/** Sends what is to be reported of tasks, once for all that became due in a turn of the loop, until a master has it. */
+/** Where every packet costs, reports wait so long for each other: a short task is told in one message. */
+const METERED_REPORT_MS = 1_000;
+
+/**
+ * Sends what is to be reported of tasks until a master has it: once for all that became due in a turn of the loop, or within a
+ * second where that costs.
+ */
 export class Reports {
   readonly #world: ReportsWorld;
   readonly #outbox = new Outbox();
   /** uuid → where its acknowledgement goes. */
   readonly #sent = new Map<string, { run: string; sequence: number }>();
   #flushing = false;
+  #gathering: Timer | undefined;
   #retry: Timer | undefined;
 
   constructor(world: ReportsWorld) {
@@ -63,13 +73,17 @@ export class Reports {
   flush(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    queueMicrotask(() => {
+    const send = (): void => {
       this.#flushing = false;
       this.#sendDue();
-    });
+    };
+    const { clock, metered } = this.#world;
+    if (metered) this.#gathering = clock.after(METERED_REPORT_MS, send);
+    else queueMicrotask(send);
   }
 
   stop(): void {
+    this.#gathering?.cancel();
     this.#retry?.cancel();
   }
 
@@ -80,7 +94,7 @@ export class Reports {
     if (!established()) return;
     const due = this.#outbox.next(clock.monotonic());
     for (const updates of cut(due, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
-      if (updates.length > 0) send({ type: 'UPDATE', epoch: durable.state.epoch, updates });
+      if (updates.length > 0) send({ type: 'UPDATE', epoch: durable.state.epoch, updates }, !this.#outbox.repeats);
     }
     told(due);
     const next = this.#outbox.nextMs();

@@ -1,6 +1,7 @@
 import { BrokerPatience } from '../io/broker-patience.ts';
-import type { MovableBus, Opening } from '../io/bus.ts';
+import type { MovableBus, Opening, QoS } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
+import type { MessagePacking } from '../io/compression.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
@@ -10,6 +11,7 @@ import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, writ
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { chooseLeader, type LeaderChoice, type Leadership } from '../protocol/leader-choice.ts';
 import { LIMITS, TIMES } from '../protocol/limits.ts';
+import { isPacked, PACKING, type PackingFacts, packed, unpacked } from '../protocol/packing.ts';
 import { reportedDigest } from '../protocol/reported-digest.ts';
 import { isTerminal } from '../protocol/task.ts';
 import { LeaderDocument, topicOf } from '../protocol/topics.ts';
@@ -66,6 +68,8 @@ export interface SessionWorld {
   readonly boot: string;
   readonly hostname: string;
   readonly metered: boolean;
+  /** What it says is packed where the leader takes that; absent: never. */
+  readonly packing: MessagePacking | undefined;
   /** URLs it was configured with: it moves to no other host. */
   readonly urls: readonly string[];
 }
@@ -110,6 +114,8 @@ export class Session {
   /** The leadership that knows this process and what it reports: it can be greeted briefly. */
   #knownTo: Leadership | undefined;
   #unlisten: (() => void) | undefined;
+  /** That leadership takes what is packed with our dictionary. */
+  #packs = false;
   /** The broker at which that leadership watches connections itself: it may be spoken to at once ({@link opening}). */
   #home: string | undefined;
   /** This connection began with a RESUME that has not been answered. */
@@ -200,15 +206,18 @@ export class Session {
     this.#greeting = 'resume';
     return {
       topic: topicOf(prefix, { kind: 'up', name }),
-      payload: write(AGENT_UP, this.#resumption(cluster, true)),
+      payload: this.#written(this.#resumption(cluster, true)),
       without: [topicOf(prefix, { kind: 'leader' })],
     };
   }
 
-  /** Sends to the leader; false where there is no session. What is lost is repeated by whoever wanted it. */
-  send(message: Outgoing<typeof AGENT_UP>): boolean {
+  /**
+   * Sends to the leader; false where there is no session. What is lost is repeated by whoever wanted it. `isAnswered`: the
+   * leader answers it, and it is repeated otherwise; a metered link is spared the broker's word that it has it.
+   */
+  send(message: Outgoing<typeof AGENT_UP>, isAnswered = false): boolean {
     if (!this.#established) return false;
-    this.#publish(message);
+    this.#publish(message, isAnswered && this.#world.metered ? 0 : 1);
     return true;
   }
 
@@ -238,14 +247,25 @@ export class Session {
     return this.#deliver({ type: 'RENEW', epoch: this.#world.durable.state.epoch, keepAliveMs });
   }
 
-  #deliver(message: Outgoing<typeof AGENT_UP>): Promise<void> {
+  #deliver(message: Outgoing<typeof AGENT_UP>, qos: QoS = 1): Promise<void> {
     const { bus, prefix, name } = this.#world;
-    return bus.publish(topicOf(prefix, { kind: 'up', name }), write(AGENT_UP, message), { qos: 1 });
+    return bus.publish(topicOf(prefix, { kind: 'up', name }), this.#written(message), { qos });
   }
 
-  #publish(message: Outgoing<typeof AGENT_UP>): void {
+  #written(message: Outgoing<typeof AGENT_UP>): Uint8Array {
+    const { packing } = this.#world;
+    const plain = write(AGENT_UP, message);
+    return this.#packs && packing !== undefined ? packed(plain, this.#facts, packing) : plain;
+  }
+
+  get #facts(): PackingFacts {
+    const { agent, boot } = this.#world;
+    return { cluster: this.#cluster?.uuid ?? '', agent, boot };
+  }
+
+  #publish(message: Outgoing<typeof AGENT_UP>, qos: QoS = 1): void {
     const { log } = this.#world;
-    this.#deliver(message).catch((error: unknown) => {
+    this.#deliver(message, qos).catch((error: unknown) => {
       log.debug('message not sent', { type: message.type, error: String(error) });
     });
   }
@@ -355,6 +375,8 @@ export class Session {
 
   #resume(cluster: { uuid: string; generation: number }, brief: boolean): void {
     this.#greeting = 'resume';
+    // Whoever is told everything may be of a version that packs nothing.
+    if (!brief) this.#packs = false;
     this.#publish(this.#resumption(cluster, brief));
     this.#again(() => this.#resume(cluster, false));
   }
@@ -386,6 +408,7 @@ export class Session {
   async #register(): Promise<void> {
     const { durable, log } = this.#world;
     this.#greeting = 'register';
+    this.#packs = false;
     const counter = durable.state.counter + 1;
     try {
       await durable.commit([{ kind: 'COUNTER', counter }]);
@@ -450,7 +473,9 @@ export class Session {
       if (this.#held.length < HELD_COMMANDS) this.#held.push(payload);
       return;
     }
-    const taken = read(AGENT_DOWN, payload);
+    const { packing } = this.#world;
+    const plain = isPacked(payload) && packing !== undefined ? unpacked(payload, this.#facts, packing) : payload;
+    const taken = read(AGENT_DOWN, plain ?? payload);
     if (taken instanceof Fault)
       return this.#world.log.debug('command refused', { code: taken.code, message: taken.message });
     const { message } = taken;
@@ -557,10 +582,11 @@ export class Session {
   }
 
   #establish(
-    { generation, term, renewMs, keepAliveMs, brief, opens }: Omit<Resumed, 'type' | 'report'>,
+    { generation, term, renewMs, keepAliveMs, brief, opens, packs }: Omit<Resumed, 'type' | 'report'>,
     saidMs: number | undefined,
   ): void {
     this.#knownTo = brief === true ? { generation, term, leader: this.#leader?.leader ?? null } : undefined;
+    this.#packs = packs === PACKING;
     this.#home = opens === true ? this.#world.bus.url : undefined;
     this.#retry?.cancel();
     this.#patience.rewarded();
@@ -594,7 +620,11 @@ export class Session {
       return void this.#register();
     }
     log.error(fault.message, { code: fault.code, hint: fault.hint });
-    if (ABOUT_A_MESSAGE.has(fault.code)) return;
+    if (ABOUT_A_MESSAGE.has(fault.code)) {
+      // Should it be the packing that was not understood, what is repeated is plain.
+      this.#packs = false;
+      return;
+    }
     this.#over();
     if (ENDING.has(fault.code) && !this.#everEstablished) return this.#listener.refused(fault);
     this.#retry = clock.after(REFUSED_RETRY_MS, () => this.#greet());

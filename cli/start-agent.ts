@@ -8,7 +8,7 @@ import { type Launcher, LauncherError } from '../io/launcher.ts';
 import type { LineListener } from '../io/line-socket.ts';
 import type { ClientTls } from '../io/node/broker-stream.ts';
 import { systemClock } from '../io/node/clock.ts';
-import { systemDeflate } from '../io/node/compression.ts';
+import { systemBrotli, systemDeflate } from '../io/node/compression.ts';
 import { launchContainers } from '../io/node/container-launcher.ts';
 import { systemDigest } from '../io/node/digest.ts';
 import { optimize } from '../io/node/engine.ts';
@@ -293,6 +293,9 @@ async function startOn(prepared: Prepared): Promise<RunningAgent | Fault> {
     log,
     ...(options.bulkBudget === undefined ? {} : { bulkBudget: options.bulkBudget }),
     deflate: systemDeflate,
+    brotli: systemBrotli,
+    // Other agents do without zlib until somebody reads from them.
+    ...(options.metered === true ? { packing: (await import('../io/node/message-packing.ts')).systemPacking } : {}),
     bookkeeping: {
       tls: options.masters.some((url) => /^(mqtts|wss):/.test(url)),
       process: processFacts,

@@ -8,9 +8,10 @@ import type { Listener } from '../io/listener.ts';
 import type { Log } from '../io/log.ts';
 import { systemClock } from '../io/node/clock.ts';
 import { systemDigest } from '../io/node/digest.ts';
-import { systemInflate } from '../io/node/inflate.ts';
+import { systemInflate, systemUnbrotli } from '../io/node/inflate.ts';
 import { isLoopback, ListenError, listen } from '../io/node/listener.ts';
 import { createLog, type LogLevel } from '../io/node/log.ts';
+import { systemPacking } from '../io/node/message-packing.ts';
 import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { systemRandom } from '../io/node/random.ts';
 import { fileStorage } from '../io/node/storage.ts';
@@ -158,6 +159,8 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
     random: systemRandom,
     digest: systemDigest,
     inflate: systemInflate,
+    unbrotli: systemUnbrotli,
+    packing: systemPacking,
     log,
     lastPacketMs: (name) => broker.lastPacketMs(name),
     disconnect: (name) => broker.disconnect(name),

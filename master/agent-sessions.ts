@@ -1,8 +1,10 @@
 import type { QoS } from '../io/bus.ts';
 import type { Timer } from '../io/clock.ts';
+import type { MessagePacking } from '../io/compression.ts';
 import { AGENT_DOWN, type Fence } from '../protocol/agent-link.ts';
 import { type Encoding, type Outgoing, write } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
+import { isPacked, PACKING, type PackingFacts, packed, unpacked } from '../protocol/packing.ts';
 import { topicOf } from '../protocol/topics.ts';
 import type { Leader } from './leader.ts';
 import { Contacts } from './liveness/contacts.ts';
@@ -12,6 +14,14 @@ type Down = Outgoing<typeof AGENT_DOWN>;
 /** A command without its fence, which is added when it is sent. */
 export type AgentCommand = DistributiveOmit<Extract<Down, Fence | { cluster: string }>, keyof Fence>;
 type DistributiveOmit<Message, Key extends PropertyKey> = Message extends unknown ? Omit<Message, Key> : never;
+
+/** How an agent may speak to this leader. */
+interface Bears {
+  readonly brief: true;
+  readonly opens?: true;
+  readonly packs?: number;
+  readonly keepAliveMs?: number;
+}
 
 /** What an agent hears that was declared gone. */
 export function goneFault({ name }: AgentRecord): Fault {
@@ -32,6 +42,8 @@ export class AgentSessions {
   readonly #leader: Leader;
   readonly #contacts: Contacts;
   readonly #encodings = new Map<string, Encoding>();
+  /** By name: who packs what it says. */
+  readonly #packers = new Set<string>();
   readonly #incarnations = new Map<string, { incarnation: string; session: number }>();
   readonly #listener: ContactListener;
   #timer: Timer | undefined;
@@ -55,6 +67,23 @@ export class AgentSessions {
   /** How the agent of that name writes: it is answered likewise. */
   speaks(name: string, encoding: Encoding): void {
     this.#encodings.set(name, encoding);
+  }
+
+  /** What that agent has said, in CBOR or JSON. Who packs is answered likewise. */
+  unpacked(name: string, payload: Uint8Array): Uint8Array {
+    const known = isPacked(payload) ? this.#packingOf(name) : undefined;
+    const plain = known && unpacked(payload, known.facts, known.packing);
+    if (plain === undefined) this.#packers.delete(name);
+    else this.#packers.add(name);
+    return plain ?? payload;
+  }
+
+  #packingOf(name: string): { facts: PackingFacts; packing: MessagePacking } | undefined {
+    const { world, registry } = this.#leader;
+    const record = this.byName(name);
+    if (world.packing === undefined || record === undefined) return undefined;
+    const { agent, boot } = record;
+    return { facts: { cluster: registry.cluster?.uuid ?? '', agent, boot }, packing: world.packing };
   }
 
   connected(agent: string): boolean {
@@ -103,13 +132,14 @@ export class AgentSessions {
   }
 
   /** How briefly it may greet, and the longest keep-alive that it may go over to: none but the first where its pings are not seen. */
-  bears({ name, metered }: AgentRecord): { brief: true; opens?: true; keepAliveMs?: number } {
+  bears({ name, metered }: AgentRecord): Bears {
     const seen = this.#leader.world.lastPacketMs(name) !== undefined;
     if (!seen) return { brief: true };
     // Where packets are seen, so is the end of a connection: no will is needed.
     return {
       brief: true,
       ...(metered ? { opens: true } : {}),
+      ...(metered && this.#leader.world.packing !== undefined ? { packs: PACKING } : {}),
       keepAliveMs: this.#contacts.longestKeepAliveMs(metered),
     };
   }
@@ -124,8 +154,8 @@ export class AgentSessions {
   }
 
   /** Sends a fenced command to a registered agent; what is lost is repeated by whoever wanted it. */
-  command(agent: AgentRecord, command: AgentCommand): void {
-    this.send(agent.name, this.#fenced(agent, command));
+  command(agent: AgentRecord, command: AgentCommand, qos: QoS = 1): void {
+    this.send(agent.name, this.#fenced(agent, command), qos);
     this.#contacts.told(agent.agent, this.#now());
     this.#armFor(this.#contacts.deadlineMs(agent.agent));
   }
@@ -159,7 +189,9 @@ export class AgentSessions {
   /** Sends to whoever has that name, registered or not. */
   send(name: string, message: Down, qos: QoS = 1): void {
     const { bus, prefix, log } = this.#leader.world;
-    const payload = write(AGENT_DOWN, message, this.encoding(name));
+    const plain = write(AGENT_DOWN, message, this.encoding(name));
+    const known = this.#packers.has(name) ? this.#packingOf(name) : undefined;
+    const payload = known === undefined ? plain : packed(plain, known.facts, known.packing);
     bus.publish(topicOf(prefix, { kind: 'down', name }), payload, { qos }).catch((error: unknown) => {
       log.debug('agent not reached', { agent: name, error: String(error) });
     });

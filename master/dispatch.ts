@@ -10,6 +10,10 @@ import { type AgentRecord, type TaskRecord, taskKey, tasksOfAgent } from './regi
 
 /** Nobody waits for an acknowledgement: those of this long go out together. */
 const ACKNOWLEDGE_MS = 50;
+/** The same on a metered link. */
+const METERED_ACKNOWLEDGE_MS = 1_000;
+/** So long a metered agent may take to answer a launch. */
+const METERED_ANSWER_MS = 4_000;
 
 /**
  * Carries what is committed to the agents, again and again until it is answered: launches until ACCEPTED, kills until
@@ -21,7 +25,8 @@ export class Dispatch {
   /** Launches and kills that go out at the next flush, by agent. */
   readonly #launches = new Map<string, TaskRecord[]>();
   readonly #kills = new Map<string, TaskRecord[]>();
-  readonly #acknowledged = new Map<string, string[]>();
+  /** Updates to be acknowledged, by agent: together after so many milliseconds. */
+  readonly #acknowledging = new Map<number, { readonly queue: Map<string, string[]>; readonly timer: Timer }>();
   /** Agents with launches or kills that have not been answered. */
   readonly #waiting = new Set<string>();
   /** Launches the agent has made durable, in this term. */
@@ -30,10 +35,9 @@ export class Dispatch {
   readonly #dooming = new Set<string>();
   /** Those that are told at the next flush. */
   readonly #dooms = new Set<string>();
-  /** How often a launch that is not answered was sent to an agent in contact. */
-  readonly #tries = new Map<string, number>();
+  /** How often a launch that is not answered was sent to an agent in contact, and when last. */
+  readonly #tries = new Map<string, { readonly times: number; readonly lastMs: number }>();
   #timer: Timer | undefined;
-  #acknowledging: Timer | undefined;
 
   constructor(leader: Leader, sessions: AgentSessions) {
     this.#leader = leader;
@@ -42,7 +46,7 @@ export class Dispatch {
 
   stop(): void {
     this.#timer?.cancel();
-    this.#acknowledging?.cancel();
+    for (const { timer } of this.#acknowledging.values()) timer.cancel();
   }
 
   launch(task: TaskRecord): void {
@@ -64,14 +68,19 @@ export class Dispatch {
   }
 
   acknowledge(agent: string, uuid: string): void {
-    push(this.#acknowledged, agent, uuid);
-    this.#acknowledging ??= this.#leader.world.clock.after(ACKNOWLEDGE_MS, () => {
-      this.#acknowledging = undefined;
-      this.#each(this.#acknowledged, (record, uuids) => {
+    const { registry, world } = this.#leader;
+    const withinMs = registry.agents.get(agent)?.metered === true ? METERED_ACKNOWLEDGE_MS : ACKNOWLEDGE_MS;
+    const gathering = this.#acknowledging.get(withinMs);
+    if (gathering !== undefined) return push(gathering.queue, agent, uuid);
+    const queue = new Map([[agent, [uuid]]]);
+    const timer = world.clock.after(withinMs, () => {
+      this.#acknowledging.delete(withinMs);
+      this.#each(queue, (record, uuids) => {
         for (const updates of cut(uuids, LIMITS.partBytes, LIMITS.tasksPerMessage))
           this.#sessions.answer(record, { type: 'ACKNOWLEDGE', updates });
       });
     });
+    this.#acknowledging.set(withinMs, { queue, timer });
   }
 
   /** The agent has it, durably. */
@@ -87,15 +96,20 @@ export class Dispatch {
 
   /** Everything an agent may have missed: at every (re)connection. `attributes`: said with it, and perhaps not committed yet. */
   catchUp(agent: AgentRecord, attributes: Attributes = agent.attributes): void {
-    this.#repeat({ ...agent, attributes });
+    this.#repeat({ ...agent, attributes }, 0);
     if (agent.doomed !== undefined) this.doom(agent);
   }
 
-  #repeat(agent: AgentRecord): void {
+  /** Leaves alone what was sent within the last `recentMs`. */
+  #repeat(agent: AgentRecord, recentMs: number): void {
+    const nowMs = this.#leader.world.clock.monotonic();
     for (const task of tasksOfAgent(this.#leader.registry, agent.agent)) {
       if (isTerminal(task.state)) continue;
-      if (task.state === 'TASK_STAGING' && !this.#answered.has(keyOf(task)) && this.#isFit(task, agent))
-        this.launch(task);
+      const { lastMs } = this.#tries.get(keyOf(task)) ?? {};
+      if (task.state === 'TASK_STAGING' && !this.#answered.has(keyOf(task))) {
+        if (lastMs !== undefined && nowMs - lastMs < recentMs) this.#waiting.add(agent.agent);
+        else if (this.#isFit(task, agent)) this.launch(task);
+      }
       if (task.kill !== undefined) this.kill(task);
     }
   }
@@ -107,7 +121,12 @@ export class Dispatch {
         .filter((task) => !this.#answered.has(keyOf(task)) && this.#isFit(task, agent) && this.#isInTime(task))
         .map(({ framework, info }) => ({ framework, info }));
       for (const part of cut(wanted, LIMITS.partBytes, LIMITS.tasksPerMessage)) {
-        if (part.length > 0) this.#sessions.command(agent, { type: 'RUN', tasks: part });
+        if (part.length === 0) continue;
+        const isNew = part.every(
+          ({ framework, info }) => this.#tries.get(taskKey(framework, info.task, info.attempt))?.times === 1,
+        );
+        // It is answered. On a metered link only a repeated one is acknowledged by the link's other end, too.
+        this.#sessions.command(agent, { type: 'RUN', tasks: part }, isNew && agent.metered ? 0 : 1);
       }
       this.#waiting.add(agent.agent);
     });
@@ -146,10 +165,10 @@ export class Dispatch {
 
   /** False once an agent in contact has left a launch unanswered for its time. */
   #isInTime(task: TaskRecord): boolean {
-    const { times } = this.#leader.world;
+    const { times, clock } = this.#leader.world;
     const key = keyOf(task);
-    const tries = (this.#tries.get(key) ?? 0) + 1;
-    this.#tries.set(key, tries);
+    const tries = (this.#tries.get(key)?.times ?? 0) + 1;
+    this.#tries.set(key, { times: tries, lastMs: clock.monotonic() });
     if (tries <= Math.ceil(times.launchMs / times.launchRetryMs)) return true;
     const seconds = Math.round(times.launchMs / 1_000);
     this.#drop(task, 'LAUNCH_TIMED_OUT', `its agent did not answer the launch within ${seconds} s`);
@@ -194,7 +213,8 @@ export class Dispatch {
       for (const id of waiting) {
         const agent = this.#leader.registry.agents.get(id);
         if (agent !== undefined && this.#sessions.connected(id)) {
-          this.#repeat(agent);
+          // The timer knows nothing of when this one was sent.
+          this.#repeat(agent, agent.metered ? METERED_ANSWER_MS : 0);
           if (this.#dooming.has(id)) this.#dooms.add(id);
         }
       }

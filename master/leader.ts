@@ -1,6 +1,6 @@
 import type { Bus } from '../io/bus.ts';
 import type { Clock } from '../io/clock.ts';
-import type { Compression } from '../io/compression.ts';
+import type { Compression, MessagePacking } from '../io/compression.ts';
 import type { Digest } from '../io/digest.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
@@ -22,6 +22,10 @@ export interface World {
   readonly digest: Digest;
   /** Absent: agents are not asked to deflate what they send. */
   readonly inflate?: Compression['inflate'];
+  /** Absent: nor are those on metered links asked for Brotli. */
+  readonly unbrotli?: Compression['unbrotli'];
+  /** Absent: nobody is told that messages may be packed. */
+  readonly packing?: MessagePacking;
   readonly log: Log;
   /** First level of every topic. */
   readonly prefix: string;

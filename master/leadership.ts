@@ -183,7 +183,7 @@ export class Leadership {
           kind,
           name,
           AGENT_UP,
-          payload,
+          this.#agents.unpacked(name, payload),
           (message, encoding) => handleAgentMessage(this.#agentDesk, name, message, encoding),
           (fault) => {
             refuseMessage(this.#agentDesk, name, fault, encodingOf(payload));

@@ -1,6 +1,6 @@
 import type { Bus } from '../io/bus.ts';
 import type { Clock } from '../io/clock.ts';
-import type { Compression } from '../io/compression.ts';
+import type { Compression, MessagePacking } from '../io/compression.ts';
 import type { Digest } from '../io/digest.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
@@ -55,6 +55,10 @@ export interface MasterOptions {
   readonly digest: Digest;
   /** Absent: agents are not asked to deflate what they send. */
   readonly inflate?: Compression['inflate'];
+  /** Absent: nor are those on metered links asked for Brotli. */
+  readonly unbrotli?: Compression['unbrotli'];
+  /** Absent: nobody is told that messages may be packed. */
+  readonly packing?: MessagePacking;
   readonly log: Log;
   readonly lastPacketMs?: (agentName: string) => number | undefined;
   readonly disconnect?: (name: string) => void;
@@ -116,6 +120,8 @@ export async function startMaster(options: MasterOptions): Promise<Master | Faul
     random: options.random,
     digest: options.digest,
     ...(options.inflate === undefined ? {} : { inflate: options.inflate }),
+    ...(options.unbrotli === undefined ? {} : { unbrotli: options.unbrotli }),
+    ...(options.packing === undefined ? {} : { packing: options.packing }),
     log,
     prefix,
     id: options.id,

@@ -38,8 +38,12 @@ export class OutputStreams {
       this.#readers.delete(oldest);
     }
     if (grant.type === 'EXEC') return this.#agents.send(agentName, this.#bounded(agentName, reader, grant));
-    const { inflate } = this.#leader.world;
-    return this.#agents.send(agentName, inflate === undefined ? grant : { ...grant, deflate: true });
+    const { inflate, unbrotli } = this.#leader.world;
+    return this.#agents.send(agentName, {
+      ...grant,
+      ...(inflate === undefined ? {} : { deflate: true }),
+      ...(unbrotli !== undefined && this.#agents.byName(agentName)?.metered === true ? { brotli: true } : {}),
+    });
   }
 
   /** Without the input that is too much on its way to that agent. */
@@ -81,13 +85,15 @@ export class OutputStreams {
     this.#clients.bulk(client, session, write(BULK, whole, this.#clients.encoding(client, session)));
   }
 
-  /** As it was before the agent deflated it; undefined where it is not what it says. */
+  /** As it was before the agent packed it; undefined where it is not what it says. */
   #inflated(chunk: Chunk): Chunk | undefined {
-    const { deflated, ...plain } = chunk;
-    if (deflated === undefined) return chunk;
-    if (deflated > LIMITS.chunkBytes) return undefined;
-    const data = this.#leader.world.inflate?.(chunk.data, deflated);
+    const { deflated, brotli, ...plain } = chunk;
+    const length = brotli ?? deflated;
+    if (length === undefined) return chunk;
+    if (length > LIMITS.chunkBytes) return undefined;
+    const { inflate, unbrotli } = this.#leader.world;
+    const data = (brotli === undefined ? inflate : unbrotli)?.(chunk.data, length);
     // A Buffer would be written as one: the copy is a plain array of bytes.
-    return data?.length === deflated ? { ...plain, data: new Uint8Array(data) } : undefined;
+    return data?.length === length ? { ...plain, data: new Uint8Array(data) } : undefined;
   }
 }

@@ -254,7 +254,8 @@ export type Fence = v.InferOutput<typeof FenceSchema>;
  * as from every master that there is: any packet renews);
  * `keepAliveMs` is the longest keep-alive that this leader bears from the agent (absent: the first and no other).
  * `brief`: a RESUME to this leadership may say `reported`; `opens`: it may be the first word of a connection to this broker,
- * which needs no will, and on which `mesq/news` says who leads from then on. `report` asks for a REPORT: the digest was another one.
+ * which needs no will, and on which `mesq/news` says who leads from then on. `packs`: it takes
+ * messages packed with the dictionary of that number, and packs its own for whoever did. `report` asks for a REPORT: the digest was another one.
  */
 const Registered = v.object({
   ...Fence,
@@ -267,6 +268,7 @@ const Registered = v.object({
   keepAliveMs: v.optional(Count),
   brief: v.optional(v.boolean()),
   opens: v.optional(v.boolean()),
+  packs: v.optional(Count),
 });
 const Resumed = v.object({
   ...Fence,
@@ -276,6 +278,7 @@ const Resumed = v.object({
   keepAliveMs: v.optional(Count),
   brief: v.optional(v.boolean()),
   opens: v.optional(v.boolean()),
+  packs: v.optional(Count),
   report: v.optional(v.boolean()),
 });
 
@@ -309,6 +312,8 @@ export type Stream = (typeof STREAMS)[number];
 
 /** The leader takes pieces deflated: see `deflated` of CHUNK. */
 const Deflate = v.optional(v.boolean(), false);
+/** And by Brotli, from an agent on a metered link: see `brotli` of CHUNK. */
+const Brotli = v.optional(v.boolean(), false);
 /** Although the agent's budget for bulk is spent: an operator said so. */
 const OverBudget = v.optional(v.boolean(), false);
 
@@ -334,6 +339,7 @@ const Read = v.object({
   follow: v.boolean(),
   overBudget: OverBudget,
   deflate: Deflate,
+  brotli: Brotli,
 });
 export type Read = v.InferOutput<typeof Read>;
 
@@ -355,6 +361,7 @@ const ReadFile = v.object({
   until: Count,
   overBudget: OverBudget,
   deflate: Deflate,
+  brotli: Brotli,
 });
 export type ReadFile = v.InferOutput<typeof ReadFile>;
 
@@ -421,6 +428,8 @@ export const Chunk = v.object({
   ]),
   /** `data` is raw DEFLATE (RFC 1951) of so many bytes; readers get it from the leader as it was. */
   deflated: v.optional(Count),
+  /** The same by Brotli (RFC 7932). */
+  brotli: v.optional(Count),
   /** No more will ever be written after this piece. */
   end: v.boolean(),
   /** Answers READ_FILE: which file it is of, and its size when that was opened. */

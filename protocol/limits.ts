@@ -181,7 +181,7 @@ export const TIMES = {
   /** What an idle agent's keep-alive grows to, where the link bears it… */
   longestKeepAliveMs: 120_000,
   /** …and a metered one's. */
-  longestKeepAliveMeteredMs: 1_800_000,
+  longestKeepAliveMeteredMs: 3_600_000,
   /** The longest wait of an agent before it tries a master again: one whose link is back is back before it counts as unreachable. */
   reconnectMs: 10_000,
   /**

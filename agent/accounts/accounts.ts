@@ -37,12 +37,12 @@ export class Accounts {
     this.#shape = shape;
   }
 
-  /** A message went over the link, with so many bytes of payload and of topic. */
-  carried(kind: Carried, payload: number, topic: number): void {
+  /** A message went over the link, with so many bytes of payload and of topic. Default of `qos`: 1. */
+  carried(kind: Carried, payload: number, topic: number, qos: 0 | 1 = 1): void {
     const sum = this.#carried[kind];
     sum.messages++;
     sum.bytes += payload;
-    this.#wire += messageBytes(payload, topic, this.#shape);
+    this.#wire += messageBytes(payload, topic, this.#shape, qos);
   }
 
   connected(): void {

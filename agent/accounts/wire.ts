@@ -2,6 +2,8 @@
 export interface LinkShape {
   /** TLS frames every record. */
   readonly tls: boolean;
+  /** It is spared packets (docs/frugality.md): it opens with a greeting, and answers are not acknowledged. Default false. */
+  readonly metered?: boolean;
 }
 
 /** IPv4 and TCP, with the timestamps that Linux adds. */
@@ -20,10 +22,14 @@ const PING = 2;
  */
 const CONNECT = 800;
 const HANDSHAKE = 1_250;
+/** The same where the agent opens with its greeting, and offers few suites. */
+const OPENING = 550;
+const SHORT_HANDSHAKE = 1_000;
 
-/** A message of QoS 1, its acknowledgement, and TCP's of that. */
-export function messageBytes(payload: number, topic: number, { tls }: LinkShape): number {
+/** A message of QoS 1, its acknowledgement, and TCP's of that; of QoS 0 TCP's alone. */
+export function messageBytes(payload: number, topic: number, { tls }: LinkShape, qos: 0 | 1 = 1): number {
   const whole = payload + topic + PUBLISH;
+  if (qos === 0) return whole + (tls ? RECORD : 0) + HEADERS * (Math.ceil(whole / SEGMENT) + 1);
   const segments = Math.ceil(whole / SEGMENT);
   // TCP acknowledges every other segment of many by itself.
   return whole + PUBACK + (tls ? 2 * RECORD : 0) + HEADERS * (segments + 2 + Math.floor(segments / 2));
@@ -35,6 +41,7 @@ export function keepAliveBytes({ tls }: LinkShape): number {
 }
 
 /** A connection opened and closed, before anything is said on it. */
-export function connectBytes({ tls }: LinkShape): number {
+export function connectBytes({ tls, metered = false }: LinkShape): number {
+  if (metered) return OPENING + (tls ? SHORT_HANDSHAKE : 0);
   return CONNECT + (tls ? HANDSHAKE : 0);
 }

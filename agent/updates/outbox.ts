@@ -8,6 +8,8 @@ interface Waiting {
   /** When all of them go out (again), in monotonic milliseconds. */
   dueMs: number;
   pauseMs: number;
+  /** A master seems not to have heard of it on this connection. */
+  missed: boolean;
 }
 
 /**
@@ -17,6 +19,7 @@ interface Waiting {
  */
 export class Outbox {
   readonly #waiting = new Map<string, Waiting>();
+  #repeats = false;
 
   /** Runs with something to tell. */
   get size(): number {
@@ -27,7 +30,7 @@ export class Outbox {
   add(run: string, status: TaskStatus): string | undefined {
     const waiting = this.#waiting.get(run);
     if (waiting === undefined) {
-      this.#waiting.set(run, { statuses: [status], sent: 0, dueMs: 0, pauseMs: TIMES.updateRetryMs });
+      this.#waiting.set(run, { statuses: [status], sent: 0, dueMs: 0, pauseMs: TIMES.updateRetryMs, missed: false });
       return undefined;
     }
     const replaced = waiting.statuses.at(-1)?.sequence === status.sequence ? waiting.statuses.pop() : undefined;
@@ -48,24 +51,39 @@ export class Outbox {
 
   /** A new connection, or a new leader: everything is due. */
   reset(): void {
-    for (const run of this.#waiting.keys()) this.resend(run);
+    for (const run of this.#waiting.keys()) this.#begin(run, false);
   }
 
   /** A master seems not to have heard of a run: all about it is due. */
   resend(run: string): void {
+    this.#begin(run, true);
+  }
+
+  #begin(run: string, missed: boolean): void {
     const waiting = this.#waiting.get(run);
     if (waiting === undefined) return;
     waiting.dueMs = 0;
     waiting.sent = 0;
     waiting.pauseMs = TIMES.updateRetryMs;
+    waiting.missed = missed;
+  }
+
+  /** Of what {@link next} gave last, something had gone out before, on the same connection. */
+  get repeats(): boolean {
+    return this.#repeats;
   }
 
   /** What is to be sent now; it is due again after its pause. */
   next(nowMs: number): TaskStatus[] {
     const due: TaskStatus[] = [];
+    this.#repeats = false;
     for (const waiting of this.#waiting.values()) {
       if (waiting.dueMs <= nowMs) {
-        if (waiting.sent > 0) waiting.pauseMs = Math.min(waiting.pauseMs * 2, TIMES.updateRetryMaxMs);
+        if (waiting.sent > 0) {
+          waiting.pauseMs = Math.min(waiting.pauseMs * 2, TIMES.updateRetryMaxMs);
+          waiting.missed = true;
+        }
+        this.#repeats ||= waiting.missed;
         waiting.dueMs = nowMs + waiting.pauseMs;
         waiting.sent = 0;
       }

@@ -1,10 +1,11 @@
+import { brotliCompressSync, deflateRawSync } from 'node:zlib';
 import test from 'ava';
 import { Accounts } from '../../agent/accounts/accounts.ts';
 import { DayBucket } from '../../agent/accounts/day-bucket.ts';
 import { connectBytes, keepAliveBytes, messageBytes } from '../../agent/accounts/wire.ts';
 import { METERED_PACE, significanceOf } from '../../agent/reporting/significance.ts';
-import { systemDeflate } from '../../io/node/compression.ts';
-import { systemInflate } from '../../io/node/inflate.ts';
+import { systemBrotli, systemDeflate } from '../../io/node/compression.ts';
+import { systemInflate, systemUnbrotli } from '../../io/node/inflate.ts';
 import type { Chunk } from '../../protocol/agent-link.ts';
 import { resourcesOf } from '../resources-of.ts';
 import { AgentWorld, program } from './world.ts';
@@ -183,9 +184,53 @@ test('a leader that takes pieces deflated gets them so, where that is worth it, 
   t.is((await read({ request: 'r3', deflate: true, task: 'b' }))[0]?.deflated, undefined);
 });
 
+test('on a metered link a leader that takes Brotli gets whole pieces of what packs well, and short ones of the rest', async (t) => {
+  const world = new AgentWorld();
+  // At once: virtual time does not wait for the pool of threads.
+  const brotli = (bytes: Uint8Array) => Promise.resolve(brotliCompressSync(bytes));
+  const deflate = (bytes: Uint8Array) => Promise.resolve(deflateRawSync(bytes));
+  world.more = { metered: true, deflate, brotli };
+  await world.up();
+  const lines = Array.from(
+    { length: 1_500 },
+    (_, at) => `2026-01-01T00:00:${at % 60} request ${at * 7_919} was served\n`,
+  );
+  const text = lines.join('');
+  const noise = Array.from({ length: 40_000 }, () => String.fromCharCode(32 + world.random.below(95))).join('');
+  world.outputs.set('batch/a.0/0', text);
+  world.outputs.set('batch/b.0/0', noise);
+  for (const task of ['a', 'b']) {
+    world.master.place(task, { argv: program() });
+    await world.until(() => world.master.ended(task));
+  }
+  const read = async (wish: object) => {
+    const before = world.master.chunks.length;
+    world.master.command({ ...STDOUT, deflate: true, ...wish });
+    await world.until(() => world.master.chunks.slice(before).some(({ end }) => end));
+    const pieces = new Map(world.master.chunks.slice(before).map((chunk) => [chunk.offset, chunk]));
+    return [...pieces.values()].sort((one, other) => one.offset - other.offset);
+  };
+  const [first] = await read({ request: 'r0', task: 'b', brotli: true });
+  t.true((first?.data.length ?? 5_000) <= 4_096, 'noise of 32 kB would keep a report waiting');
+  const short = await read({ brotli: true });
+  t.deepEqual(
+    short.map(({ brotli }) => brotli),
+    [32_768, 32_768, text.length - 65_536].filter((bytes) => bytes > 0),
+  );
+  const back = short.map(({ data, brotli = 0 }) => new TextDecoder().decode(systemUnbrotli(data, brotli)));
+  t.is(back.join(''), text);
+  t.true(
+    (await read({ request: 'r2' })).every(({ brotli, deflated }) => brotli === undefined && deflated !== undefined),
+  );
+});
+
 test('what does not inflate, or to more than it says, is none', async (t) => {
   const deflated = await systemDeflate(new Uint8Array(10_000), 9);
   t.is(systemInflate(deflated, 10_000)?.length, 10_000);
   t.is(systemInflate(deflated, 9_999), undefined);
   t.is(systemInflate(new TextEncoder().encode('not deflated'), 10_000), undefined);
+  const brotli = await systemBrotli(new Uint8Array(10_000));
+  t.is(systemUnbrotli(brotli, 10_000)?.length, 10_000);
+  t.is(systemUnbrotli(brotli, 9_999), undefined);
+  t.is(systemUnbrotli(deflated, 10_000), undefined);
 });

@@ -1,5 +1,6 @@
 import type { Bus } from '../../io/bus.ts';
 import type { Clock } from '../../io/clock.ts';
+import { systemPacking } from '../../io/node/message-packing.ts';
 import {
   AGENT_DOWN,
   AGENT_UP,
@@ -12,6 +13,7 @@ import {
 import { type MessageOf, type Outgoing, read, write } from '../../protocol/envelope.ts';
 import type { ExecOutput } from '../../protocol/exec.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
+import { isPacked, type PackingFacts, packed, unpacked } from '../../protocol/packing.ts';
 import { isTerminal, type TaskInfo, type TaskStatus } from '../../protocol/task.ts';
 import { topicOf } from '../../protocol/topics.ts';
 
@@ -107,7 +109,8 @@ export class ScriptedMaster {
     this.raw(write(AGENT_DOWN, fenced as unknown as Outgoing<typeof AGENT_DOWN>));
   }
 
-  raw(payload: Uint8Array): void {
+  raw(plain: Uint8Array): void {
+    const payload = this.packing ? packed(plain, this.facts, systemPacking) : plain;
     this.#bus.publish(topicOf('mesq', { kind: 'down', name: this.#name }), payload, { qos: 1 }).catch(() => undefined);
   }
 
@@ -157,11 +160,17 @@ export class ScriptedMaster {
   }
 
   #up(payload: Uint8Array): void {
-    const taken = read(AGENT_UP, payload);
+    const isShort = isPacked(payload);
+    if (isShort) this.packedHeard++;
+    // A version that packs nothing finds no message in it.
+    const plain = isShort && this.packs !== undefined ? unpacked(payload, this.facts, systemPacking) : payload;
+    if (isShort && this.answering && this.packs === undefined) return this.#refuse(new Fault('BAD_ENCODING'), false);
+    const taken = read(AGENT_UP, plain ?? payload);
     assert(!(taken instanceof Fault), `what an agent says can be read: ${taken instanceof Fault ? taken.message : ''}`);
     if (!this.answering) return;
     const { message } = taken;
     this.heard.push(message);
+    this.packing = isShort;
     if (message.type === 'REGISTER') return this.#register(message);
     if (message.type === 'RESUME') return this.#resume(message);
     if (message.epoch !== this.epoch) {
@@ -195,6 +204,7 @@ export class ScriptedMaster {
   #register(message: Extract<Up, { type: 'REGISTER' }>): void {
     if (this.refusal !== undefined) return this.#refuse(this.refusal, false);
     const { incarnation, counter, part, last } = message;
+    this.facts = { cluster: this.cluster, agent: message.agent, boot: message.boot };
     const key = `${incarnation} ${counter}`;
     const before =
       part === 0 ? [] : this.#registration?.key === `${key} ${part}` ? this.#registration.tasks : undefined;
@@ -227,14 +237,22 @@ export class ScriptedMaster {
   brief = false;
   /** Takes RESUME for the first word of a connection, and says so. */
   opens = false;
+  /** The dictionary that it packs with, and says so; undefined: none. */
+  packs: number | undefined;
+  /** Messages that came packed. */
+  packedHeard = 0;
+  /** Says so itself, as who spoke last did. */
+  packing = false;
+  facts: PackingFacts = { cluster: '', agent: '', boot: '' };
   /** What it believes the agent has reported; undefined: the same. */
   reported: string | undefined;
 
-  get bears(): { keepAliveMs?: number; brief?: true; opens?: true } {
+  get bears(): { keepAliveMs?: number; brief?: true; opens?: true; packs?: number } {
     return {
       ...(this.keepAliveMs === undefined ? {} : { keepAliveMs: this.keepAliveMs }),
       ...(this.brief ? { brief: true } : {}),
       ...(this.opens ? { opens: true } : {}),
+      ...(this.packs === undefined ? {} : { packs: this.packs }),
     };
   }
 

@@ -66,7 +66,9 @@ export class AgentWorld {
   /** How to look at the machine again. */
   hardware: Omit<AgentMachine, 'found'> = {};
   /** Beyond what every agent here is started with. */
-  more: Partial<Pick<AgentOptions, 'bulkBudget' | 'bookkeeping' | 'containers' | 'deflate' | 'metered'>> = {};
+  more: Partial<
+    Pick<AgentOptions, 'bulkBudget' | 'bookkeeping' | 'brotli' | 'containers' | 'deflate' | 'metered' | 'packing'>
+  > = {};
   boot = 'boot-1';
   /** What the agent's wall clock is ahead of the world's. */
   wallAheadMs = 0;

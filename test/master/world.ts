@@ -6,7 +6,7 @@ import type { OutputFile } from '../../io/output-file.ts';
 import { randomWord } from '../../io/random.ts';
 import type { AllocatorOptions } from '../../master/allocator/allocator.ts';
 import type { Times } from '../../master/leader.ts';
-import { type Master, startMaster } from '../../master/master.ts';
+import { type Master, type MasterOptions, startMaster } from '../../master/master.ts';
 import { AGENT_DOWN, AGENT_UP } from '../../protocol/agent-link.ts';
 import { type Encoding, type MessageOf, type Outgoing, read, write } from '../../protocol/envelope.ts';
 import { assert, Fault } from '../../protocol/faults.ts';
@@ -51,6 +51,8 @@ export class MasterWorld {
   readonly fatal: Error[] = [];
   /** The master sees what keeps connections alive, as it does of its own broker. */
   seesPackets = false;
+  /** What the master packs messages with, and unpacks pieces; nothing by default. */
+  more: Partial<Pick<MasterOptions, 'packing' | 'inflate' | 'unbrotli'>> = {};
   /** Whose connections the master has ended. */
   readonly sentAway: string[] = [];
   /** As what its broker says that a client stands, by name; it says nothing of others. */
@@ -113,6 +115,7 @@ export class MasterWorld {
       allocation: this.#allocation,
       ...(this.#blobBytes === undefined ? {} : { blobBytes: this.#blobBytes }),
       onFatal: (error) => this.fatal.push(error),
+      ...this.more,
     }).then(
       (result) => {
         started = result;

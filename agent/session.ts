@@ -120,6 +120,8 @@ export class Session {
   #home: string | undefined;
   /** This connection began with a RESUME that has not been answered. */
   #opened = false;
+  /** On this connection nobody has asked who leads. */
+  #unasked = false;
   /** The answer, where it came before the connection stood. */
   #answer: Resumed | undefined;
   /** Presence was said on this connection. */
@@ -158,6 +160,7 @@ export class Session {
   /** Asks who leads, and for every change of that. */
   async #listen(): Promise<void> {
     const { bus, prefix } = this.#world;
+    this.#unasked = false;
     this.#unlisten?.();
     this.#unlisten = await bus.subscribe(topicOf(prefix, { kind: 'leader' }), 1, ({ payload }) =>
       this.#leaderSays(payload),
@@ -201,7 +204,9 @@ export class Session {
   opening(url: string): Opening | undefined {
     const { prefix, name, metered } = this.#world;
     const cluster = this.#cluster;
-    this.#opened = metered && url === this.#home && this.#knownTo !== undefined && this.#resumes;
+    this.#opened =
+      metered && url === this.#home && this.#knownTo !== undefined && cluster !== undefined && this.#resumes;
+    this.#unasked = this.#opened;
     if (!this.#opened || cluster === undefined) return undefined;
     this.#greeting = 'resume';
     return {
@@ -275,7 +280,11 @@ export class Session {
     if (this.#opened) {
       this.#again(() => this.#begin());
       if (this.#answer !== undefined) this.#resumed(this.#answer);
-    } else this.#begin();
+    } else {
+      // What it opened with was forgotten with the connection before.
+      if (this.#unasked) void this.#listen();
+      this.#begin();
+    }
     // A master that was never told of its cluster says nothing at all.
     if (this.#leader === undefined && !this.#established) this.#await();
   }

@@ -93,3 +93,26 @@ test('nobody opens with a leadership that has not said that it takes it, nor whe
     );
   }
 });
+
+test('sent away from its broker and back before anybody led there, it finds its leader all the same', async (t) => {
+  const { world } = await known([URL, 'mqtt://m2:1883']);
+  const other = world.masterAt('mqtt://m2:1883', world.master.cluster);
+  await world.clock.advance(100);
+  Object.assign(other, { term: 3, answering: false });
+  world.master.term = 2;
+  world.master.lead('m2', ['mqtt://m2:1883']);
+  const isThere = (): boolean =>
+    world.network
+      .broker('mqtt://m2:1883')
+      .clients()
+      .some((client) => client.startsWith('pi-1~'));
+  await world.until(isThere);
+  // The one that it comes from leads again meanwhile, and says so while it is not there to hear.
+  world.master.term = 3;
+  world.master.lead('m1', [URL]);
+  await world.clock.advance(20);
+  other.lead('m1', [URL]);
+  world.master.place('after', { argv: program() });
+  await world.until(() => world.master.ended('after'), 60_000);
+  t.pass();
+});

@@ -18,6 +18,8 @@ const RESOURCES = 'cpus:4;mem:1024';
 const AGAIN_MS = 1_000;
 
 export interface AgentMachineOptions {
+  /** It says as little as it can. */
+  readonly metered: boolean;
   readonly around: Surroundings;
   readonly audit: Audit;
   /** Of the machine; a copied card has the agent's name on another machine. */
@@ -86,7 +88,7 @@ export class AgentMachine {
 
   start(): void {
     if (this.#process !== undefined) return;
-    const { around, machine, agent: name, rate, urls, diskMs } = this.#options;
+    const { around, machine, agent: name, metered, rate, urls, diskMs } = this.#options;
     const process = new SimulatedProcess(around, machine, rate, () => this.wallMs);
     const { clock, random, log } = process;
     this.#process = process;
@@ -97,9 +99,9 @@ export class AgentMachine {
       identity: { machine: this.#machineId, serial: machine },
       boot: `${machine}-boot-${this.#boots}`,
       hostname: machine,
-      metered: false,
+      metered,
       machine: { found: { resources: resourcesOf(RESOURCES), attributes: [], devices: [] } },
-      connect: (id, will) => process.connect({ clientId: `agent:${name}~${id}`, urls, will }),
+      connect: (id, will, opening) => process.connect({ clientId: `agent:${name}~${id}`, urls, will, opening }),
       storage: this.disk.storage({ clock, latencyMs: diskMs }),
       launcher: this.machine.attach((tell) => clock.deliver(tell)),
       lines: this.#socket.listen(),

@@ -97,7 +97,16 @@ export class ClusterSimulation {
     const urls = [...this.masters.map(({ url }) => url), ...spares];
     this.agents = Array.from({ length: this.weather.agents }, (_, at) => {
       const name = `a${at + 1}`;
-      return new AgentMachine({ around, audit, machine: name, agent: name, urls, rate: rate(), diskMs });
+      return new AgentMachine({
+        around,
+        audit,
+        machine: name,
+        agent: name,
+        metered: at % 3 === 1,
+        urls,
+        rate: rate(),
+        diskMs,
+      });
     });
     // A machine without a master listens to nobody.
     for (const url of spares) this.network.broker(url).stop();

@@ -1,11 +1,10 @@
 import { Fault } from '../protocol/faults.ts';
-import { SERVICE_DATA } from './agent-install.ts';
 import { notice, printJson, printLine } from './output.ts';
 import type { Verb } from './verb.ts';
 
 interface WrittenUninstall {
   readonly root: string;
-  readonly data: string;
+  readonly data?: string;
   readonly keepData?: boolean;
   readonly force?: boolean;
 }
@@ -21,12 +20,13 @@ export const agentUninstall: Verb = {
     command
       .option('--force', 'end the tasks that run here')
       .option('--keep-data', 'leave the data folder: what it ran, and its credential')
-      .option('--data <dir>', 'its data folder', SERVICE_DATA)
+      .option('--data <dir>', 'its data folder (default: the one that it was installed with)')
       .option('--root <dir>', 'the folder that stands for the machine', '/');
   },
   run: async (context, command) => {
-    const { root, data, keepData = false, force = false } = command.opts<WrittenUninstall>();
-    const { uninstallService } = await import('./start-uninstall.ts');
+    const { root, data: said, keepData = false, force = false } = command.opts<WrittenUninstall>();
+    const { installedData, uninstallService } = await import('./start-uninstall.ts');
+    const data = said ?? (await installedData(root));
     const done = await uninstallService({ root, data, keepData, force });
     if (done instanceof Fault) return done;
     if (context.options.json) await printJson(context, done);

@@ -125,6 +125,11 @@ export function droppedOptions(before: string, after: string, unsaid: readonly s
     .map(([option, value]) => (value === undefined ? option : `${option} ${value}`));
 }
 
+/** Its data folder; undefined where no unit says one. */
+export function dataOf(unit: string): string | undefined {
+  return optionsOf(unit).get('--data');
+}
+
 const FLAGS: ReadonlySet<string> = new Set(['--metered']);
 
 /** Of a unit that {@link serviceUnit} wrote; a flag has no value. */

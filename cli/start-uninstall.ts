@@ -3,7 +3,8 @@ import { readdir, readFile, realpath, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { belongsTo, findProcess, listProcesses } from '../io/node/processes.ts';
 import { Fault } from '../protocol/faults.ts';
-import { ENVIRONMENT_FILE, RUNTIME_FOLDER, SERVICE } from './service-unit.ts';
+import { SERVICE_DATA } from './agent-install.ts';
+import { dataOf, ENVIRONMENT_FILE, RUNTIME_FOLDER, SERVICE } from './service-unit.ts';
 import { SETTINGS_FOLDER, UNIT_PATH, WANTED_PATH } from './start-install.ts';
 import { diskFault, isBooted, removeAll, systemctl } from './start-system.ts';
 import { VERSIONS_FOLDER } from './start-versions.ts';
@@ -26,6 +27,11 @@ export interface Uninstalled {
   readonly removed: readonly string[];
   /** Processes of tasks that were ended. */
   readonly ended: number;
+}
+
+/** The data folder of the service that is there; the usual one where there is none. */
+export async function installedData(root: string): Promise<string> {
+  return dataOf(await readFile(join(root, UNIT_PATH), 'utf8').catch(() => '')) ?? SERVICE_DATA;
 }
 
 /** Stops the service and removes all that it was and had. Faults: CONFLICT where tasks run, NOT_ALLOWED, DISK. */
@@ -56,8 +62,8 @@ async function uninstall({ root, data, keepData, force }: UninstallOptions): Pro
   const gone = [WANTED_PATH, UNIT_PATH, `${UNIT_PATH}.d`, ENVIRONMENT_FILE, SETTINGS_FOLDER];
   for (const path of [...gone, `/run/${RUNTIME_FOLDER}`, `/${VERSIONS_FOLDER}`, ...(keepData ? [] : [data])])
     if (await removeAll(at(path))) removed.push(path);
-  // Somebody else may keep something there.
-  if (!keepData) await rmdir(at(dirname(data))).catch(() => undefined);
+  // Ours, though somebody else may keep something there.
+  if (!keepData && data === SERVICE_DATA) await rmdir(at(dirname(data))).catch(() => undefined);
   if (isBooted(root)) {
     const reloaded = await systemctl('daemon-reload');
     if (reloaded !== undefined) return reloaded;

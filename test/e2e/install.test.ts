@@ -93,6 +93,12 @@ test('a unit that systemd takes, a token that stands on no command line, and not
     'folders of the system alone are left',
   );
   t.is((await mesq(['uninstall'])).stdout, 'there was no agent\n');
+
+  await mesq(['install', '--master', 'mqtt://localhost:1883', '--data', '/srv/the edge']);
+  t.true(existsSync(join(root, 'srv/the edge')));
+  t.regex((await mesq(['uninstall'])).stdout, /removed \/srv\/the edge\n/);
+  t.false(existsSync(join(root, 'srv/the edge')));
+  t.true(existsSync(join(root, 'srv')), 'not ours');
 });
 
 test('what cannot be a service is refused before anything is written', async (t) => {

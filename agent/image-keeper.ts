@@ -89,14 +89,23 @@ export class ImageKeeper {
     await storage.replace(FILE, new TextEncoder().encode(`${JSON.stringify({ images })}\n`));
   }
 
-  /** A damaged list is an empty one: its images stay, as those of others do. */
-  async #read(): Promise<readonly FetchedImage[]> {
-    const bytes = await this.#world.storage.read(FILE);
-    if (bytes === undefined) return [];
-    const decoded = decode(bytes);
-    const images = decoded instanceof Fault ? decoded : check(Images, decoded.value);
-    if (!(images instanceof Fault)) return images.images;
-    this.#world.log.warn('the list of fetched images is damaged: they stay', { damage: images.message });
-    return [];
+  #read(): Promise<readonly FetchedImage[]> {
+    return fetchedImages(this.#world.storage, (damage) =>
+      this.#world.log.warn('the list of fetched images is damaged: they stay', { damage }),
+    );
   }
+}
+
+/** Images that the agent of this folder has fetched. A damaged list is an empty one: its images stay, as those of others do. */
+export async function fetchedImages(
+  storage: Storage,
+  onDamage: (damage: string) => void = () => undefined,
+): Promise<readonly FetchedImage[]> {
+  const bytes = await storage.read(FILE);
+  if (bytes === undefined) return [];
+  const decoded = decode(bytes);
+  const images = decoded instanceof Fault ? decoded : check(Images, decoded.value);
+  if (!(images instanceof Fault)) return images.images;
+  onDamage(images.message);
+  return [];
 }

@@ -33,6 +33,8 @@ export const agentUninstall: Verb = {
     else {
       for (const path of done.removed) await printLine(context, `removed ${path}`);
       await printLine(context, done.removed.length === 0 ? 'there was no agent' : `${done.ended} processes ended`);
+      if (done.containers > 0) await printLine(context, `${done.containers} containers removed`);
+      for (const what of done.left) await notice(context, `left: ${what}`);
       if (!keepData && done.removed.length > 0)
         await notice(context, 'Next: mesq gone AGENT tells the cluster that it does not come back.');
     }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ContainerEngine, EngineError, StopRequest } from '../containers.ts';
+import { type ContainerEngine, type ContainerSummary, EngineError, StopRequest } from '../containers.ts';
 import { EnginePatience } from '../engine-patience.ts';
 import type { LateEngine } from '../late-engine.ts';
 import {
@@ -452,6 +452,11 @@ class ContainerLauncher implements Launcher {
 export async function containerOf(root: string, folder: string): Promise<string | undefined> {
   const text = await readText(join(root, folder, TASK_FILE));
   return text === undefined ? undefined : nameOf(labelOf(await realpath(root)), folder);
+}
+
+/** All of the engine's that tasks in `root` have, whatever became of them. `root` as in the options. */
+export async function containersIn(engine: ContainerEngine, root: string): Promise<readonly ContainerSummary[]> {
+  return await engine.list(ROOT_LABEL, labelOf(await realpath(root)));
 }
 
 function labelOf(root: string): string {

@@ -11,6 +11,8 @@ import { readText } from './task-files.ts';
 import { PASSABLE } from './task-folder.ts';
 import { checkUserChange, type SystemUser } from './users.ts';
 
+const NOTE = 'cgroups';
+
 export interface IsolationWishes {
   /** Absolute, without symbolic links; task folders are relative to it. */
   readonly root: string;
@@ -64,13 +66,18 @@ async function openUp(root: string, user: SystemUser): Promise<{ readonly reacha
 /** Those of the agent before this one, where they are still there: tasks may be in them. */
 async function findCgroups(wishes: IsolationWishes): Promise<ReturnType<typeof takeCgroups> | undefined> {
   if (wishes.cgroups === undefined) return undefined;
-  const note = join(wishes.folder, 'cgroups');
-  const noted = parseTrees((await readText(note)) ?? '');
+  const note = join(wishes.folder, NOTE);
+  const noted = await notedCgroups(wishes.folder);
   if (noted !== undefined && areThere(noted)) return noted;
   const suffix = createHash('sha256').update(wishes.root).digest('hex').slice(0, 8);
   const found = takeCgroups(`${wishes.cgroups}-${suffix}`);
   if ('trees' in found) await writeFile(note, JSON.stringify(found), { mode: 0o600 });
   return found;
+}
+
+/** The trees that an agent noted in its launcher's folder; undefined where there are none. */
+export async function notedCgroups(launcherFolder: string): Promise<CgroupTrees | undefined> {
+  return parseTrees((await readText(join(launcherFolder, NOTE))) ?? '');
 }
 
 /** What `takeCgroups` found, as an agent before this one noted it; undefined where that cannot be read. */

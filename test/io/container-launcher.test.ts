@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
 import { LateEngine } from '../../io/late-engine.ts';
-import { type ContainerTask, type Launcher, LauncherError, type TaskExit } from '../../io/launcher.ts';
+import type { ContainerTask, Launcher, TaskExit } from '../../io/launcher.ts';
 import { launchContainers } from '../../io/node/container-launcher.ts';
 import { openOutputFile } from '../../io/node/output-file.ts';
 import { quietPort } from '../quiet-port.ts';
+import { noProcesses } from './no-processes.ts';
 import { type OwnPodman, podmanMissing, startPodman } from './podman.ts';
 import { startRegistry } from './registry.ts';
 
@@ -276,7 +277,7 @@ async function placeOf(t: ExecutionContext) {
         log: SILENT,
       });
       await engine.look();
-      const launcher = await launchContainers({ engine, root, processes: none(), output, log: SILENT });
+      const launcher = await launchContainers({ engine, root, processes: noProcesses(), output, log: SILENT });
       launchers.push(launcher);
       launcher.onStarted(({ folder }) => {
         running.add(folder);
@@ -322,26 +323,3 @@ async function gone(t: ExecutionContext): Promise<void> {
 }
 
 /** Starts no processes. */
-function none(): Launcher {
-  const refuse = (): never => {
-    throw new LauncherError('CLOSED', 'no processes here');
-  };
-  return {
-    isolation: { cgroups: 'none', cpu: false, memory: 'process', processes: 'none', user: undefined, notes: [] },
-    usage: () => Promise.resolve(undefined),
-    launch: refuse,
-    resend: refuse,
-    onStarted: nothing,
-    onExit: nothing,
-    onRestarted: nothing,
-    signal: refuse,
-    limit: () => Promise.resolve('absent'),
-    sweep: refuse,
-    adopt: refuse,
-    claim: refuse,
-    folders: () => Promise.resolve([]),
-    remove: () => Promise.resolve(),
-    close: () => Promise.resolve(),
-    stop: () => Promise.resolve(),
-  };
-}

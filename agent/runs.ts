@@ -417,7 +417,7 @@ export class Runs {
 
   /** The number is minted and durable before the start: no start happens twice under one number. */
   async #restart(run: Run, live: Live): Promise<void> {
-    const { durable, launcher } = this.#world;
+    const { durable, launcher, log } = this.#world;
     const restart = run.restart + 1;
     try {
       await durable.promise([{ kind: 'RESTART', run: run.run, restart }]);
@@ -432,7 +432,10 @@ export class Runs {
     if (run.info.artifacts === undefined) await launched;
     // The output of the start before this one stays for readers; a service that fails for months must not fill the disk.
     const old = restart - EARLIER_STARTS - 1;
-    if (old >= 0) await launcher.remove(`${run.run}/${old}`);
+    if (old >= 0)
+      launcher
+        .remove(`${run.run}/${old}`)
+        .catch((error: unknown) => log.warn('folder not removed', { run: run.run, error: String(error) }));
   }
 
   async #report(run: Run, live: Live, step: Extract<Step, { kind: 'report' }>): Promise<void> {

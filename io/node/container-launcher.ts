@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ContainerEngine, type ContainerSummary, EngineError, StopRequest } from '../containers.ts';
 import { EnginePatience } from '../engine-patience.ts';
@@ -119,6 +119,8 @@ class ContainerLauncher implements Launcher {
     const folder = this.#path(task.folder);
     await onDisk(folder, async () => {
       await mkdir(join(folder, 'work'), { recursive: true, mode: 0o700 });
+      // Made passable where artifacts were put into it: what root in the container leaves there is for no user of the machine.
+      await chmod(folder, 0o700);
       await replace(join(folder, TASK_FILE), JSON.stringify(task.container));
       for (const stream of STREAMS) await writeFile(join(folder, stream), '', { flag: 'a', mode: 0o600 });
     });

@@ -29,11 +29,15 @@ export function findUser(name: string, etc = '/etc'): SystemUser | undefined {
   return undefined;
 }
 
-/** By setpriv(1): after it nothing of root's is left, also where the program is set-user-id of another user. */
+/**
+ * By setpriv(1): after it nothing of root's is left, and nothing gives it back: no program that is set-user-id, such as
+ * root in a container could leave in a volume.
+ */
 export function userChange(user: SystemUser | undefined): string[] {
   if (user === undefined) return [];
   const { uid, gid, groups } = user;
-  return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, `--groups=${groups.join(',')}`, '--inh-caps=-all', '--'];
+  const who = [`--reuid=${uid}`, `--regid=${gid}`, `--groups=${groups.join(',')}`];
+  return ['setpriv', ...who, '--inh-caps=-all', '--no-new-privs', '--'];
 }
 
 /**

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +35,22 @@ if (missing !== undefined && process.env['CI'] !== 'true') {
     t.is(await place.read('batch/t1/0/stdout'), 'out');
     t.is(await place.read('batch/t1/0/stderr'), 'error\n');
     t.deepEqual(await launcher.adopt('batch/t1/0'), { state: 'exited', code: 7 });
+    await gone(t);
+  });
+
+  test('root in a container makes no device and no program with rights, and no user of the machine comes into its sandbox', async (t) => {
+    const place = await placeOf(t);
+    await mkdir(place.path('batch/t0/0/work'), { recursive: true });
+    await chmod(place.path('batch/t0/0'), 0o711);
+    const { launcher, ended } = await place.attach();
+    const script = 'while read -r key value; do [ "$key" = CapBnd: ] && echo "$value"; done </proc/self/status';
+    await launcher.launch(start('batch/t0/0', script));
+    await ended('batch/t0/0');
+    const rights = BigInt(`0x${(await place.read('batch/t0/0/stdout')).trim()}`);
+    t.true(rights > 0n);
+    // capabilities(7): CAP_MKNOD is 27, CAP_SETFCAP 31.
+    for (const right of [27n, 31n]) t.is((rights >> right) & 1n, 0n, `${right}`);
+    t.is((await stat(place.path('batch/t0/0'))).mode & 0o777, 0o700);
     await gone(t);
   });
 
@@ -251,6 +267,7 @@ async function placeOf(t: ExecutionContext) {
   const read = (path: string): Promise<string> => readFile(join(root, path), 'utf8');
   return {
     read,
+    path: (path: string): string => join(root, path),
     /** Resolves once the file holds that. */
     holds: async (path: string, text: string): Promise<void> => {
       const at = path.lastIndexOf('/');

@@ -21,7 +21,7 @@ scene(
   async (t, world, launcher) => {
     t.is(launcher.isolation.user, USER);
     const script = [
-      'id -u; id -g; echo "$HOME $USER"; grep -E "^(CapEff|CapPrm|CapInh|CapAmb):" /proc/self/status',
+      'id -u; id -g; echo "$HOME $USER"; grep -E "^(CapEff|CapPrm|CapInh|CapAmb|NoNewPrivs):" /proc/self/status',
       'echo mine >file; cat "$SANDBOX/file"; echo more >>/dev/stdout',
       'cat ../run 2>&1; ls .. 2>&1; echo x 2>&1 >../exit; kill -0 $PPID 2>&1',
     ].join('\n');
@@ -35,6 +35,7 @@ scene(
     const [uid, gid, home, ...rest] = stdout.split('\n');
     t.is(exit.code, 1, stdout);
     t.deepEqual([uid, gid, home], [String(nobody.uid), String(nobody.gid), `${sandbox} ${USER}`]);
+    t.true(rest.includes('NoNewPrivs:\t1'), stdout);
     t.is(rest.filter((line) => /^Cap\w+:\s0+$/.test(line)).length, 4, stdout);
     t.true(rest.includes('mine') && rest.includes('more'), stdout);
     t.is(stdout.match(/denied|not permitted/g)?.length, 4, stdout);

@@ -103,11 +103,15 @@ export const agentInstall: Verb = {
       if (done.verified === undefined) await printLine(context, 'not verified: systemd-analyze is not there');
       else await printLine(context, clean ? 'systemd-analyze verify: clean' : done.verified.join('\n'));
       if (done.exposure !== undefined) await printLine(context, `systemd-analyze security: exposure ${done.exposure}`);
+      if (done.taskUser === 'root') await notice(context, ROOT_TASKS);
       await notice(context, done.started ? STARTED : `Next: boot it, or systemctl start ${SERVICE}.`);
     }
     return clean || done.verified === undefined ? 0 : 1;
   },
 };
+
+const ROOT_TASKS =
+  'warning: tasks will run as root, for there is no user mesq-task; useradd --system mesq-task makes it, and a restart of the agent takes it.';
 
 const STARTED = `Next: mesq agents shows it, journalctl -u ${SERVICE} -f what it says; to undo: mesq agent uninstall.`;
 

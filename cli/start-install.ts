@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BusError } from '../io/bus.ts';
 import { parseBrokerUrls } from '../io/node/broker-url.ts';
+import { findUser } from '../io/node/users.ts';
 import { Fault } from '../protocol/faults.ts';
 import { isJoinToken } from '../protocol/operator.ts';
 import {
@@ -16,6 +17,7 @@ import {
   serviceUnit,
 } from './service-unit.ts';
 import { askedName, faultOf, tlsFiles } from './start-agent.ts';
+import { DEFAULT_USER } from './start-isolation.ts';
 import { CREDENTIAL_FILE, JOIN_TOKEN_FILE } from './start-join.ts';
 import { machineWishes, sysrootProblem } from './start-machine.ts';
 import { diskFault, isBooted, makeOwnFolder, removeAll, runProgram, systemctl, writeFileOnce } from './start-system.ts';
@@ -50,6 +52,8 @@ export interface Installed {
   readonly started: boolean;
   /** The Node of this machine that it is started with, and that the image does not have at that path. */
   readonly missingNode?: string;
+  /** Whom its tasks run as. */
+  readonly taskUser: string;
 }
 
 /**
@@ -123,8 +127,9 @@ async function install(options: InstallOptions): Promise<Installed | Fault> {
     if (fault !== undefined) return fault;
   }
   const lacksNode = !existsSync(join(from, 'bin/node')) && !existsSync(at(process.execPath));
+  const taskUser = findUser(DEFAULT_USER, at('/etc'))?.name ?? 'root';
   return {
-    ...{ version: version.version, changed, dropped, ...(await examined(root)), started },
+    ...{ version: version.version, changed, dropped, ...(await examined(root)), started, taskUser },
     ...(lacksNode ? { missingNode: process.execPath } : {}),
   };
 }

@@ -8,7 +8,7 @@ import type { Attributes } from '../protocol/attributes.ts';
 import { Fault } from '../protocol/faults.ts';
 
 /** Taken where an agent of root's is not told another, and the machine has it. */
-const DEFAULT_USER = 'mesq-task';
+export const DEFAULT_USER = 'mesq-task';
 /** Others pass through, and cannot look in: what is inside says for itself who may read it. */
 const PASSABLE = 0o711;
 /** Holds the data folders of a machine, and nothing that their own modes do not guard. */

@@ -70,6 +70,11 @@ test('a unit that systemd takes, a token that stands on no command line, and not
     (await whole.mesq(['install', '--master', 'mqtts://m1:8883'], { MESQ_TOKEN: token })).stderr,
     /started with/,
   );
+  t.regex(bare.stderr, /tasks will run as root, for there is no user mesq-task/);
+  await writeFile(join(root, 'etc/passwd'), 'mesq-task:x:990:990::/:/usr/sbin/nologin\n');
+  const safe = await mesq(['install', '--master', 'mqtt://localhost:1883']);
+  t.notRegex(safe.stderr, /as root/);
+  await rm(join(root, 'etc/passwd'));
 
   await mkdir(join(root, 'usr/lib/aarch64-linux-gnu/systemd'), { recursive: true });
   const library = (version: number): string =>

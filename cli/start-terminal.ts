@@ -6,6 +6,7 @@ import { NO_LEADER_YET } from '../io/node/broker-session.ts';
 import { systemClock } from '../io/node/clock.ts';
 import { connectMqttBus } from '../io/node/mqtt-bus.ts';
 import { systemRandom } from '../io/node/random.ts';
+import { wayHint } from '../io/node/way-hint.ts';
 import { randomWord } from '../io/random.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { createClient } from '../sdk/client.ts';
@@ -133,7 +134,7 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
 /** What to do about a connection that did not come to be. */
 export function connectFault(error: BusError, name: string, hasToken: boolean): Fault {
   const code = faultCode(error);
-  if (code !== 'BAD_CREDENTIALS' || hasToken) return new Fault(code, error.message);
+  if (code !== 'BAD_CREDENTIALS' || hasToken) return new Fault(code, error.message, wayHint(error.message));
   // On loopback a name is enough until somebody makes a token for it: a board may have joined under this very name.
   return new Fault(
     code,

@@ -356,5 +356,7 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
 /** What happened, for people, always with the system's own code where there is one. */
 function describe(error: Error & { code?: unknown }): string {
   if (typeof error.code !== 'string') return error.message;
+  if (error.code === 'EPROTO' && error.message.includes('wrong version number'))
+    return 'no TLS is spoken there (EPROTO)';
   return `${SYSTEM_ERRORS[error.code] ?? error.message} (${error.code})`;
 }

@@ -18,6 +18,7 @@ import { BrokerSession, type SessionEnd } from './broker-session.ts';
 import { type BrokerStream, type ClientTls, openBrokerStream, type Resumption } from './broker-stream.ts';
 import { type BrokerUrl, parseBrokerUrls } from './broker-url.ts';
 import { ConnectionWaiters } from './connection-waiters.ts';
+import { wayHint } from './way-hint.ts';
 
 /** Full jitter: a wait is 0 to min(30 s, 100 ms · 2^rounds), so that a thousand agents do not return at once. */
 const BACK_OFF_BASE_MS = 100;
@@ -437,9 +438,11 @@ class MqttBusConnection implements MqttBus {
     const fresh = up || this.attempts < this.urls.length || end.reason !== this.lastReason;
     this.lastReason = end.reason;
     this.attempts++;
+    const hint = up ? undefined : wayHint(`${target.text}: ${end.reason}`);
     log[fresh ? 'warn' : 'debug'](up ? 'bus_disconnected' : 'bus_unreachable', {
       url: target.text,
       reason: end.reason,
+      ...(hint === undefined ? {} : { hint }),
       retryMs,
     });
     this.connectIn(retryMs);

@@ -103,6 +103,9 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
   return code;
 }
 
+const PAGES = `
+Pages that messages name (docs/jobs.md): in /usr/share/doc/mesq of the package, $(npm root -g)/mesquite of npm.`;
+
 function newProgram(terminal: Terminal): Command {
   const program = new Command('mesq')
     .description('Runs tasks on a pool of small machines, over MQTT.')
@@ -110,6 +113,7 @@ function newProgram(terminal: Terminal): Command {
     .helpOption('-h, --help', 'show this help')
     .helpCommand('help [verb]', 'show what a verb takes')
     .addHelpText('before', `${EXAMPLES.map((line) => `  ${line}`).join('\n')}\n`)
+    .addHelpText('after', PAGES)
     .enablePositionalOptions()
     .exitOverride();
   addCommonOptions(program);

@@ -8,6 +8,7 @@ import { endAll, eventually, start, survivors } from './e2e/cluster.ts';
 /** What a package may hold, besides what npm always takes. */
 const SHIPPED = [
   /^package\/(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
+  /^package\/docs\/(decisions\/)?[\w-]+\.md$/,
   /^package\/build\/cli\/(main|chunk-[\w-]+)\.js$/,
   /^package\/build\/(sdk|protocol|io)\/[\w/-]+\.(js|d\.ts)$/,
 ];
@@ -41,6 +42,7 @@ test('packed, installed in an empty folder and used: the command, a cluster, the
     files.filter((file) => !SHIPPED.some((pattern) => pattern.test(file))),
     [],
   );
+  t.true(files.includes('package/docs/jobs.md'), 'messages name it');
 
   await writeFile(join(folder, 'package.json'), '{"name":"user","private":true,"type":"module"}');
   npm(folder, 'install', tarball);

@@ -71,6 +71,7 @@ test('a package for each architecture, with a Node that runs there', async (t) =
     for (const line of listed) t.regex(line, /^[-dl]\S+ root\/root /);
     t.true(listed.some((line) => line.startsWith('-rwxr-xr-x') && line.endsWith('./usr/lib/mesq/bin/node')));
     t.true(listed.some((line) => line.endsWith('./usr/bin/mesq -> ../lib/mesq/bin/mesq')));
+    t.true(listed.some((line) => line.endsWith('./usr/share/doc/mesq/docs/jobs.md')));
 
     const root = await emptyRoot(folder, architecture);
     dpkg(root, '--install', file);

@@ -30,6 +30,10 @@ export async function layOut(root: string, architecture: DebArchitecture, versio
   symlinkSync('../lib/mesq/bin/mesq', join(root, 'usr/bin/mesq'));
   const licences = `Mesquite\n\n${readFileSync('LICENSE', 'utf8')}\n\nNode ${node.version}\n\n${readFileSync(node.licence, 'utf8')}`;
   putFile(root, 'usr/share/doc/mesq/copyright', licences, 0o644);
+  // Messages name pages by these paths.
+  for (const page of readdirSync('docs', { recursive: true, encoding: 'utf8' }).sort())
+    if (page.endsWith('.md'))
+      putFile(root, `usr/share/doc/mesq/docs/${page}`, readFileSync(join('docs', page), 'utf8'), 0o644);
   return node.version;
 }
 

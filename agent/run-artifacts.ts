@@ -12,7 +12,7 @@ import type { Reason, TaskInfo } from '../protocol/task.ts';
 import { ArtifactDownloads, downloadKey, type FetchBudget } from './artifact-downloads.ts';
 import { ArtifactFiles } from './artifact-files.ts';
 import { isShared } from './artifacts/cache-index.ts';
-import { failureWords, progressWords } from './artifacts/words.ts';
+import { diskWords, failureWords, progressWords } from './artifacts/words.ts';
 import { hasEnded, type Run } from './checkpoint/state.ts';
 
 /** What an agent that fetches artifacts has for it. */
@@ -276,8 +276,7 @@ function unfetched(error: unknown): Unfetched {
   const words = (why: string): string => (uri === undefined ? `artifacts: ${why}` : failureWords(uri, why));
   if (cause instanceof StorageError) {
     const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT';
-    const why = full ? 'the disk of this agent has no room for it' : `the disk of this agent failed: ${cause.code}`;
-    return { reason: full ? 'AGENT_DISK_FULL' : 'LAUNCH_FAILED', message: words(why) };
+    return { reason: full ? 'AGENT_DISK_FULL' : 'LAUNCH_FAILED', message: words(diskWords(cause.code)) };
   }
   if (cause instanceof UnpackError) return { reason: 'ARTIFACT_FETCH_FAILED', message: words(`it ${cause.message}`) };
   if (cause instanceof ArtifactError)

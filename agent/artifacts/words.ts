@@ -36,3 +36,12 @@ function byTrouble(one: Progress, other: Progress): number {
 export function failureWords(uri: string, why: string): string {
   return shortened(`${why} (artifact ${shownUri(uri)})`, LIMITS.messageLength);
 }
+
+/** What kept the agent from writing, by the system's code. */
+export function diskWords(code: string): string {
+  if (code === 'ENOSPC' || code === 'EDQUOT') return 'the disk of this agent has no room for it';
+  // Parts of the program are loaded when they are needed: whoever builds anew in its place takes them away.
+  if (code === 'ERR_MODULE_NOT_FOUND')
+    return `the program of this agent was replaced while it ran: it is to be restarted (${code})`;
+  return `the disk of this agent failed: ${code}`;
+}

@@ -4,7 +4,7 @@ import { CacheIndex } from '../../agent/artifacts/cache-index.ts';
 import { evictions, type KeptFile } from '../../agent/artifacts/evictions.ts';
 import { failed, firstTry, pauseMs, type Tries } from '../../agent/artifacts/retries.ts';
 import { SYNC_BYTES, trustedBytes } from '../../agent/artifacts/trusted-bytes.ts';
-import { failureWords, progressWords } from '../../agent/artifacts/words.ts';
+import { diskWords, failureWords, progressWords } from '../../agent/artifacts/words.ts';
 import { artifactContradiction, artifactPlace } from '../../protocol/artifact-place.ts';
 import { TIMES } from '../../protocol/limits.ts';
 import { shownUri } from '../../protocol/shown-uri.ts';
@@ -201,4 +201,10 @@ test('words for whoever waits', (t) => {
     progressWords([one, { uri: 'http://h/b', bytes: MB, size: undefined, trouble: 'nobody listens there' }]),
     'fetching http://h/b: 1 MB, and 1 more; nobody listens there',
   );
+});
+
+test('a program that was replaced while it ran is told from a disk that failed', (t) => {
+  t.is(diskWords('EIO'), 'the disk of this agent failed: EIO');
+  t.is(diskWords('ENOSPC'), 'the disk of this agent has no room for it');
+  t.regex(diskWords('ERR_MODULE_NOT_FOUND'), /^the program of this agent was replaced while it ran: .* restarted/);
 });

@@ -77,7 +77,10 @@ async function resourcesOf(
     `the size of the disk is unknown: offering ${FALLBACK_DISK_MB} MB`,
   );
   const freeMb = disk === undefined ? diskMb : Math.floor(disk.freeBytes / BYTES_PER_MB);
-  if (freeMb < diskMb) notes.push(`only ${freeMb} MB of the disk are free: offering ${diskMb} MB all the same`);
+  if (freeMb < diskMb)
+    notes.push(
+      `only ${freeMb} MB of the disk are free, of ${diskMb} MB on offer: --resources disk:${freeMb} offers less`,
+    );
   const resources: readonly Resource[] = [
     { name: 'cpus', scalar: Math.round(allCpus * 1000) },
     { name: 'mem', scalar: mem * 1000 },

@@ -57,7 +57,9 @@ test('a laptop whose maker filled nothing in', async (t) => {
   t.is(formatResources(found.resources), 'cpus:2;mem:749;disk:4096;ports:[31000-32000]');
   t.is(formatAttributes(found.attributes), 'arch:x64;hostname:localhost');
   t.deepEqual(found.identity, { machine: '', serial: '' });
-  t.deepEqual(found.notes, ['only 1024 MB of the disk are free: offering 4096 MB all the same']);
+  t.deepEqual(found.notes, [
+    'only 1024 MB of the disk are free, of 4096 MB on offer: --resources disk:1024 offers less',
+  ]);
 });
 
 test('offers no more than its cgroup allows', async (t) => {

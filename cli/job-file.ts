@@ -4,6 +4,7 @@ import type { JobSpec } from '../protocol/job.ts';
 import { nodeOf, unknownBelow, unknownName } from './job-fields.ts';
 import { jobSpecOf, type WrittenJob } from './needs.ts';
 import { type WrittenUpload, writtenUpload } from './uploads.ts';
+import { yamlWords } from './yaml-words.ts';
 
 /** Every field of a job file, and what it may hold (docs/jobs.md). */
 const FIELDS = {
@@ -68,7 +69,10 @@ export async function readJobFile(job: string, text: string, file: string): Prom
   };
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false });
   const [error] = document.errors;
-  if (error !== undefined) return new Fault('BAD_JOB', `${at(error.pos[0])}: ${error.message}`);
+  if (error !== undefined) {
+    const { message, hint } = yamlWords(error.code, error.message);
+    return new Fault('BAD_JOB', `${at(error.pos[0])}: ${message}`, hint);
+  }
   const written = readFields(document.contents);
   if (written instanceof Problem) return new Fault('BAD_JOB', `${at(written.at)}: ${written.message}`, written.hint);
   const spec = await jobSpecOf(job, written);

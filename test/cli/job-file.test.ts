@@ -248,3 +248,31 @@ test('what is uploaded has its place in the file', (t) => {
     ],
   );
 });
+
+test('what is not YAML is told in words about the file, with its place and what is expected', async (t) => {
+  for (const [text, says, hint] of [
+    [
+      'command: [serve]\n---\ncommand: [other]',
+      /^job\.yaml:2:1: there is a second document behind ---$/,
+      /one job a file/,
+    ],
+    ['count: 1\ncount: 2', /^job\.yaml:2:1: this field is there twice$/, /Leave one/],
+    ['env:\n\tA: 1', /^job\.yaml:2:1: a tab indents this line$/, /spaces/],
+    ['name: a: b', /^job\.yaml:1:7: there is a field within the value of a field$/, /quotes around it/],
+    ['command: "serve', /^job\.yaml:1:16: the text has no closing "$/, /Add the "/],
+    ['command: [serve\ncount: 2', /^job\.yaml:\d:\d+: /, /./],
+    ['command: [serve', /^job\.yaml:1:16: the list or map is not closed$/, /Add the \]/],
+    ['command: serve\ncount 3', /^job\.yaml:2:1: there is no ":" and value$/, /count: 3/],
+    ['name: @x', /^job\.yaml:1:7: a text cannot begin with @ unless/, /quotes/],
+    ['command: serve\n  count: 3', /^job\.yaml:\d:\d+: /, /./],
+    ['command: "\\q"', /^job\.yaml:1:\d+: invalid escape sequence \\q within double quotes$/, /single quotes/],
+    ['command: [serve]]', /^job\.yaml:1:17: this is not expected here$/, /bracket/],
+  ] as const) {
+    const fault = await readJobFile('j1', text, 'job.yaml');
+    if (!(fault instanceof Fault)) return t.fail(text);
+    t.is(fault.code, 'BAD_JOB');
+    t.regex(fault.message, says);
+    t.regex(fault.hint, hint);
+    t.notRegex(`${fault.message} ${fault.hint}`, /YAML\.|flow|implicit|compact mapping/i, text);
+  }
+});

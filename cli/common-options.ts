@@ -35,7 +35,7 @@ export function contextFile({ environment }: Pick<Terminal, 'environment'>): str
 /** Reads what every verb takes: the command line, else the environment, else the current context, else the default. */
 export async function readCommonOptions(written: WrittenOptions, terminal: Terminal): Promise<CommonOptions | Fault> {
   const timeoutMs = parseDuration(written.timeout ?? DEFAULT_TIMEOUT);
-  if (timeoutMs instanceof Fault) return timeoutMs;
+  if (timeoutMs instanceof Fault) return new Fault(timeoutMs.code, `--timeout: ${timeoutMs.message}`, timeoutMs.hint);
   if (timeoutMs === 0)
     return new Fault('BAD_USAGE', '--timeout 0 leaves no time for an answer', 'Write --timeout 10s.');
   const { environment } = terminal;
@@ -44,7 +44,20 @@ export async function readCommonOptions(written: WrittenOptions, terminal: Termi
   if (current instanceof Fault) return current;
   const urls = (named ?? (current.url ?? DEFAULT_URL).split(',')).map((url) => url.trim()).filter((url) => url !== '');
   if (urls.length === 0) return new Fault('BAD_USAGE', 'no URL is given', 'Write it like --url mqtt://host:1883.');
+  const prefix = written.prefix ?? environment['MESQ_PREFIX'] ?? 'mesq';
+  if (!/^[^/+#\p{Cc}]+$/u.test(prefix))
+    return new Fault(
+      'BAD_USAGE',
+      `--prefix: ${JSON.stringify(prefix)} is not the first level of a topic`,
+      'Leave it out, or name the word that the masters were started with: no / + # in it.',
+    );
   const token = written.token ?? environment['MESQ_TOKEN'] ?? current.token;
+  if (token !== undefined && !token.includes(':'))
+    return new Fault(
+      'BAD_USAGE',
+      'the token is not NAME:SECRET',
+      'Pass all of what mesq token create printed, with --token or MESQ_TOKEN.',
+    );
   const name = parseId(
     nameOf(token) ?? idOf(terminal.user),
     token === undefined ? 'the name of the user' : 'the name in the token',
@@ -52,7 +65,7 @@ export async function readCommonOptions(written: WrittenOptions, terminal: Termi
   if (name instanceof Fault) return name;
   return {
     urls,
-    prefix: written.prefix ?? environment['MESQ_PREFIX'] ?? 'mesq',
+    prefix,
     name,
     token,
     ca: written.ca ?? current.ca,

@@ -117,7 +117,9 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
   const spec = check(JobSpec, fields);
   if (!(spec instanceof Fault)) return spec;
   const field = fieldOf(spec);
-  const told = spec.message.replace(/^(timeMs|killGraceMs)(?=: )/, field);
+  const told = spec.message
+    .replace(/^(timeMs|killGraceMs): 0 is below 1$/, '$1: 0 is no time at all; the least is 1ms')
+    .replace(/^(timeMs|killGraceMs)(?=: )/, field);
   return { field, fault: new Fault('BAD_JOB', told) };
 }
 
@@ -178,7 +180,10 @@ function cpusOf(text: string): number | Fault {
 
 function whole(field: string, text: string): number | Fault {
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  return new Fault('BAD_USAGE', `${field}: ${JSON.stringify(text)} is no whole number`, 'Write it in digits.');
+  const shown = `${field}: ${JSON.stringify(text)}`;
+  if (/^-\d+$/.test(text)) return new Fault('BAD_USAGE', `${shown} is below 0`);
+  if (/^\d+$/.test(text)) return new Fault('BAD_USAGE', `${shown} is more than there can be`);
+  return new Fault('BAD_USAGE', `${shown} is no whole number`, 'Write it in digits.');
 }
 
 function restartOf(text = 'never'): RestartPolicy | Fault {

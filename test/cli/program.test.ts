@@ -29,6 +29,9 @@ for (const [line, said] of [
   ['token create --role agent --name a/b', '--name "a/b" has a character at 2 that is not allowed\n  Write it with'],
   ['token create --role join --name roof --for 0', '--for 0 is no time at all\n  Write it like --for 24h.'],
   ['token create --role join --name roof --for soon', '--for: '],
+  ['jobs --timeout banana', '--timeout: in "banana", character 1: '],
+  ['jobs --token foo', 'the token is not NAME:SECRET\n  Pass all of what mesq token create printed'],
+  ['jobs --prefix a/b', '--prefix: "a/b" is not the first level of a topic'],
   ['agents --urll x', "unknown option '--urll'\n  Did you mean --url?"],
   ['--urll x agents', "unknown option '--urll'\n  Did you mean --url?"],
 ] as const) {

@@ -116,7 +116,10 @@ test('while something is fetched, it is said how far it is', async (t) => {
 test('what is wrong with an option names it, and of several of a kind the one', async (t) => {
   for (const [argv, says] of [
     [['--count', '0'], /--count: 0 is below 1\n {2}See mesq run --help/],
-    [['--time', '0'], /--time: 0 is below 1/],
+    [['--time', '0'], /--time: 0 is no time at all; the least is 1ms/],
+    [['--count', '-5'], /--count: "-5" is below 0/],
+    [['--count', '1000000000000'], /--count: "1000000000000" is more than there can be/],
+    [['--count', '1e9'], /--count: "1e9" is no whole number/],
     [['--name', 'a'.repeat(80)], /--name: has 80 characters, at most 64/],
     [['--image', 'x', '--pull', 'sometimes'], /--pull: "sometimes" is none of "never", "missing", "always"/],
     [['--image', '-x'], /--image: an image is written like/],

@@ -25,7 +25,8 @@ export async function startCluster(mesq: string, options: readonly string[] = []
   const process = spawn(
     globalThis.process.execPath,
     [mesq, 'up', '--data', data, '--port', '0', '--http', '0', ...options],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    // What a person's own `mesq up` wrote of the current cluster stays as it is.
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...globalThis.process.env, XDG_CONFIG_HOME: join(data, 'config') } },
   );
   const ended = new Promise<void>((resolve) => process.once('exit', () => resolve()));
   let said = '';

@@ -20,6 +20,8 @@ export function ownFiles(root: string): string[] {
     .sort();
 }
 
+const USAGE_EXIT = 2;
+
 /** `npm run quickstart`: one machine's cluster, a real job on it, and then it stays up until Ctrl-C (with `--exit`, it ends). */
 async function quickstart(): Promise<number> {
   const cluster = await startCluster(join(ROOT, 'build/cli/main.js'));
@@ -47,4 +49,13 @@ async function quickstart(): Promise<number> {
   return good ? 0 : 1;
 }
 
-if (process.argv[1]?.endsWith('tools/quickstart.js')) process.exitCode = await quickstart();
+if (process.argv[1]?.endsWith('tools/quickstart.js')) {
+  const unknown = process.argv.slice(2).find((word) => word !== '--exit');
+  if (unknown === undefined) process.exitCode = await quickstart();
+  else {
+    console.error(
+      `error: the quick start does not know ${unknown}\n  Write npm run quickstart, or npm run quickstart -- --exit.`,
+    );
+    process.exitCode = USAGE_EXIT;
+  }
+}

@@ -1,11 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { resolve } from 'node:path';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import test from 'ava';
 import { wordcount } from '../../examples/wordcount/wordcount.ts';
 import { Fault } from '../../sdk/index.ts';
 import { connectClient, startCluster } from '../../tools/cluster.ts';
 import { ownFiles } from '../../tools/quickstart.ts';
 import { MESQ, start } from '../e2e/cluster.ts';
+
+const QUICKSTART = 'build/tools/quickstart.js';
 
 test('the words of the project, counted by the cluster, are as many as tr, sort and uniq count', async (t) => {
   const root = resolve('.');
@@ -33,9 +37,19 @@ test('the words of the project, counted by the cluster, are as many as tr, sort 
 });
 
 test('the quick start runs to its end, and stops what it started', async (t) => {
-  const { code, stdout, stderr } = await start(process.execPath, ['build/tools/quickstart.js', '--exit']).ended;
+  const config = await mkdtemp(join(tmpdir(), 'mesq-config-'));
+  t.teardown(() => rm(config, { recursive: true }));
+  const { code, stdout, stderr } = await start(process.execPath, [QUICKSTART, '--exit'], { XDG_CONFIG_HOME: config })
+    .ended;
   t.is(code, 0, stderr);
+  t.deepEqual(await readdir(config), [], 'which cluster is meant elsewhere stays as it was');
   t.regex(stdout, /^(\d+) of \1 tasks finished\. The most frequent words:\n +\d+ {2}\w+$/m);
   t.regex(stdout, / a1 +\d+ words /);
   t.regex(stdout, / a2 +\d+ words /);
+});
+
+test('the quick start refuses what it does not know, before it starts anything', async (t) => {
+  const { code, stdout, stderr } = await start(process.execPath, [QUICKSTART, '--bogus']).ended;
+  t.deepEqual([code, stdout], [2, '']);
+  t.regex(stderr, /^error: the quick start does not know --bogus\n/);
 });

@@ -21,8 +21,8 @@ export interface CommandPlace {
 export function environmentOf(run: Run, place: CommandPlace): Record<string, string> {
   const { framework, info, restart, devices } = run;
   return {
-    ...withoutDevices(place.devices),
     ...info.environment,
+    ...withoutDevices(place.devices),
     ...deviceEnvironment(devices),
     MESQ_FRAMEWORK: framework,
     MESQ_TASK_ID: info.task,

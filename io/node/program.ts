@@ -6,13 +6,18 @@ import { isAbsolute, join } from 'node:path';
 /** Where tools of boards are that a service's PATH may leave out: vcgencmd in old images, nvpmodel and tegrastats. */
 const MORE_FOLDERS = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/sbin', '/sbin', '/opt/vc/bin'];
 
-/** As `DeviceFiles.run`. The program is the first of that name in PATH, by its absolute path: never the working folder's. */
+/** Programs with their arguments that were given up and have not ended: in the kernel, which no signal reaches. */
+const stuck = new Set<string>();
+
+/** As `DeviceFiles.run`; one that is stuck is not started beside itself again and again. The program is the first of that name in PATH, by its absolute path: never the working folder's. */
 export async function runProgram(
   program: string,
   argv: readonly string[],
   maxBytes: number,
   timeoutMs: number,
 ): Promise<Uint8Array | undefined> {
+  const key = [program, ...argv].join('\0');
+  if (stuck.has(key)) return undefined;
   const path = await located(program);
   if (path === undefined) return undefined;
   return await new Promise((resolve) => {
@@ -36,6 +41,10 @@ export async function runProgram(
       resolve(new Uint8Array(Buffer.concat(chunks).subarray(0, maxBytes)));
     };
     const cutShort = (): void => {
+      if (child.exitCode === null && child.signalCode === null) {
+        stuck.add(key);
+        child.once('exit', () => stuck.delete(key));
+      }
       try {
         // With what it has started, which may outlive it and hold its output open.
         if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');

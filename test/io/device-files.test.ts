@@ -6,6 +6,7 @@ import test from 'ava';
 import { linuxAdapter } from '../../firmware-adapters/linux/linux-adapter.ts';
 import { deviceFiles } from '../../io/node/device-files.ts';
 import { ReadGate } from '../../io/node/read-gate.ts';
+import { eventually } from '../e2e/cluster.ts';
 import { RASPBERRY_PI_5 } from '../firmware-adapters/fixtures/machines.ts';
 import { machineFiles } from '../firmware-adapters/machine-files.ts';
 
@@ -101,6 +102,11 @@ test('runs a program of PATH without a shell, and ends it when it has said enoug
   t.is(text(await files.run('sh', ['-c', 'echo in-band; exit 3'], 100, LONG)), 'in-band\n');
   t.is(text(await files.run('yes', [], 4, LONG)), 'y\ny\n');
   t.is(text(await files.run('sh', ['-c', 'echo first; sleep 1000'], 100, 3 * SECOND)), 'first\n');
+  // Killed, but nobody has heard of its end yet: as one that no signal reaches, it is not started beside itself.
+  t.is(text(await files.run('yes', ['once'], 4, LONG)), 'once');
+  t.is(await files.run('yes', ['once'], 4, LONG), undefined);
+  t.is(text(await files.run('yes', ['other'], 4, LONG)), 'othe');
+  t.is(text(await eventually(() => files.run('yes', ['once'], 4, LONG))), 'once');
   const left = Number(text(await files.run('sh', ['-c', 'sleep 1000 & echo $!'], 100, 3 * SECOND)));
   t.true(left > 0);
   await t.throwsAsync(aliveNoMore(left), { code: 'ESRCH' }, 'what it has left behind is killed with it');

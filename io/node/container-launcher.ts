@@ -24,6 +24,7 @@ import type { Log } from '../log.ts';
 import type { OutputFile } from '../output-file.ts';
 import { StorageError } from '../storage.ts';
 import { fetchImage } from './image-fetch.ts';
+import { makeFoldersAbove } from './task-folder.ts';
 
 export interface ContainerLauncherOptions {
   readonly engine: ContainerEngine & Pick<LateEngine, 'there' | 'onAppeared'>;
@@ -105,7 +106,7 @@ class ContainerLauncher implements Launcher {
         const folder = labels[FOLDER_LABEL] ?? '';
         if (name !== this.#nameOf(folder) || this.#watched.has(folder)) continue;
         const claimed = await readText(join(this.#path(folder), CLAIM_FILE));
-        const needed = (await this.#taskOf(folder)) !== undefined && claimed !== WITHDRAWN;
+        const needed = this.#isContainer(folder) && claimed !== WITHDRAWN;
         if (!needed || (await this.#exitOf(folder)) !== undefined) await this.#discard(folder);
       }
     } catch (error) {
@@ -118,6 +119,7 @@ class ContainerLauncher implements Launcher {
     if (this.#closed) throw new LauncherError('CLOSED', 'this launcher is closed');
     const folder = this.#path(task.folder);
     await onDisk(folder, async () => {
+      await makeFoldersAbove(folder);
       await mkdir(join(folder, 'work'), { recursive: true, mode: 0o700 });
       // Made passable where artifacts were put into it: what root in the container leaves there is for no user of the machine.
       await chmod(folder, 0o700);
@@ -128,7 +130,7 @@ class ContainerLauncher implements Launcher {
   }
 
   async resend(folder: string): Promise<void> {
-    if ((await this.#taskOf(folder)) === undefined) return await this.#options.processes.resend(folder);
+    if (!this.#isContainer(folder)) return await this.#options.processes.resend(folder);
     this.#watch(folder);
   }
 
@@ -155,7 +157,7 @@ class ContainerLauncher implements Launcher {
   }
 
   async signal(folder: string, signal: TaskSignal): Promise<boolean> {
-    if ((await this.#taskOf(folder)) === undefined) return await this.#options.processes.signal(folder, signal);
+    if (!this.#isContainer(folder)) return await this.#options.processes.signal(folder, signal);
     if ((await this.#exitOf(folder)) !== undefined) return false;
     const sent = await this.#options.engine.signal(this.#nameOf(folder), signal);
     const watched = this.#watched.get(folder);
@@ -174,15 +176,16 @@ class ContainerLauncher implements Launcher {
 
   async sweep(folder: string, mark?: string): Promise<void> {
     // Whatever was in a container ended with its main process.
-    if (!existsSync(join(this.#path(folder), TASK_FILE))) await this.#options.processes.sweep(folder, mark);
+    if (!this.#isContainer(folder)) await this.#options.processes.sweep(folder, mark);
   }
 
   async adopt(folder: string): Promise<TaskState> {
-    if ((await this.#taskOf(folder)) === undefined) return await this.#options.processes.adopt(folder);
+    if (!this.#isContainer(folder)) return await this.#options.processes.adopt(folder);
     const exit = await this.#exitOf(folder);
     if (exit !== undefined) return { state: 'exited', ...exit };
     const claimed = await readText(join(this.#path(folder), CLAIM_FILE));
-    if (claimed === undefined) return { state: 'unclaimed' };
+    // Half of what it is to run, or none, as a power cut may leave it: it is handed over once more.
+    if (claimed === undefined) return { state: (await this.#taskOf(folder)) === undefined ? 'missing' : 'unclaimed' };
     if (claimed === WITHDRAWN) return { state: 'withdrawn' };
     const found = await this.#options.engine.inspect(this.#nameOf(folder));
     if (found === undefined) return (await this.#adoptedExit(folder)) ?? { state: 'vanished' };
@@ -199,7 +202,7 @@ class ContainerLauncher implements Launcher {
   }
 
   async claim(folder: string): Promise<boolean> {
-    if ((await this.#taskOf(folder)) === undefined) return await this.#options.processes.claim(folder);
+    if (!this.#isContainer(folder)) return await this.#options.processes.claim(folder);
     const path = this.#path(folder);
     const first = await this.#claimAs(path, WITHDRAWN);
     if (!first) {
@@ -221,8 +224,7 @@ class ContainerLauncher implements Launcher {
 
   async remove(...folders: readonly string[]): Promise<void> {
     for (const folder of folders) {
-      const inside = await this.#taskOf(folder);
-      if (inside === undefined) continue;
+      if (!this.#isContainer(folder)) continue;
       this.#watched.get(folder)?.stop.stop();
       this.#watched.delete(folder);
       await this.#discard(folder);
@@ -423,9 +425,18 @@ class ContainerLauncher implements Launcher {
     }
   }
 
+  #isContainer(folder: string): boolean {
+    return existsSync(join(this.#path(folder), TASK_FILE));
+  }
+
+  /** Undefined where there is none, or a power cut left it unreadable. */
   async #taskOf(folder: string): Promise<ContainerTask | undefined> {
     const text = await readText(join(this.#path(folder), TASK_FILE));
-    return text === undefined ? undefined : (JSON.parse(text) as ContainerTask);
+    try {
+      return text === undefined ? undefined : (JSON.parse(text) as ContainerTask);
+    } catch {
+      return undefined;
+    }
   }
 
   #nameOf(folder: string): string {

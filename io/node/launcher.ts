@@ -28,7 +28,7 @@ import { removeFolders } from './remove-folders.ts';
 import { isWhole, limitsIn, runScript } from './run-script.ts';
 import { takeIsolation } from './take-isolation.ts';
 import { asStorageError, readExit, readText, WITHDRAWN, writeRun } from './task-files.ts';
-import { makeTaskFolder } from './task-folder.ts';
+import { makeFoldersAbove, makeTaskFolder } from './task-folder.ts';
 import { taskFolders } from './task-folders.ts';
 import { end, findSupervisor, type Identity, parseIdentity, signalTask } from './task-process.ts';
 import type { SystemUser } from './users.ts';
@@ -267,6 +267,7 @@ class NodeLauncher implements Launcher {
   async claim(folder: string): Promise<boolean> {
     const path = this.#path(folder);
     try {
+      await makeFoldersAbove(path);
       await mkdir(path, { recursive: true, mode: 0o700 });
       await writeFile(join(path, 'claimed'), WITHDRAWN, { flag: 'wx', mode: 0o600 });
     } catch (error) {

@@ -36,9 +36,14 @@ export async function makeTaskFolder(folder: string, user: SystemUser | undefine
  * Most often all but the last two levels are there: each level is a trip to the thread pool, and Node's `recursive` begins at the wrong end.
  */
 export async function makeClosedSandbox(folder: string, user: SystemUser | undefined): Promise<void> {
-  const mode = user === undefined ? PRIVATE : PASSABLE;
-  for (const level of [dirname(folder), folder]) await makeLevel(level, mode);
+  await makeFoldersAbove(folder);
+  await makeLevel(folder, user === undefined ? PRIVATE : PASSABLE);
   await makeLevel(join(folder, 'work'), PRIVATE);
+}
+
+/** What is above a task's folder, other tasks pass through: whoever makes it first, and for whom. */
+export async function makeFoldersAbove(folder: string): Promise<void> {
+  await makeLevel(dirname(folder), PASSABLE);
 }
 
 async function makeLevel(level: string, mode: number): Promise<void> {

@@ -1,7 +1,9 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Launcher, LauncherError } from '../../io/launcher.ts';
 
-/** What starts everything but containers: nothing here. */
-export function noProcesses(): Launcher {
+/** What starts everything but containers: nothing here. Removes folders below `root`, where that is given. */
+export function noProcesses(root?: string): Launcher {
   const refuse = (): never => {
     throw new LauncherError('CLOSED', 'no processes here');
   };
@@ -19,7 +21,10 @@ export function noProcesses(): Launcher {
     adopt: refuse,
     claim: refuse,
     folders: () => Promise.resolve([]),
-    remove: () => Promise.resolve(),
+    remove: async (...folders) => {
+      if (root === undefined) return;
+      for (const folder of folders) await rm(join(root, folder), { recursive: true, force: true });
+    },
     close: () => Promise.resolve(),
     stop: () => Promise.resolve(),
   };

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeFolders } from '../io/node/make-folders.ts';
 import { Fault } from '../protocol/faults.ts';
@@ -40,7 +40,20 @@ export async function systemctl(...argv: readonly string[]): Promise<undefined |
   return new Fault('UNSUPPORTED', `systemctl ${argv.join(' ')}: ${why}`, 'Look with journalctl -u mesq-agent -n 20.');
 }
 
-/** Writes a file as a whole, or not at all; true where it was another before. Folders above it are made. */
+/** Resolves when what is there is on the disk: the bytes of a file, or the names in a folder (fsync(2)). */
+export async function settle(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Writes a file as a whole, or not at all, whenever the power goes; true where it was another before. Folders above it are
+ * made.
+ */
 export async function writeFileOnce(path: string, text: string | Uint8Array, mode: number): Promise<boolean> {
   const wanted = Buffer.from(text);
   const before = await readFile(path).catch(() => undefined);
@@ -51,7 +64,9 @@ export async function writeFileOnce(path: string, text: string | Uint8Array, mod
   await mkdir(dirname(path), { recursive: true });
   await writeFile(`${path}.new`, wanted, { mode });
   await chmod(`${path}.new`, mode);
+  await settle(`${path}.new`);
   await rename(`${path}.new`, path);
+  await settle(dirname(path));
   return true;
 }
 

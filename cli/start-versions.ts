@@ -15,7 +15,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Fault } from '../protocol/faults.ts';
-import { runProgram, writeFileOnce } from './start-system.ts';
+import { runProgram, settle, writeFileOnce } from './start-system.ts';
 
 /** Versions of the agent side by side, below a root: `versions/<name>`, and `current`, which names one of them. */
 export const VERSIONS_FOLDER = 'opt/mesq';
@@ -63,7 +63,11 @@ export async function stageVersion(root: string, from: string): Promise<Version 
       programText(ownNode === undefined ? process.execPath : undefined),
       0o755,
     );
+    // A name that is on the disk before the bytes would be a version that never runs.
+    for (const name of await readdir(making, { recursive: true })) await settle(join(making, name));
+    await settle(making);
     await rename(making, target);
+    await settle(dirname(target));
   }
   const { code, stdout, stderr } = await runProgram(join(target, 'bin/mesq'), ['--version']);
   if (code === 0 && stdout.trim() === version) return { name, version };
@@ -99,6 +103,7 @@ export async function switchTo(root: string, name: string): Promise<void> {
   await rm(`${current}.new`, { force: true });
   await symlink(join('versions', name), `${current}.new`);
   await rename(`${current}.new`, current);
+  await settle(dirname(current));
 }
 
 /** Removes all versions but these. */

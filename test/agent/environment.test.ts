@@ -11,7 +11,11 @@ import { resourcesOf } from '../resources-of.ts';
 
 function environment(given: Record<string, string>, gpus = 1): Record<string, string> {
   const resources = resourcesOf('cpus:0.5;mem:64;disk:10;gpus:1;ports:[31000-31000,31005-31005]');
-  const job = createJob(spec({ job: 'j1', count: 3, environment: given }), 'ann', 0);
+  const job = createJob(
+    spec({ job: 'j1', count: 3, environment: given, limits: { cpus: 1_000, mem: 128_000 } }),
+    'ann',
+    0,
+  );
   const launch = launchOf(job, 2, 1, resources, [31_000, 31_005]);
   const state = emptyState();
   const info: TaskInfo = v.parse(TaskInfo, launch);

@@ -125,7 +125,7 @@ test('when the budget is spent a reader is told for how long; an operator reads 
   await world.clock.advance(1_000);
   const { fault, end } = world.master.chunks.at(-1) ?? {};
   t.is(fault?.code, 'BUDGET_SPENT');
-  t.regex(fault?.message ?? '', /40 kB a day .* room in \d+ h/);
+  t.regex(fault?.message ?? '', /39\.1 kB a day .* room in \d+ h/);
   t.true(end);
   const told = received();
   t.true(told > 0 && told <= 40_000, String(told));

@@ -5,7 +5,7 @@ import type { MessagePacking } from '../io/compression.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
-import { AGENT_DOWN, AGENT_UP, type Fence, type Identity, type KnownTask, taskDigest } from '../protocol/agent-link.ts';
+import { AGENT_DOWN, AGENT_UP, type Fence, type Identity } from '../protocol/agent-link.ts';
 import { otherClusterFault, restoredTwiceFault } from '../protocol/cluster-faults.ts';
 import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
@@ -13,12 +13,11 @@ import { chooseLeader, type LeaderChoice, type Leadership } from '../protocol/le
 import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { isPacked, PACKING, type PackingFacts, packed, unpacked } from '../protocol/packing.ts';
 import { reportedDigest } from '../protocol/reported-digest.ts';
-import { isTerminal } from '../protocol/task.ts';
 import { LeaderDocument, topicOf } from '../protocol/topics.ts';
-import { hasEnded } from './checkpoint/state.ts';
 import { readCluster, writeCluster } from './cluster-file.ts';
 import type { DurableState } from './durable-state.ts';
 import { KeepAlive } from './keep-alive.ts';
+import { knownDigest, knownTasks } from './known-tasks.ts';
 import type { PresenceNotes } from './presence.ts';
 import type { Reported } from './reporting/significance.ts';
 
@@ -30,7 +29,6 @@ const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
 /** After a refusal that a person must mend. */
 const REFUSED_RETRY_MS = 60_000;
-/** Which cluster the agent belongs to: a person removes it to move the agent (docs/faults.md, OTHER_CLUSTER). */
 /** Commands that wait while a registration is written down. */
 const HELD_COMMANDS = 1_000;
 /** No document keeps an agent away for longer. */
@@ -234,7 +232,7 @@ export class Session {
 
   /** Answers RECONCILE. */
   tasks(request: string): void {
-    const parts = cut(this.#known(), LIMITS.partBytes, 500);
+    const parts = cut(knownTasks(this.#world.durable.state.runs.values()), LIMITS.partBytes, 500);
     parts.forEach((tasks, part) => {
       this.send({
         type: 'TASKS',
@@ -394,10 +392,6 @@ export class Session {
     const { durable, agent, identity, presence, boot } = this.#world;
     const { wishMs } = this.#keepAlive;
     this.#saidMs = wishMs;
-    // What a master must know of: it acknowledged a report, but not yet the one of its end.
-    const told = [...durable.state.runs.values()].filter(
-      (run) => run.acknowledged > 0 && !(hasEnded(run) && run.unacknowledged.length === 0),
-    );
     return {
       type: 'RESUME',
       agent,
@@ -408,7 +402,7 @@ export class Session {
       ...(brief
         ? { reported: reportedDigest(this.#reported.resources, this.#reported.attributes) }
         : { identity, boot, ...this.#reported }),
-      digest: taskDigest(told.map(({ framework, info }) => ({ framework, task: info.task, attempt: info.attempt }))),
+      digest: knownDigest(durable.state.runs.values()),
       ...(wishMs === undefined ? {} : { keepAliveMs: wishMs }),
     };
   }
@@ -431,7 +425,7 @@ export class Session {
 
   #sendRegister(counter: number): void {
     const { agent, name, identity, presence, hostname, boot, metered } = this.#world;
-    const parts = cut(this.#known(), LIMITS.partBytes / 2, 500);
+    const parts = cut(knownTasks(this.#world.durable.state.runs.values()), LIMITS.partBytes / 2, 500);
     parts.forEach((tasks, part) => {
       this.#publish({
         type: 'REGISTER',
@@ -452,22 +446,6 @@ export class Session {
       });
     });
     this.#again(() => this.#sendRegister(counter));
-  }
-
-  /** Every run whose end no master has acknowledged. */
-  #known(): KnownTask[] {
-    return [...this.#world.durable.state.runs.values()]
-      .filter((run) => !(hasEnded(run) && run.unacknowledged.length === 0))
-      .map((run) => ({
-        framework: run.framework,
-        task: run.info.task,
-        attempt: run.info.attempt,
-        restart: run.restart,
-        // An end is told by its report alone, which follows: until then the run counts as alive.
-        state: run.latest !== undefined && !isTerminal(run.latest.state) ? run.latest.state : 'TASK_STARTING',
-        sequence: run.acknowledged,
-        resources: run.info.resources,
-      }));
   }
 
   #again(greet: () => void): void {

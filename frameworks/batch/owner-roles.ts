@@ -7,6 +7,8 @@ const IDLE_MS = 60_000;
 export class OwnerRoles {
   readonly #clock: Clock;
   readonly #liveJobs = new Map<string, number>();
+  /** Owner → when their last live job ended. */
+  readonly #idleMs = new Map<string, number>();
   readonly #declared = new Set<string>();
   readonly #suppressed = new Set<string>();
   /** What each task needs, of owners all of whose tasks need the same. */
@@ -19,13 +21,18 @@ export class OwnerRoles {
 
   jobBegan(owner: string): void {
     this.#liveJobs.set(owner, (this.#liveJobs.get(owner) ?? 0) + 1);
+    this.#idleMs.delete(owner);
   }
 
   jobEnded(driver: SchedulerDriver, owner: string): void {
     const left = (this.#liveJobs.get(owner) ?? 1) - 1;
-    if (left > 0) this.#liveJobs.set(owner, left);
-    else this.#liveJobs.delete(owner);
-    if (left === 0) this.#timer ??= this.#clock.after(IDLE_MS, () => this.#removeIdle(driver));
+    if (left > 0) {
+      this.#liveJobs.set(owner, left);
+      return;
+    }
+    this.#liveJobs.delete(owner);
+    this.#idleMs.set(owner, this.#clock.monotonic());
+    this.#timer ??= this.#clock.after(IDLE_MS, () => this.#removeIdle(driver));
   }
 
   /** The owner has tasks to place, of this shape if of any: offers, please, whatever was declined before. */
@@ -49,13 +56,22 @@ export class OwnerRoles {
   /** Before the jobs are read anew. */
   clear(): void {
     this.#liveJobs.clear();
+    for (const owner of this.#declared) this.#idleMs.set(owner, this.#clock.monotonic());
     this.#timer?.cancel();
     this.#timer = undefined;
   }
 
   #removeIdle(driver: SchedulerDriver): void {
     this.#timer = undefined;
-    for (const owner of [...this.#declared].filter((one) => !this.#liveJobs.has(one))) {
+    const nowMs = this.#clock.monotonic();
+    for (const [owner, sinceMs] of this.#idleMs) {
+      const leftMs = sinceMs + IDLE_MS - nowMs;
+      if (leftMs > 0) {
+        // In the order in which they became idle: the others have longer.
+        this.#timer = this.#clock.after(leftMs, () => this.#removeIdle(driver));
+        break;
+      }
+      this.#idleMs.delete(owner);
       this.#declared.delete(owner);
       this.#suppressed.delete(owner);
       this.#shapes.delete(owner);

@@ -53,7 +53,7 @@ class Session {
         .replace(/^! waiting: batch has suppressed offers .*\n/gm, '')
         .replace(/^! placed on agent \S+, which has not begun it yet\n/gm, '')
         .replace(/(leader +\d+ +)\d+ /, '$1N ')
-        .replace(/(\.\d .*) +\d+m?s ago +\d+m?s /g, '$1 AGO TOOK ')
+        .replace(/(\.\d .*\S) +\d+m?s ago +\d+m?s /g, '$1  AGO TOOK ')
     );
   }
 }

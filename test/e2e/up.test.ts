@@ -67,9 +67,12 @@ test('mesq up that is killed with SIGKILL leaves only the tasks that run; a fold
     await rm(folder, { recursive: true, force: true, maxRetries: 10 });
   });
   const { running, up } = await upIn(folder);
-  const { stdout } = await asking(up.url, 'run', '--detach', '--cpus', '0.1', '--', 'sleep', '600');
+  const job = await asking(up.url, 'run', '--detach', '--cpus', '0.1', '--', 'sleep', '600');
+  t.is(job.code, 0, job.stderr);
   await eventually(async () => {
-    const [task] = JSON.parse((await asking(up.url, 'ps', stdout.trim(), '--json')).stdout) as { state: string }[];
+    const shown = await asking(up.url, 'ps', job.stdout.trim(), '--json');
+    t.is(shown.code, 0, shown.stderr);
+    const [task] = JSON.parse(shown.stdout) as { state: string }[];
     return task?.state === 'TASK_RUNNING' || undefined;
   });
   await running.end('SIGKILL');

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,8 +57,13 @@ if (missing !== undefined && process.env['CI'] !== 'true') {
   test('another launcher finds a running container, and every line of its output once', async (t) => {
     const place = await placeOf(t);
     const first = await place.attach();
-    const script = 'for i in $(seq 300); do echo line $i; [ $i -gt 100 ] && sleep 0.01; done; exit 5';
-    await first.launcher.launch(start('batch/t2/0', script));
+    // The second half comes when it is asked for, and not before the other launcher is there.
+    const script =
+      'for i in $(seq 300); do echo line $i; while [ $i = 150 ] && [ ! -e /asks/on ]; do sleep 0.01; done; done; exit 5';
+    const asks = place.path('asks');
+    await mkdir(asks);
+    const mounts = [{ source: asks, target: '/asks', readOnly: true }];
+    await first.launcher.launch(start('batch/t2/0', script, { mounts }));
     await first.started('batch/t2/0');
     await place.holds('batch/t2/0/stdout', 'line 120\n');
     await first.launcher.close();
@@ -67,6 +72,7 @@ if (missing !== undefined && process.env['CI'] !== 'true') {
     const second = await place.attach();
     const exit = second.ended('batch/t2/0');
     t.like(await second.launcher.adopt('batch/t2/0'), { state: 'running', supervised: true });
+    await writeFile(join(asks, 'on'), '');
     t.is((await exit).code, 5);
     const lines = Array.from({ length: 300 }, (_, index) => `line ${index + 1}\n`);
     t.is(await place.read('batch/t2/0/stdout'), lines.join(''));

@@ -68,8 +68,8 @@ export async function launchContainers(options: ContainerLauncherOptions): Promi
 /** A container task that this process is busy with. */
 interface Watched {
   readonly stop: StopRequest;
-  /** SIGKILL was sent from here. */
-  killed: boolean;
+  /** SIGKILLs sent from here: had it run when it came? Also true if the engine did not say. */
+  readonly kills: Promise<boolean>[];
 }
 
 class ContainerLauncher implements Launcher {
@@ -159,10 +159,11 @@ class ContainerLauncher implements Launcher {
   async signal(folder: string, signal: TaskSignal): Promise<boolean> {
     if (!this.#isContainer(folder)) return await this.#options.processes.signal(folder, signal);
     if ((await this.#exitOf(folder)) !== undefined) return false;
-    const sent = await this.#options.engine.signal(this.#nameOf(folder), signal);
+    const sent = this.#options.engine.signal(this.#nameOf(folder), signal);
     const watched = this.#watched.get(folder);
-    if (sent && signal === 'SIGKILL' && watched !== undefined) watched.killed = true;
-    return sent;
+    // Noted before the engine answers: its end may be heard of first.
+    if (signal === 'SIGKILL' && watched !== undefined) watched.kills.push(sent.catch(() => true));
+    return await sent;
   }
 
   /** Containers have theirs from the engine, and for as long as they run: nobody changes them. */
@@ -252,7 +253,7 @@ class ContainerLauncher implements Launcher {
   /** Brings a task from wherever it is to its end, beside whatever else happens. Once at a time. */
   #watch(folder: string): void {
     if (this.#watched.has(folder) || this.#closed) return;
-    const watched: Watched = { stop: new StopRequest(), killed: false };
+    const watched: Watched = { stop: new StopRequest(), kills: [] };
     this.#watched.set(folder, watched);
     void this.#attend(folder, watched).finally(() => {
       if (this.#watched.get(folder) === watched) this.#watched.delete(folder);
@@ -370,7 +371,9 @@ class ContainerLauncher implements Launcher {
     const task = await this.#taskOf(folder);
     const limited = task?.limits.memoryBytes !== undefined;
     // Engines that do not hear of it (Podman 4.3 with control groups of version 1) leave one sign: killed, and not from here.
-    const killedByKernel = limited && found.exitCode === 137 && this.#watched.get(folder)?.killed === false;
+    const kills = this.#watched.get(folder)?.kills;
+    const killedByKernel =
+      limited && found.exitCode === 137 && kills !== undefined && !(await Promise.all(kills)).includes(true);
     await this.#ended(folder, found.exitCode, found.outOfMemory || killedByKernel);
   }
 

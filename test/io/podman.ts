@@ -113,7 +113,8 @@ export async function startPodman(): Promise<OwnPodman> {
       await podman('rm', '--all', '--force', '--time', '0').catch(() => undefined);
       kill();
       await ended;
-      await rm(folder, { recursive: true, force: true });
+      // What each container's monitor starts to clean up after it may still be writing there.
+      await rm(folder, { recursive: true, force: true, maxRetries: 10 });
     },
   };
 }

@@ -1,25 +1,24 @@
 import { BrokerPatience } from '../io/broker-patience.ts';
-import type { MovableBus, Opening, QoS } from '../io/bus.ts';
+import type { MovableBus, Opening } from '../io/bus.ts';
 import type { Clock, Timer } from '../io/clock.ts';
 import type { MessagePacking } from '../io/compression.ts';
 import type { Log } from '../io/log.ts';
 import type { Random } from '../io/random.ts';
 import type { Storage } from '../io/storage.ts';
-import { AGENT_DOWN, AGENT_UP, type Fence, type Identity } from '../protocol/agent-link.ts';
-import { otherClusterFault, restoredTwiceFault } from '../protocol/cluster-faults.ts';
-import { check, cut, decode, type MessageOf, type Outgoing, PROTOCOL, read, write } from '../protocol/envelope.ts';
+import { AGENT_DOWN, type AGENT_UP, type Identity } from '../protocol/agent-link.ts';
+import { check, decode, type MessageOf, type Outgoing, read } from '../protocol/envelope.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { chooseLeader, type LeaderChoice, type Leadership } from '../protocol/leader-choice.ts';
-import { LIMITS, TIMES } from '../protocol/limits.ts';
-import { isPacked, PACKING, type PackingFacts, packed, unpacked } from '../protocol/packing.ts';
-import { reportedDigest } from '../protocol/reported-digest.ts';
+import { TIMES } from '../protocol/limits.ts';
+import { PACKING } from '../protocol/packing.ts';
 import { LeaderDocument, topicOf } from '../protocol/topics.ts';
-import { readCluster, writeCluster } from './cluster-file.ts';
 import type { DurableState } from './durable-state.ts';
+import { registration, resumption, taskList } from './greetings.ts';
 import { KeepAlive } from './keep-alive.ts';
-import { knownDigest, knownTasks } from './known-tasks.ts';
+import { type Cluster, Membership } from './membership.ts';
 import type { PresenceNotes } from './presence.ts';
 import type { Reported } from './reporting/significance.ts';
+import { UpLink } from './up-link.ts';
 
 type Down = MessageOf<typeof AGENT_DOWN>;
 type Resumed = Extract<Down, { type: 'RESUMED' }>;
@@ -89,7 +88,8 @@ export interface SessionListener {
 export class Session {
   readonly #world: SessionWorld;
   readonly #listener: SessionListener;
-  #cluster: { uuid: string; generation: number } | undefined;
+  readonly #membership: Membership;
+  readonly #up: UpLink;
   #reported: Reported;
   /** The newest document heard on this connection. */
   #leader: Leadership | undefined;
@@ -100,7 +100,6 @@ export class Session {
   readonly #patience: BrokerPatience;
   /** A registration is being written down; what comes meanwhile waits. */
   #held: Uint8Array[] | undefined;
-  #otherCluster = '';
   /** Hello sent, not answered: launches are refused meanwhile, so that the list it holds is exact. */
   #greeting: 'none' | 'register' | 'resume' = 'none';
   #established = false;
@@ -112,8 +111,6 @@ export class Session {
   /** The leadership that knows this process and what it reports: it can be greeted briefly. */
   #knownTo: Leadership | undefined;
   #unlisten: (() => void) | undefined;
-  /** That leadership takes what is packed with our dictionary. */
-  #packs = false;
   /** The broker at which that leadership watches connections itself: it may be spoken to at once ({@link opening}). */
   #home: string | undefined;
   /** This connection began with a RESUME that has not been answered. */
@@ -131,6 +128,8 @@ export class Session {
     this.#world = world;
     this.#reported = reported;
     this.#listener = listener;
+    this.#membership = new Membership(world);
+    this.#up = new UpLink(world, () => this.#membership.cluster);
     const { bus, urls, clock, random, metered } = world;
     this.#keepAlive = new KeepAlive({ bus, metered, renew: (keepAliveMs) => this.#tell(keepAliveMs) });
     const { leaderlessMs: firstMs, leaderlessMaxMs: longestMs } = TIMES;
@@ -144,7 +143,7 @@ export class Session {
   /** A fault where its folder is damaged. */
   async start(): Promise<Fault | undefined> {
     const { bus, prefix, name, metered } = this.#world;
-    const fault = await this.#readCluster();
+    const fault = await this.#membership.read();
     if (fault !== undefined) return fault;
     bus.onDisconnected((reason) => this.#disconnected(reason));
     await bus.subscribe(topicOf(prefix, { kind: 'down', name }), 1, ({ payload }) => this.#down(payload));
@@ -176,20 +175,6 @@ export class Session {
     await bus.close();
   }
 
-  async #readCluster(): Promise<Fault | undefined> {
-    const { storage, durable, log } = this.#world;
-    const cluster = await readCluster(storage, log);
-    if (cluster instanceof Fault) return cluster;
-    if (cluster !== undefined) this.#cluster = { uuid: cluster.uuid, generation: cluster.generation };
-    // Another cluster counts its terms from the beginning.
-    if (cluster === undefined && durable.state.epoch > 0)
-      await durable.commit([
-        { kind: 'FENCE', generation: 0, term: 0 },
-        { kind: 'REGISTERED', epoch: 0, boot: '' },
-      ]);
-    return undefined;
-  }
-
   #publishPresence(online: boolean): Promise<void> {
     const { bus, presence } = this.#world;
     return bus.publish(presence.topic, presence.note(online), { qos: 1 }).catch(() => undefined);
@@ -200,16 +185,16 @@ export class Session {
    * which stands for its presence, too. Undefined where it has to find out first who leads.
    */
   opening(url: string): Opening | undefined {
-    const { prefix, name, metered } = this.#world;
-    const cluster = this.#cluster;
+    const { prefix, metered } = this.#world;
+    const { cluster } = this.#membership;
     this.#opened =
       metered && url === this.#home && this.#knownTo !== undefined && cluster !== undefined && this.#resumes;
     this.#unasked = this.#opened;
     if (!this.#opened || cluster === undefined) return undefined;
     this.#greeting = 'resume';
     return {
-      topic: topicOf(prefix, { kind: 'up', name }),
-      payload: this.#written(this.#resumption(cluster, true)),
+      topic: this.#up.topic,
+      payload: this.#up.written(this.#resumption(cluster, true)),
       without: [topicOf(prefix, { kind: 'leader' })],
     };
   }
@@ -220,7 +205,7 @@ export class Session {
    */
   send(message: Outgoing<typeof AGENT_UP>, isAnswered = false): boolean {
     if (!this.#established) return false;
-    this.#publish(message, isAnswered && this.#world.metered ? 0 : 1);
+    this.#up.publish(message, isAnswered && this.#world.metered ? 0 : 1);
     return true;
   }
 
@@ -232,45 +217,12 @@ export class Session {
 
   /** Answers RECONCILE. */
   tasks(request: string): void {
-    const parts = cut(knownTasks(this.#world.durable.state.runs.values()), LIMITS.partBytes, 500);
-    parts.forEach((tasks, part) => {
-      this.send({
-        type: 'TASKS',
-        epoch: this.#world.durable.state.epoch,
-        request,
-        tasks,
-        part,
-        last: part === parts.length - 1,
-      });
-    });
+    for (const part of taskList(this.#world, request)) this.send(part);
   }
 
   /** The leader hears how long the agent will be silent. */
   #tell(keepAliveMs: number): Promise<void> {
-    return this.#deliver({ type: 'RENEW', epoch: this.#world.durable.state.epoch, keepAliveMs });
-  }
-
-  #deliver(message: Outgoing<typeof AGENT_UP>, qos: QoS = 1): Promise<void> {
-    const { bus, prefix, name } = this.#world;
-    return bus.publish(topicOf(prefix, { kind: 'up', name }), this.#written(message), { qos });
-  }
-
-  #written(message: Outgoing<typeof AGENT_UP>): Uint8Array {
-    const { packing } = this.#world;
-    const plain = write(AGENT_UP, message);
-    return this.#packs && packing !== undefined ? packed(plain, this.#facts, packing) : plain;
-  }
-
-  get #facts(): PackingFacts {
-    const { agent, boot } = this.#world;
-    return { cluster: this.#cluster?.uuid ?? '', agent, boot };
-  }
-
-  #publish(message: Outgoing<typeof AGENT_UP>, qos: QoS = 1): void {
-    const { log } = this.#world;
-    this.#deliver(message, qos).catch((error: unknown) => {
-      log.debug('message not sent', { type: message.type, error: String(error) });
-    });
+    return this.#up.deliver({ type: 'RENEW', epoch: this.#world.durable.state.epoch, keepAliveMs });
   }
 
   #connected(): void {
@@ -365,7 +317,8 @@ export class Session {
     // Reached under a name that no master advertises, it may be a follower that is taken for the leader.
     this.#patience.begin(TIMES.unansweredMs);
     this.#showPresence();
-    if (this.#cluster !== undefined && this.#resumes) this.#resume(this.#cluster, this.#isKnown(this.#leader));
+    const { cluster } = this.#membership;
+    if (cluster !== undefined && this.#resumes) this.#resume(cluster, this.#isKnown(this.#leader));
     else void this.#register();
   }
 
@@ -380,38 +333,25 @@ export class Session {
     return this.#knownTo !== undefined && this.#knownTo.generation === generation && this.#knownTo.term === term;
   }
 
-  #resume(cluster: { uuid: string; generation: number }, brief: boolean): void {
+  #resume(cluster: Cluster, brief: boolean): void {
     this.#greeting = 'resume';
     // Whoever is told everything may be of a version that packs nothing.
-    if (!brief) this.#packs = false;
-    this.#publish(this.#resumption(cluster, brief));
+    if (!brief) this.#up.packs = false;
+    this.#up.publish(this.#resumption(cluster, brief));
     this.#again(() => this.#resume(cluster, false));
   }
 
-  #resumption(cluster: { uuid: string; generation: number }, brief: boolean): Outgoing<typeof AGENT_UP> {
-    const { durable, agent, identity, presence, boot } = this.#world;
-    const { wishMs } = this.#keepAlive;
-    this.#saidMs = wishMs;
-    return {
-      type: 'RESUME',
-      agent,
-      epoch: durable.state.epoch,
-      incarnation: presence.incarnation,
-      ...(this.#opened ? { session: presence.session } : {}),
-      cluster,
-      ...(brief
-        ? { reported: reportedDigest(this.#reported.resources, this.#reported.attributes) }
-        : { identity, boot, ...this.#reported }),
-      digest: knownDigest(durable.state.runs.values()),
-      ...(wishMs === undefined ? {} : { keepAliveMs: wishMs }),
-    };
+  #resumption(cluster: Cluster, brief: boolean): Outgoing<typeof AGENT_UP> {
+    this.#saidMs = this.#keepAlive.wishMs;
+    const style = { brief, opening: this.#opened, keepAliveMs: this.#saidMs };
+    return resumption(this.#world, this.#reported, cluster, style);
   }
 
   /** The counter is durable before it is sent: no two registrations share one. */
   async #register(): Promise<void> {
     const { durable, log } = this.#world;
     this.#greeting = 'register';
-    this.#packs = false;
+    this.#up.packs = false;
     const counter = durable.state.counter + 1;
     try {
       await durable.commit([{ kind: 'COUNTER', counter }]);
@@ -424,27 +364,8 @@ export class Session {
   }
 
   #sendRegister(counter: number): void {
-    const { agent, name, identity, presence, hostname, boot, metered } = this.#world;
-    const parts = cut(knownTasks(this.#world.durable.state.runs.values()), LIMITS.partBytes / 2, 500);
-    parts.forEach((tasks, part) => {
-      this.#publish({
-        type: 'REGISTER',
-        agent,
-        name,
-        identity,
-        incarnation: presence.incarnation,
-        hostname,
-        boot,
-        metered,
-        counter,
-        versions: { min: PROTOCOL.min, max: PROTOCOL.max, features: [] },
-        ...this.#reported,
-        ...(this.#cluster === undefined ? {} : { cluster: this.#cluster }),
-        tasks,
-        part,
-        last: part === parts.length - 1,
-      });
-    });
+    const { cluster } = this.#membership;
+    for (const part of registration(this.#world, this.#reported, cluster, counter)) this.#up.publish(part);
     this.#again(() => this.#sendRegister(counter));
   }
 
@@ -460,9 +381,7 @@ export class Session {
       if (this.#held.length < HELD_COMMANDS) this.#held.push(payload);
       return;
     }
-    const { packing } = this.#world;
-    const plain = isPacked(payload) && packing !== undefined ? unpacked(payload, this.#facts, packing) : payload;
-    const taken = read(AGENT_DOWN, plain ?? payload);
+    const taken = read(AGENT_DOWN, this.#up.plain(payload));
     if (taken instanceof Fault)
       return this.#world.log.debug('command refused', { code: taken.code, message: taken.message });
     const { message } = taken;
@@ -470,7 +389,7 @@ export class Session {
     const { type } = message;
     if (type === 'READ' || type === 'READ_FILE' || type === 'EXEC' || type === 'ASK_STATS')
       return this.#established ? this.#listener.command(message) : undefined;
-    if (!this.#fresh(message, message.type === 'REGISTERED')) return;
+    if (!this.#membership.fresh(message, message.type === 'REGISTERED')) return;
     if (message.type === 'REGISTERED') return this.#registered(message);
     if (message.type === 'RESUMED')
       return this.#greeting === 'resume' && message.epoch === this.#world.durable.state.epoch
@@ -483,33 +402,6 @@ export class Session {
       return this.#world.log.debug('command of another session', { type: message.type, epoch: message.epoch });
     }
     this.#listener.command(message);
-  }
-
-  /** Refuses another cluster aloud, and whatever is older than the newest leadership heard; remembers a newer one. */
-  #fresh(fence: Fence, joining: boolean): boolean {
-    const { durable, log } = this.#world;
-    const { state } = durable;
-    if (this.#cluster !== undefined && fence.cluster !== this.#cluster.uuid) {
-      const fault = otherClusterFault(fence.cluster, this.#cluster);
-      if (this.#otherCluster !== fence.cluster) log.error(fault.message, { code: fault.code, hint: fault.hint });
-      this.#otherCluster = fence.cluster;
-      return false;
-    }
-    if (this.#cluster === undefined && !joining) return false;
-    if (fence.generation < state.generation || (fence.generation === state.generation && fence.term < state.term)) {
-      // An answer to its greeting: whoever leads there is behind what it has followed before.
-      if (joining && fence.generation === state.generation) {
-        const fault = restoredTwiceFault(fence, state);
-        log.warn(fault.message, { code: fault.code, hint: fault.hint });
-      } else log.debug('command of an older leader', { generation: fence.generation, term: fence.term });
-      return false;
-    }
-    if (fence.generation > state.generation || fence.term > state.term) {
-      durable
-        .commit([{ kind: 'FENCE', generation: fence.generation, term: fence.term }])
-        .catch((error: unknown) => log.warn('fence not written', { error: String(error) }));
-    }
-    return true;
   }
 
   #resumed(message: Resumed): void {
@@ -538,34 +430,15 @@ export class Session {
     )
       return;
     this.#held = [];
-    void this.#keepRegistration(message).then((kept) => {
-      const held = this.#held ?? [];
-      this.#held = undefined;
-      // The connection may have broken meanwhile: then the next one resumes.
-      if (kept && this.#greeting === 'register') this.#establish(message, undefined);
-      for (const payload of held) this.#down(payload);
-    });
-  }
-
-  async #keepRegistration({
-    agent,
-    cluster: uuid,
-    generation,
-    epoch,
-  }: Extract<Down, { type: 'REGISTERED' }>): Promise<boolean> {
-    const { durable, storage, boot, log } = this.#world;
-    try {
-      if (this.#cluster?.uuid !== uuid || this.#cluster.generation !== generation) {
-        await writeCluster(storage, { uuid, generation, agent: this.#world.agent });
-        this.#cluster = { uuid, generation };
-      }
-      await durable.promise([{ kind: 'REGISTERED', epoch, boot }]);
-    } catch (error) {
-      log.error('registration not kept', { error: String(error) });
-      return false;
-    }
-    log.info('registered', { agent, epoch, cluster: uuid });
-    return true;
+    void this.#membership
+      .keep({ uuid: message.cluster, generation: message.generation }, message.epoch)
+      .then((kept) => {
+        const held = this.#held ?? [];
+        this.#held = undefined;
+        // The connection may have broken meanwhile: then the next one resumes.
+        if (kept && this.#greeting === 'register') this.#establish(message, undefined);
+        for (const payload of held) this.#down(payload);
+      });
   }
 
   #establish(
@@ -573,7 +446,7 @@ export class Session {
     saidMs: number | undefined,
   ): void {
     this.#knownTo = brief === true ? { generation, term, leader: this.#leader?.leader ?? null } : undefined;
-    this.#packs = packs === PACKING;
+    this.#up.packs = packs === PACKING;
     this.#home = opens === true ? this.#world.bus.url : undefined;
     this.#retry?.cancel();
     this.#patience.rewarded();
@@ -609,7 +482,7 @@ export class Session {
     log.error(fault.message, { code: fault.code, hint: fault.hint });
     if (ABOUT_A_MESSAGE.has(fault.code)) {
       // Should it be the packing that was not understood, what is repeated is plain.
-      this.#packs = false;
+      this.#up.packs = false;
       return;
     }
     this.#over();

@@ -22,12 +22,11 @@ export function ownFiles(root: string): string[] {
 
 const USAGE_EXIT = 2;
 
-/** `npm run quickstart`: one machine's cluster, a real job on it, and then it stays up until Ctrl-C (with `--exit`, it ends). */
-async function quickstart(): Promise<number> {
+/** `npm run quickstart`: one machine's cluster, a real job on it, and then it stays up until Ctrl-C, or ends if `exits`. */
+async function quickstart(files: readonly string[], exits: boolean): Promise<number> {
   const cluster = await startCluster(join(ROOT, 'build/cli/main.js'));
   const interrupted = once(process, 'SIGINT');
   const { client, close } = await connectClient(cluster.url);
-  const files = ownFiles(ROOT);
   console.log(`A master and two agents run. Counting the words of ${files.length} files, one task a file:`);
   const result = await wordcount(client, `w${randomWord(systemRandom, 7)}`, ROOT, files, ({ file, words, agent }) => {
     console.log(`  ${agent}  ${String(words).padStart(6)} words  ${file}`);
@@ -39,7 +38,7 @@ async function quickstart(): Promise<number> {
     for (const [word, count] of topWords(result.counts, 10)) console.log(`  ${String(count).padStart(6)}  ${word}`);
   }
   const good = !(result instanceof Fault) && result.finished === files.length;
-  if (!process.argv.includes('--exit')) {
+  if (!exits) {
     console.log(
       `\n${cluster.said.trim()}\n\nIt stays up until Ctrl-C. In another terminal:\n  export MESQ_URL=${cluster.url}\n  node build/cli/main.js run -- echo hello`,
     );
@@ -49,12 +48,22 @@ async function quickstart(): Promise<number> {
   return good ? 0 : 1;
 }
 
+/** The files that are asked for, and whether it ends by itself; or why not. */
+export function quickstartOptions(argv: readonly string[], own: readonly string[]) {
+  const [folder, ...more] = argv.filter((word) => word !== '--exit');
+  const unknown = folder?.startsWith('-') ? folder : more[0];
+  if (unknown !== undefined) return `the quick start does not know ${unknown}`;
+  const files = own.filter((file) => folder === undefined || file.startsWith(`${folder.replace(/\/+$/, '')}/`));
+  if (files.length === 0) return `${folder} is no folder of the project with documents or sources in it`;
+  return { files, exits: argv.includes('--exit') };
+}
+
 if (process.argv[1]?.endsWith('tools/quickstart.js')) {
-  const unknown = process.argv.slice(2).find((word) => word !== '--exit');
-  if (unknown === undefined) process.exitCode = await quickstart();
+  const options = quickstartOptions(process.argv.slice(2), ownFiles(ROOT));
+  if (typeof options !== 'string') process.exitCode = await quickstart(options.files, options.exits);
   else {
     console.error(
-      `error: the quick start does not know ${unknown}\n  Write npm run quickstart, or npm run quickstart -- --exit.`,
+      `error: ${options}\n  Write npm run quickstart, or npm run quickstart -- --exit, with a folder behind it (docs) to count only what is there.`,
     );
     process.exitCode = USAGE_EXIT;
   }

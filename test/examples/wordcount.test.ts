@@ -6,7 +6,7 @@ import test from 'ava';
 import { wordcount } from '../../examples/wordcount/wordcount.ts';
 import { Fault } from '../../sdk/index.ts';
 import { connectClient, startCluster } from '../../tools/cluster.ts';
-import { ownFiles } from '../../tools/quickstart.ts';
+import { ownFiles, quickstartOptions } from '../../tools/quickstart.ts';
 import { MESQ, start } from '../e2e/cluster.ts';
 
 const QUICKSTART = 'build/tools/quickstart.js';
@@ -39,13 +39,28 @@ test('the words of the project, counted by the cluster, are as many as tr, sort 
 test('the quick start runs to its end, and stops what it started', async (t) => {
   const config = await mkdtemp(join(tmpdir(), 'mesq-config-'));
   t.teardown(() => rm(config, { recursive: true }));
-  const { code, stdout, stderr } = await start(process.execPath, [QUICKSTART, '--exit'], { XDG_CONFIG_HOME: config })
-    .ended;
+  const { code, stdout, stderr } = await start(process.execPath, [QUICKSTART, '--exit', 'sdk'], {
+    XDG_CONFIG_HOME: config,
+  }).ended;
   t.is(code, 0, stderr);
   t.deepEqual(await readdir(config), [], 'which cluster is meant elsewhere stays as it was');
   t.regex(stdout, /^(\d+) of \1 tasks finished\. The most frequent words:\n +\d+ {2}\w+$/m);
   t.regex(stdout, / a1 +\d+ words /);
   t.regex(stdout, / a2 +\d+ words /);
+});
+
+test('without a folder the quick start counts every document and source of the project', (t) => {
+  const own = ownFiles(resolve('.'));
+  t.true(
+    own.includes('README.md') && own.includes('sdk/client.ts') && own.every((file) => !/^(test|build)\//.test(file)),
+  );
+  t.deepEqual(quickstartOptions([], own), { files: own, exits: false });
+  t.deepEqual(quickstartOptions(['sdk/', '--exit'], ['README.md', 'sdk/client.ts', 'sdkit/other.ts']), {
+    files: ['sdk/client.ts'],
+    exits: true,
+  });
+  t.regex(String(quickstartOptions(['sdk', 'docs'], own)), /does not know docs/);
+  t.regex(String(quickstartOptions(['nosuch'], own)), /^nosuch is no folder/);
 });
 
 test('the quick start refuses what it does not know, before it starts anything', async (t) => {

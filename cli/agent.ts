@@ -3,6 +3,7 @@ import { formatResources } from '../protocol/resources.ts';
 import { bulkBudgetOf } from './bulk-budget.ts';
 import { LEVELS, logLevelOf } from './log-level.ts';
 import { notice } from './output.ts';
+import { serviceWaits } from './service-patience.ts';
 import { stopSignal } from './stop-signal.ts';
 import type { Verb } from './verb.ts';
 
@@ -62,7 +63,7 @@ export const agent: Verb = {
       load: async () => (await import('./agent-upgrade.ts')).agentUpgrade,
     },
   },
-  exits: { 0: 'it was told to stop; its tasks go on' },
+  exits: { 0: 'it was told to stop; its tasks go on', 5: 'an operator declared it gone for ever' },
   configure: (command) => {
     const gather = (value: string, before: string[] = []): string[] => [...before, value];
     command
@@ -172,10 +173,13 @@ export const agent: Verb = {
       ...(tlsCert === undefined ? {} : { tlsCert }),
       ...(tlsKey === undefined ? {} : { tlsKey }),
     });
-    if (running instanceof Fault) return running;
+    const waits = (fault: Fault): Promise<boolean> =>
+      serviceWaits(context.terminal, fault, stopped, (text) => void notice(context, text));
+    if (running instanceof Fault) return (await waits(running)) ? 0 : running;
     await notice(context, `agent ${running.name} offers ${formatResources(running.resources)}`);
     const fault = await Promise.race([stopped, running.failed]);
+    const isTold = fault === undefined || (await waits(fault));
     await running.stop();
-    return fault ?? 0;
+    return isTold ? 0 : fault;
   },
 };

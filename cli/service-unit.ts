@@ -1,3 +1,5 @@
+import { SERVICE_VARIABLE } from './service-patience.ts';
+
 /** What the unit of an agent is made of; every path is as the machine sees it. */
 export interface ServiceSettings {
   /** The program and its first arguments. */
@@ -48,11 +50,12 @@ StartLimitIntervalSec=0
 [Service]
 Type=exec
 ExecStart=${[...settings.program, ...argumentsOf(settings)].map(unitWord).join(' ')}
+Environment=${SERVICE_VARIABLE}=yes
 EnvironmentFile=-${ENVIRONMENT_FILE}
 Restart=always
 RestartSec=5
-# Wrong usage does not mend itself.
-RestartPreventExitStatus=2
+# Wrong usage does not mend itself, and who was declared gone is.
+RestartPreventExitStatus=2 5
 RuntimeDirectory=${RUNTIME_FOLDER}
 RuntimeDirectoryMode=0700
 ReadWritePaths=${unitWord(settings.data)}

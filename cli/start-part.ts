@@ -10,17 +10,19 @@ export interface PartOptions {
   readonly logFile: string;
   /** Each line that it prints to standard output. */
   readonly onLine?: (line: string) => void;
-  /** It died, and is started again. */
+  /** It died, and is started again, or ended for good. */
   readonly onDeath?: (text: string) => void;
 }
 
+/** Exit codes after which another start ends the same way: wrong usage, and an agent that was declared gone. */
+const FOR_GOOD: readonly (number | null)[] = [2, 5];
 /** Between a part's death and its next start. */
 const AGAIN_MS = 1_000;
 /** From SIGTERM to SIGKILL. */
 const GRACE_MS = 10_000;
 const TAIL_BYTES = 4_096;
 
-/** One process of a cluster on this machine: started again a second after it dies, until it is stopped. */
+/** One process of a cluster on this machine: started again a second after it dies, until it is stopped or ends for good. */
 export class Part {
   readonly #options: PartOptions;
   readonly #log: LogFile;
@@ -84,18 +86,23 @@ export class Part {
       this.#tail = (this.#tail + data.toString('utf8')).slice(-TAIL_BYTES);
     });
     this.#exited = new Promise((resolve) => {
-      child.once('error', (error) => this.#ended(error.message, resolve));
-      child.once('close', (code, signal) => this.#ended(signal ?? `exit code ${code}`, resolve));
+      child.once('error', (error) => this.#ended(error.message, null, resolve));
+      child.once('close', (code, signal) => this.#ended(signal ?? `exit code ${code}`, code, resolve));
     });
   }
 
-  #ended(how: string, resolve: () => void): void {
+  #ended(how: string, code: number | null, resolve: () => void): void {
     resolve();
     if (this.#stopping || this.#child === undefined) return;
     this.#child = undefined;
     if (this.#died !== undefined) {
       this.#stopping = true;
       this.#died(this.#lastWords(how));
+      return;
+    }
+    if (FOR_GOOD.includes(code)) {
+      const { message, hint } = this.#lastWords(how);
+      this.#options.onDeath?.(`${message}: it is not started again. ${hint}`);
       return;
     }
     this.#options.onDeath?.(`${this.#options.name} ended (${how}); starting it again`);

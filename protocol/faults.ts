@@ -134,7 +134,7 @@ export const FAULTS = {
     hint: 'Restore again with a higher --generation.',
   },
   GONE: {
-    exit: 1,
+    exit: 5,
     means: 'An operator declared this agent gone for ever.',
     hint: 'Start it with a new --data folder to join as a new agent.',
   },

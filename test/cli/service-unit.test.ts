@@ -1,6 +1,8 @@
 import test from 'ava';
+import { SERVICE_VARIABLE } from '../../cli/service-patience.ts';
 import { droppedOptions, knowsSubgroups, serviceUnit, unitWord } from '../../cli/service-unit.ts';
 import { refuseSkew } from '../../cli/version-skew.ts';
+import { FAULTS } from '../../protocol/faults.ts';
 
 test('a word of a unit is what the program gets, whatever is in it', (t) => {
   t.is(unitWord('mqtts://m1:8883,mqtts://m2:8883'), 'mqtts://m1:8883,mqtts://m2:8883');
@@ -31,6 +33,13 @@ test('the agent has a group beside its tasks where systemd can give it one, and 
   t.true(knowsSubgroups('systemd 254'));
   t.false(knowsSubgroups('systemd 252 (252.38-1~deb12u1)\n'));
   t.false(knowsSubgroups(''));
+});
+
+test('systemd starts no agent again that was declared gone, or whose command line is wrong', (t) => {
+  const unit = serviceUnit({ program: ['/bin/mesq'], masters: ['mqtt://a'], data: '/d' });
+  const codes = [FAULTS.BAD_USAGE.exit, FAULTS.GONE.exit].join(' ');
+  t.true(unit.includes(`\nRestartPreventExitStatus=${codes}\n`));
+  t.true(unit.includes(`\nEnvironment=${SERVICE_VARIABLE}=yes\n`));
 });
 
 test('versions are gone through one by one, up and down', (t) => {

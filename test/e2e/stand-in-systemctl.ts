@@ -1,5 +1,5 @@
 /**
- * `systemctl` for one unit below a root, as much of it as an agent's service asks for: EnvironmentFile, ExecStart,
+ * `systemctl` for one unit below a root, as much of it as an agent's service asks for: Environment, EnvironmentFile, ExecStart,
  * RuntimeDirectory, Restart=always and KillMode=process. `supervise` is its other half: systemd itself.
  * Arguments: the root, then what systemctl takes.
  */
@@ -69,7 +69,8 @@ async function supervise(): Promise<void> {
   if (setting('KillMode') !== 'process' || setting('Restart') !== 'always') throw new Error('not what was asked for');
   let stopping = false;
   const file = here(setting('EnvironmentFile').replace(/^-/, ''));
-  const lines = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
+  const more = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
+  const lines = [setting('Environment'), ...more];
   const given = Object.fromEntries(
     lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
   );
@@ -86,7 +87,7 @@ async function supervise(): Promise<void> {
     child = spawn(program, argv, { stdio: 'inherit', env: { PATH, HOME, ...given, RUNTIME_DIRECTORY: runtime } });
     const [code] = (await Promise.race([once(child, 'exit'), once(child, 'error')])) as [unknown];
     if (existsSync(root)) appendFileSync(join(root, 'journal'), `main process exited, ${String(code)}\n`);
-    if (code === Number(setting('RestartPreventExitStatus')) || !existsSync(root)) break;
+    if (setting('RestartPreventExitStatus').split(' ').includes(String(code)) || !existsSync(root)) break;
     if (!stopping) await new Promise((again) => setTimeout(again, AGAIN_MS));
   }
   rmSync(runtime, { recursive: true, force: true });

@@ -56,6 +56,10 @@ test('mesq up shares the machine, starts a part again when it dies, and leaves n
   }
   const { stdout, stderr } = await asking(up.url, 'run', '--cpus', '0.1', '--', 'echo', 'still here');
   t.is(stdout, 'still here\n', stderr);
+  // Another start would end the same way.
+  t.is((await asking(up.url, 'gone', 'a3')).code, 0);
+  const [told] = await running.said(/^.*a3.*not started again.*$/m);
+  t.regex(told, /a3: agent a3 was declared gone: it is not started again\. Start it with a new --data folder/);
   t.is((await running.end('SIGINT')).code, 0);
   await eventually(async () => (await survivors(folder)).length === 0 || undefined);
 });

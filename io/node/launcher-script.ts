@@ -96,7 +96,11 @@ main() {
   echo "+ $$" 1<>"$notices"
   while IFS= read -r line <&3; do
     case $line in
-      '>'[A-Za-z0-9]*) supervise "\${line#?}" 3<&- 4<&- 9<&- & ;;
+      '>'[A-Za-z0-9]*)
+        supervise "\${line#?}" 3<&- 4<&- 9<&- &
+        # Bash remembers how thousands of background jobs ended, and every fork pays for them.
+        disown $!
+        ;;
       quit) exit ;;
     esac
   done

@@ -330,6 +330,23 @@ real(
   },
 );
 
+real(
+  'it remembers nothing of what it has started: its forks stay as cheap as they were',
+  async (t, world, launcher) => {
+    const anonymousKb = (): number =>
+      Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${world.launcherPid()}/status`, 'utf8'))?.[1]);
+    // Folders that are not there: a fork each, and no task.
+    const start = async (count: number, next: string): Promise<number> => {
+      writeFileSync(join(world.root, 'launcher/starts'), '>none\n'.repeat(count));
+      await run(world, launcher, { folder: next, argv: ['true'], environment: {} });
+      return anonymousKb();
+    };
+    const before = await start(100, 'one');
+    const after = await start(600, 'two');
+    t.true(after - before < 40, `${before} kB, after 600 more ${after} kB`);
+  },
+);
+
 test.serial('real: without bash there is no launcher, and it says so', async (t) => {
   const world = await realLauncherWorld({}, { PATH: '/nonexistent' });
   await t.throwsAsync(world.attach(), { code: 'UNAVAILABLE' });

@@ -9,6 +9,8 @@ const KEPT_MS = 24 * 3_600_000;
 /** However many there are, up to {@link MOST}: whoever reads the outputs of an array comes later than its tasks end. */
 const YOUNG_MS = 600_000;
 const PAUSE_MS = 1_000;
+/** Beyond {@link MOST} with tasks ending all the time: each removal starts a process, which costs an agent tens of milliseconds. */
+const BUSY_PAUSE_MS = 5_000;
 /** Removed in one go: a folder is a dozen files to unlink, milliseconds on a slow medium. */
 const AT_ONCE = 20;
 /** While tasks end faster than that, tidying up waits, until this many are left over. Then it keeps pace with them. */
@@ -29,6 +31,8 @@ export class KeptFolders {
   #timer: Timer | undefined;
   /** Since the last look. */
   #added = 0;
+  /** So many were, at the last look, that tasks end one behind the other. */
+  #rush = false;
   #stopped = false;
 
   constructor(world: KeptFoldersWorld) {
@@ -59,13 +63,15 @@ export class KeptFolders {
     const { clock } = this.#world;
     const { size } = this.#kept;
     const keptMs = size > MOST ? 0 : size > KEPT ? YOUNG_MS : KEPT_MS;
-    const wait = Math.max(PAUSE_MS, oldest + keptMs - clock.monotonic());
+    const pauseMs = size > MOST && this.#rush ? BUSY_PAUSE_MS : PAUSE_MS;
+    const wait = Math.max(pauseMs, oldest + keptMs - clock.monotonic());
     this.#timer = clock.after(Math.ceil(wait), () => void this.#sweep().finally(() => this.#arm()));
   }
 
   async #sweep(): Promise<void> {
     const { clock, launcher, durable, log } = this.#world;
-    const busy = this.#added > AT_ONCE && this.#kept.size <= MOST;
+    this.#rush = this.#added > AT_ONCE;
+    const busy = this.#rush && this.#kept.size <= MOST;
     const enough = Math.max(AT_ONCE, Math.min(this.#added, this.#kept.size - MOST));
     this.#added = 0;
     if (busy) return;

@@ -77,10 +77,15 @@ async function changeV2(group: string, bytes: number | undefined): Promise<boole
   const before = (await readFile(most, 'latin1')).trim();
   const grows = bytes === undefined || (before !== 'max' && bytes >= Number(before));
   if (!grows) {
-    await writeIfThere(join(group, 'memory.swap.max'), '0');
+    const swap = join(group, 'memory.swap.max');
+    // What is pushed out is to be given up, and not to be swapped.
+    await writeIfThere(swap, '0');
     try {
       await write(high, String(bytes));
-      if (Number(await readFile(join(group, 'memory.current'), 'latin1')) > bytes) return false;
+      if (Number(await readFile(join(group, 'memory.current'), 'latin1')) > bytes) {
+        if (before === 'max') await writeIfThere(swap, 'max');
+        return false;
+      }
       await write(most, String(bytes));
     } finally {
       await write(high, 'max');

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
-import { access, constants, readFile, writeFile } from 'node:fs/promises';
+import { access, constants, readFile, rm, writeFile } from 'node:fs/promises';
 import { constants as system } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -64,6 +64,10 @@ async function open(options: ProcessShellsOptions, start: ShellStart): Promise<S
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', (error) => reject(failed(error)));
+  }).catch(async (error: unknown) => {
+    // It holds the task's environment, and nobody is there to read and remove it.
+    await rm(file, { force: true });
+    throw error;
   });
   return new ProcessShell(child, start, note);
 }

@@ -17,6 +17,8 @@ export async function layOut(root: string, architecture: DebArchitecture, versio
     console.error(
       `${architecture}: Node ${node.version}, since the pinned release was out of reach: not for a release`,
     );
+  // Modes are the package's, and no matter of who builds it.
+  process.umask(0o022);
   rmSync(root, { recursive: true, force: true });
   const manifest = { name: 'mesquite', version, type: 'module' };
   putFile(root, `${LIBRARY}/package.json`, `${JSON.stringify(manifest)}\n`, 0o644);

@@ -3,7 +3,7 @@ import { formatResources } from '../protocol/resources.ts';
 import { bulkBudgetOf } from './bulk-budget.ts';
 import { LEVELS, logLevelOf } from './log-level.ts';
 import { notice } from './output.ts';
-import { serviceWaits } from './service-patience.ts';
+import { isService, serviceEnd } from './service-patience.ts';
 import { stopSignal } from './stop-signal.ts';
 import type { Verb } from './verb.ts';
 
@@ -152,6 +152,7 @@ export const agent: Verb = {
       ...(taskUser === undefined ? {} : { taskUser }),
       timeoutMs,
       version: context.terminal.version,
+      service: isService(context.terminal.environment),
       connect: context.terminal.connect,
       ...(name === undefined ? {} : { name }),
       ...(resources === undefined ? {} : { resources }),
@@ -173,13 +174,12 @@ export const agent: Verb = {
       ...(tlsCert === undefined ? {} : { tlsCert }),
       ...(tlsKey === undefined ? {} : { tlsKey }),
     });
-    const waits = (fault: Fault): Promise<boolean> =>
-      serviceWaits(context.terminal, fault, stopped, (text) => void notice(context, text));
-    if (running instanceof Fault) return (await waits(running)) ? 0 : running;
+    const endOf = (fault: Fault): Promise<Fault | 0> =>
+      serviceEnd(context.terminal, fault, stopped, (text) => void notice(context, text));
+    if (running instanceof Fault) return await endOf(running);
     await notice(context, `agent ${running.name} offers ${formatResources(running.resources)}`);
     const fault = await Promise.race([stopped, running.failed]);
-    const isTold = fault === undefined || (await waits(fault));
     await running.stop();
-    return isTold ? 0 : fault;
+    return fault === undefined ? 0 : await endOf(fault);
   },
 };

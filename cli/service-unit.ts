@@ -54,7 +54,7 @@ Environment=${SERVICE_VARIABLE}=yes
 EnvironmentFile=-${ENVIRONMENT_FILE}
 Restart=always
 RestartSec=5
-# Wrong usage does not mend itself, and who was declared gone is.
+# A command line that nobody understands does not mend itself, and who was declared gone is.
 RestartPreventExitStatus=2 5
 RuntimeDirectory=${RUNTIME_FOLDER}
 RuntimeDirectoryMode=0700

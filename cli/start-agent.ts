@@ -33,6 +33,7 @@ import { LIMITS, TIMES } from '../protocol/limits.ts';
 import { isJoinToken } from '../protocol/operator.ts';
 import type { Resources } from '../protocol/resources.ts';
 import { nameOf } from './common-options.ts';
+import { REFUSED_MS } from './service-patience.ts';
 import { type AgentLog, agentLog } from './start-agent-log.ts';
 import { type ArtifactWishes, artifactsOf } from './start-artifacts.ts';
 import { contactNotes } from './start-contact-notes.ts';
@@ -79,6 +80,8 @@ export interface StartAgentOptions extends MachineOptions, ContainerOptions, Art
   /** Bytes of logs and files a day; default: as many as are asked for. */
   readonly bulkBudget?: number;
   readonly version: string;
+  /** Started by a service manager: nobody looks at its end, and who is refused tries on, ever more seldom. Default false. */
+  readonly service?: boolean;
   /** Longest wait for a master's answer where it joins. */
   readonly timeoutMs: number;
   /** Reaches the masters as a client, to join. */
@@ -245,7 +248,7 @@ async function startOn(prepared: Prepared): Promise<RunningAgent | Fault> {
   const credentials = credentialsOf(speaker.token, name);
   // A copy of the folder on this machine is another installation: only what is the same may take over a connection.
   const { ino } = await stat(data);
-  const refusals = refusalsOf(name, log, (fault) => fail(fault));
+  const refusals = refusalsOf(name, log, options.service === true ? undefined : (fault) => fail(fault));
   const agent = await startAgentShell({
     name,
     prefix: options.prefix ?? 'mesq',
@@ -267,6 +270,7 @@ async function startOn(prepared: Prepared): Promise<RunningAgent | Fault> {
         ...keepAlivesOf(options.metered === true),
         // Metered, every attempt costs.
         ...(options.metered === true ? { fewBytes: true } : { backOffCapMs: TIMES.reconnectMs }),
+        ...(options.service === true ? { refusedCapMs: REFUSED_MS } : {}),
         will,
         opening,
         onRefused: refusals.refused,

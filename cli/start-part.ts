@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { Fault } from '../protocol/faults.ts';
+import { FAULTS, Fault } from '../protocol/faults.ts';
 import { LogFile } from './start-log-file.ts';
 
 export interface PartOptions {
@@ -14,8 +14,8 @@ export interface PartOptions {
   readonly onDeath?: (text: string) => void;
 }
 
-/** Exit codes after which another start ends the same way: wrong usage, and an agent that was declared gone. */
-const FOR_GOOD: readonly (number | null)[] = [2, 5];
+/** Another start would end the same way: the agent was declared gone. */
+const FOR_GOOD = FAULTS.GONE.exit;
 /** Between a part's death and its next start. */
 const AGAIN_MS = 1_000;
 /** From SIGTERM to SIGKILL. */
@@ -100,7 +100,7 @@ export class Part {
       this.#died(this.#lastWords(how));
       return;
     }
-    if (FOR_GOOD.includes(code)) {
+    if (code === FOR_GOOD) {
       const { message, hint } = this.#lastWords(how);
       this.#options.onDeath?.(`${message}: it is not started again. ${hint}`);
       return;

@@ -10,11 +10,12 @@ export interface Refusals {
 }
 
 /**
- * What an agent makes of a broker that refuses it. Before any has taken it a person must act: `fail`. Later it tries on,
- * for the masters may know better soon; but why is in the log once, with what to do.
+ * What an agent makes of a broker that refuses it. Before any has taken it a person must act: `fail`. Later, and where it is
+ * a service that nobody looks at (no `fail`), it tries on, for the masters may know better soon; but why is in the log once,
+ * with what to do.
  */
-export function refusalsOf(name: string, log: Log, fail: (fault: Fault) => void): Refusals {
-  let connected = false;
+export function refusalsOf(name: string, log: Log, fail?: (fault: Fault) => void): Refusals {
+  let connected = fail === undefined;
   const told = new Set<Fault['code']>();
   return {
     connected: () => {
@@ -22,7 +23,7 @@ export function refusalsOf(name: string, log: Log, fail: (fault: Fault) => void)
     },
     refused: (error) => {
       const fault = refusal(error, name);
-      if (!connected) fail(fault);
+      if (!connected) fail?.(fault);
       else if (!told.has(fault.code)) log.error(fault.message, { code: fault.code, hint: fault.hint });
       told.add(fault.code);
     },

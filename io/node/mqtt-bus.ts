@@ -65,6 +65,8 @@ export interface MqttBusOptions extends ClientTls {
   readonly connectTimeoutMs?: number;
   /** The longest wait before the next try. Default 30,000. */
   readonly backOffCapMs?: number;
+  /** The longest wait where a broker has refused us, which a person must mend. Default `backOffCapMs`. */
+  readonly refusedCapMs?: number;
   /** A broker refused these credentials or this client id (CONNACK 2, 4 or 5). It tries on, ever more slowly, until closed. */
   readonly onRefused?: (error: BusError) => void;
   readonly clock: Clock;
@@ -294,10 +296,11 @@ class MqttBusConnection implements MqttBus {
   }
 
   /** Grows with every round of the brokers, not with each of them: one of them may lead by now. */
-  private backOff(): number {
-    const { random, backOffCapMs = BACK_OFF_CAP_MS } = this.options;
+  private backOff(isRefused = false): number {
+    const { random, backOffCapMs = BACK_OFF_CAP_MS, refusedCapMs = backOffCapMs } = this.options;
     const rounds = Math.floor(this.attempts / this.urls.length);
-    return Math.floor(random.next() * Math.min(backOffCapMs, BACK_OFF_BASE_MS * 2 ** rounds));
+    const capMs = isRefused ? refusedCapMs : backOffCapMs;
+    return Math.floor(random.next() * Math.min(capMs, BACK_OFF_BASE_MS * 2 ** rounds));
   }
 
   private forgiveIfLasting(): void {
@@ -433,7 +436,8 @@ class MqttBusConnection implements MqttBus {
       this.target = this.listed();
     }
     if (end.refusal === NOT_NOW) this.attempts = Math.min(this.attempts, NOT_NOW_ATTEMPTS);
-    const retryMs = this.backOff();
+    const isRefused = end.refusal === 2 || end.refusal === 4 || end.refusal === 5;
+    const retryMs = this.backOff(isRefused);
     // Repeats of one reason are not news.
     const fresh = up || this.attempts < this.urls.length || end.reason !== this.lastReason;
     this.lastReason = end.reason;
@@ -449,7 +453,7 @@ class MqttBusConnection implements MqttBus {
     if (asked !== undefined) this.tellDisconnected(end.reason);
     if (!up) {
       const error = new BusError(end.code, `${target.text}: ${end.reason}`);
-      if (end.refusal === 2 || end.refusal === 4 || end.refusal === 5) onRefused?.(error);
+      if (isRefused) onRefused?.(error);
       const urls = this.urls.map((url) => url.text);
       // A broker that asks to come back later is there: it is worth waiting for.
       if (end.refusal === NOT_NOW) this.waiters.heard(target.text, error);

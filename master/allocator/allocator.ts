@@ -183,7 +183,9 @@ export class Allocator {
     this.#frameworks.delete(framework);
     this.#ownMinima -= hasOwnMinimum(known.terms);
     for (const role of known.roles) {
-      this.#filters.clear(claimantOf(framework, role));
+      const claimant = claimantOf(framework, role);
+      this.#filters.clear(claimant);
+      for (const { turns } of this.#agents.values()) turns.used(claimant);
       this.#enrol(framework, role);
     }
   }

@@ -32,3 +32,13 @@ test('one that some broker has taken tries on, and each reason is in its log onc
   t.regex(logged[0] ?? '', /^an agent named pi-1 is connected already.*--name, for example pi-1-2/);
   t.regex(logged[1] ?? '', /^the broker does not accept agent pi-1/);
 });
+
+test('a service tries on from the beginning: its tasks are not left for a refusal', (t) => {
+  const logged: string[] = [];
+  const error = (message: string): void => void logged.push(message);
+  const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error };
+  const refusals = refusalsOf('pi-1', log);
+  for (let time = 0; time < 3; time++) refusals.refused(REVOKED);
+  t.is(logged.length, 1);
+  t.regex(logged[0] ?? '', /does not accept agent pi-1/);
+});

@@ -35,7 +35,7 @@ test('the agent has a group beside its tasks where systemd can give it one, and 
   t.false(knowsSubgroups(''));
 });
 
-test('systemd starts no agent again that was declared gone, or whose command line is wrong', (t) => {
+test('systemd starts no agent again that was declared gone, or whose command line nobody understands', (t) => {
   const unit = serviceUnit({ program: ['/bin/mesq'], masters: ['mqtt://a'], data: '/d' });
   const codes = [FAULTS.BAD_USAGE.exit, FAULTS.GONE.exit].join(' ');
   t.true(unit.includes(`\nRestartPreventExitStatus=${codes}\n`));

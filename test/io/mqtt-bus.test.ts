@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import { BusError, MAX_PAYLOAD_BYTES } from '../../io/bus.ts';
+import type { Clock } from '../../io/clock.ts';
 import type { LogFields } from '../../io/log.ts';
 import { parseBrokerUrl } from '../../io/node/broker-url.ts';
 import { systemClock } from '../../io/node/clock.ts';
@@ -144,6 +145,30 @@ test('refused credentials are told at once, and it tries on', async (t) => {
   scripted.answer = 0;
   await connected(bus);
   t.true(bus.connected);
+});
+
+test('where it is refused it may try on more seldom than where nobody is there', async (t) => {
+  const { broker: scripted, url } = await broker(t);
+  scripted.answer = 5;
+  for (const [urls, longest] of [
+    [[url], 300_000],
+    [[deadUrl()], 30_000],
+  ] as const) {
+    const waits: number[] = [];
+    await new Promise<void>((done) => {
+      // Time between tries passes at once, and to each of them the longest.
+      const after: Clock['after'] = (ms, callback) => {
+        if (ms === LONG_MS) return systemClock.after(ms, callback);
+        waits.push(ms);
+        if (waits.length === 16) done();
+        return systemClock.after(0, callback);
+      };
+      const random = { ...systemRandom, next: () => 1 };
+      open(t, { urls, refusedCapMs: 300_000, clock: { ...systemClock, after }, random });
+    });
+    t.is(Math.max(...waits), longest);
+    t.true(waits.every((ms, at) => at === 0 || ms >= (waits[at - 1] ?? 0)));
+  }
 });
 
 test('a broker that does not answer is given up, and tried again', async (t) => {
@@ -409,7 +434,7 @@ test('what is too large for us is not handed on', async (t) => {
 
 test('an idle connection says nothing but pings, and a dead one is noticed', async (t) => {
   const { broker: scripted, url } = await broker(t);
-  const { bus } = open(t, { urls: [url], keepAliveS: 1 });
+  const { bus } = open(t, { urls: [url], keepAliveS: 3 });
   await bus.ready(LONG_MS);
   const { bytesSent } = bus;
   await scripted.got(PACKET.PINGREQ, 2);

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { topWords, wordcount } from '../examples/wordcount/wordcount.ts';
 import { systemRandom } from '../io/node/random.ts';
@@ -53,7 +53,8 @@ export function quickstartOptions(argv: readonly string[], own: readonly string[
   const [folder, ...more] = argv.filter((word) => word !== '--exit');
   const unknown = folder?.startsWith('-') ? folder : more[0];
   if (unknown !== undefined) return `the quick start does not know ${unknown}`;
-  const files = own.filter((file) => folder === undefined || file.startsWith(`${folder.replace(/\/+$/, '')}/`));
+  const below = normalize(`${folder ?? '.'}/`).replace(/^\.\//, '');
+  const files = own.filter((file) => file.startsWith(below));
   if (files.length === 0) return `${folder} is no folder of the project with documents or sources in it`;
   return { files, exits: argv.includes('--exit') };
 }

@@ -65,6 +65,9 @@ export async function launchContainers(options: ContainerLauncherOptions): Promi
   return launcher;
 }
 
+/** From the end of a container to the engine's word on a SIGKILL that was sent to it. */
+const KILL_ANSWER_MS = 2_000;
+
 /** A container task that this process is busy with. */
 interface Watched {
   readonly stop: StopRequest;
@@ -162,7 +165,8 @@ class ContainerLauncher implements Launcher {
     const sent = this.#options.engine.signal(this.#nameOf(folder), signal);
     const watched = this.#watched.get(folder);
     // Noted before the engine answers: its end may be heard of first.
-    if (signal === 'SIGKILL' && watched !== undefined) watched.kills.push(sent.catch(() => true));
+    if (signal === 'SIGKILL' && watched !== undefined)
+      watched.kills.push(sent.catch((error: unknown) => !isAnswer(error)));
     return await sent;
   }
 
@@ -371,10 +375,16 @@ class ContainerLauncher implements Launcher {
     const task = await this.#taskOf(folder);
     const limited = task?.limits.memoryBytes !== undefined;
     // Engines that do not hear of it (Podman 4.3 with control groups of version 1) leave one sign: killed, and not from here.
-    const kills = this.#watched.get(folder)?.kills;
-    const killedByKernel =
-      limited && found.exitCode === 137 && kills !== undefined && !(await Promise.all(kills)).includes(true);
+    const killedByKernel = limited && found.exitCode === 137 && (await this.#killedHere(folder)) === false;
     await this.#ended(folder, found.exitCode, found.outOfMemory || killedByKernel);
+  }
+
+  /** Undefined where nobody has watched. An engine that does not say whether it sent SIGKILL is not waited for: it may have. */
+  async #killedHere(folder: string): Promise<boolean | undefined> {
+    const kills = this.#watched.get(folder)?.kills;
+    if (kills === undefined || kills.length === 0) return kills === undefined ? undefined : false;
+    const silent = this.#pause(KILL_ANSWER_MS).then(() => true);
+    return await Promise.race([Promise.all(kills).then((sent) => sent.includes(true)), silent]);
   }
 
   async #failed(folder: string, message: string, code = 125): Promise<void> {
@@ -462,6 +472,11 @@ class ContainerLauncher implements Launcher {
       this.#timers.add(wake);
     });
   }
+}
+
+/** The engine has heard it, and will not: no signal was sent. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof EngineError && (error.code === 'NOT_FOUND' || error.code === 'REFUSED');
 }
 
 /** The name of the container of the task in `folder`; undefined where that task is none. `root` as in the options. */

@@ -59,6 +59,8 @@ test('without a folder the quick start counts every document and source of the p
     files: ['sdk/client.ts'],
     exits: true,
   });
+  t.deepEqual(quickstartOptions(['./sdk'], own), quickstartOptions(['sdk'], own));
+  t.deepEqual(quickstartOptions(['.'], own), { files: own, exits: false });
   t.regex(String(quickstartOptions(['sdk', 'docs'], own)), /does not know docs/);
   t.regex(String(quickstartOptions(['nosuch'], own)), /^nosuch is no folder/);
 });

@@ -186,6 +186,26 @@ test('one that declines everything without a filter starves nobody, however smal
   t.true(turns.indexOf('patient') >= 0 && turns.indexOf('patient') <= 10, turns.join());
 });
 
+test('of a framework that is removed no agent remembers whose turn it was', (t) => {
+  const allocator = world({ a: 'cpus:2;mem:1024' }, { f: 'r1' });
+  const decline = (): number => {
+    const offers = allocator.allocate('all', 0);
+    for (const offer of offers) allocator.decline(offer, 0, 0);
+    return offers.length;
+  };
+  for (let at = 0; at < 20; at++) t.is(decline(), 1);
+  allocator.removeFramework('f');
+  allocator.setFramework('f', { roles: ['r1'] });
+  allocator.setFramework('g', { roles: ['r0'] });
+  const order: string[] = [];
+  for (let at = 0; at < 4; at++)
+    for (const offer of allocator.allocate('all', 0)) {
+      order.push(offer.framework);
+      allocator.decline(offer, 0, 0);
+    }
+  t.true(order.includes('f'), order.join());
+});
+
 test('a guarantee is held back, a limit is kept, and a role below shares in both', (t) => {
   const allocator = world({ a1: 'cpus:2;mem:1024', a2: 'cpus:2;mem:1024' }, { f: 'other' });
   const quota = new Map([

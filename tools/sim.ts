@@ -64,8 +64,8 @@ async function play(kind: Kind, at: number): Promise<Played> {
   }
   const simulation = new ClusterSimulation(at);
   const violations = await simulation.run();
-  const { weather, audit, faults, transcript, clock } = simulation;
-  const sums = [weather, Object.fromEntries(faults), audit.tally].map((each) => JSON.stringify(each));
+  const { weather, audit, faults, packed, transcript, clock } = simulation;
+  const sums = [weather, Object.fromEntries(faults), { ...audit.tally, packed }].map((each) => JSON.stringify(each));
   return { violations, virtualMs: clock.monotonic(), told: [...transcript, ...sums] };
 }
 

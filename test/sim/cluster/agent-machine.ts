@@ -100,6 +100,7 @@ export class AgentMachine {
       boot: `${machine}-boot-${this.#boots}`,
       hostname: machine,
       metered,
+      ...(metered ? process.packing('toAgents') : {}),
       machine: { found: { resources: resourcesOf(RESOURCES), attributes: [], devices: [] } },
       connect: (id, will, opening) => process.connect({ clientId: `agent:${name}~${id}`, urls, will, opening }),
       storage: this.disk.storage({ clock, latencyMs: diskMs }),

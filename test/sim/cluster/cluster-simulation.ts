@@ -11,6 +11,7 @@ import { SeededRandom } from '../random.ts';
 import { AgentMachine } from './agent-machine.ts';
 import { Audit } from './audit.ts';
 import { ClientProcess } from './client-process.ts';
+import type { PackedTally } from './counted-packing.ts';
 import { breakSomething } from './faults.ts';
 import { MasterProcess, raftMessageOf, urlOf } from './master-process.ts';
 import { MembershipChanges, SPARES } from './membership-changes.ts';
@@ -42,6 +43,7 @@ export class ClusterSimulation {
   readonly changes = new MembershipChanges(this);
   readonly agents: AgentMachine[];
   readonly client: ClientProcess;
+  readonly packed: PackedTally = { toMasters: 0, toAgents: 0, unreadable: 0 };
   /** How often each fault was made. */
   readonly faults = new Map<string, number>();
   /** What happened, a line each. */
@@ -79,6 +81,8 @@ export class ClusterSimulation {
       random: this.random,
       owners: new Map<string, ProcessClock>(),
       isNewer: (name) => this.#newer.has(name),
+      mixed: this.weather.newer > 0,
+      packed: this.packed,
       say: (who, what, fields) => this.say(who, what, fields),
     };
     const rate = (): number => 1 + (this.random.next() * 2 - 1) * clockError;

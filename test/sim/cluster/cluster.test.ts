@@ -8,29 +8,33 @@ const FRESH = 6;
 
 async function play(seeds: readonly number[]) {
   const total = { elections: 0, starts: 0, applied: 0, compared: 0, acknowledged: 0, virtualMs: 0 };
+  const packed = { toMasters: 0, toAgents: 0, unreadable: 0 };
   const faults = new Map<string, number>();
   for (const seed of seeds) {
     const simulation = new ClusterSimulation(seed);
     const violations = await simulation.run();
-    if (violations.length > 0) return { seed, violations, total, faults };
+    if (violations.length > 0) return { seed, violations, total, faults, packed };
     for (const [name, count] of Object.entries(simulation.audit.tally)) total[name as keyof typeof total] += count;
     for (const [name, count] of simulation.faults) faults.set(name, (faults.get(name) ?? 0) + count);
+    for (const [name, count] of Object.entries(simulation.packed)) packed[name as keyof typeof packed] += count;
     total.acknowledged += simulation.client.acknowledged.size;
     total.virtualMs += simulation.clock.monotonic();
   }
-  return { seed: undefined, violations: [], total, faults };
+  return { seed: undefined, violations: [], total, faults, packed };
 }
 
 test('whole clusters keep their promises through everything that goes wrong: fixed seeds', async (t) => {
-  const { seed, violations, total, faults } = await play(FIXED);
+  const { seed, violations, total, faults, packed } = await play(FIXED);
   t.deepEqual(violations, [], `npm run sim -- --seed ${seed}`);
-  t.log(JSON.stringify(total));
+  t.log(JSON.stringify({ ...total, packed }));
   t.deepEqual(
     FAULT_NAMES.filter((name) => !faults.has(name)),
     [],
     'every fault was made',
   );
   t.true(Math.min(total.starts, total.compared, total.acknowledged) > FIXED.length);
+  // On metered links, in both directions.
+  t.true(Math.min(packed.toMasters, packed.toAgents) > FIXED.length);
 });
 
 test('the same, with fresh seeds', async (t) => {

@@ -79,6 +79,7 @@ export class MasterProcess {
       clock,
       random,
       digest: systemDigest,
+      ...process.packing('toMasters'),
       log,
       logBytes: LOG_BYTES,
       lastPacketMs: (name) => {

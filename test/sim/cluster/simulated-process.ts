@@ -1,15 +1,20 @@
 import type { Bus } from '../../../io/bus.ts';
+import type { MessagePacking } from '../../../io/compression.ts';
 import type { Log, LogFields } from '../../../io/log.ts';
 import { decode, encode } from '../../../protocol/envelope.ts';
 import { Fault } from '../../../protocol/faults.ts';
+import { isPacked } from '../../../protocol/packing.ts';
 import { connectSimulatedBus, type SimulatedBus, type SimulatedBusOptions } from '../bus.ts';
 import type { VirtualClock } from '../clock.ts';
 import type { SimulatedNetwork } from '../network.ts';
 import { ProcessClock } from '../process-clock.ts';
 import { SeededRandom } from '../random.ts';
+import { CountedPacking, type PackedTally } from './counted-packing.ts';
 
 /** A version that is one ahead says something new so often. */
 const UNHEARD_OF = 0.02;
+/** Where there are two versions, a process of the older one knows so often nothing of packing. */
+const PACKS_NOTHING = 0.5;
 
 /** Where all processes live: one time, one network, one seed. */
 export interface Surroundings {
@@ -20,6 +25,9 @@ export interface Surroundings {
   readonly owners: Map<string, ProcessClock>;
   /** Processes by that name that are started now are of the next version. */
   readonly isNewer: (name: string) => boolean;
+  /** Processes of both versions may meet. */
+  readonly mixed: boolean;
+  readonly packed: PackedTally;
   readonly say: (who: string, what: string, fields?: object) => void;
 }
 
@@ -33,12 +41,15 @@ export class SimulatedProcess {
 
   /** It speaks as the next version may: with fields and messages that nobody here knows. */
   readonly #newer: boolean;
+  readonly #packsNothing: boolean;
+  #packing: CountedPacking | undefined;
 
   constructor(around: Surroundings, name: string, rate: number, wallMs: () => number) {
     this.#around = around;
     this.#newer = around.isNewer(name);
     this.clock = new ProcessClock(around.clock, rate, wallMs);
     this.random = new SeededRandom(around.random.below(2 ** 32));
+    this.#packsNothing = around.mixed && !this.#newer && this.random.chance(PACKS_NOTHING);
     const tell = (event: string, fields?: LogFields): void => {
       if (!this.clock.killed) around.say(name, event, fields);
     };
@@ -53,12 +64,28 @@ export class SimulatedProcess {
     if (this.#newer) {
       const publish = bus.publish.bind(bus);
       bus.publish = (topic, payload, how) => {
-        const { told, unheardOf } = withNews(topic, payload);
+        const { told, unheardOf } = isPacked(payload) ? this.#packedNews(topic, payload) : withNews(topic, payload);
         if (unheardOf !== undefined && this.random.chance(UNHEARD_OF)) publish(topic, unheardOf).catch(() => undefined);
         return publish(topic, told, how);
       };
     }
     return bus;
+  }
+
+  /** As an option of whoever reads what goes to masters, or to agents; nothing where its version packs nothing. */
+  packing(reads: 'toMasters' | 'toAgents'): { packing?: MessagePacking } {
+    if (this.#packsNothing) return {};
+    this.#packing = new CountedPacking(this.#around.packed, reads);
+    return { packing: this.#packing };
+  }
+
+  /** What is sent packed was packed just before. */
+  #packedNews(topic: string, payload: Uint8Array): News {
+    const packing = this.#packing;
+    if (packing === undefined) return { told: payload };
+    const { told, unheardOf } = withNews(topic, packing.lastPlain);
+    const again = (plain: Uint8Array): Uint8Array => Uint8Array.of(payload[0] ?? 0, ...packing.packLikeLast(plain));
+    return { told: again(told), ...(unheardOf === undefined ? {} : { unheardOf: again(unheardOf) }) };
   }
 
   pause(): void {
@@ -82,8 +109,13 @@ export class SimulatedProcess {
   }
 }
 
+interface News {
+  readonly told: Uint8Array;
+  readonly unheardOf?: Uint8Array;
+}
+
 /** What it says with a field more, and a message of a type that nobody knows. */
-function withNews(topic: string, payload: Uint8Array): { told: Uint8Array; unheardOf?: Uint8Array } {
+function withNews(topic: string, payload: Uint8Array): News {
   const decoded = topic.includes('/state/') || payload.length === 0 ? undefined : decode(payload);
   if (decoded === undefined || decoded instanceof Fault) return { told: payload };
   const { value, encoding } = decoded;

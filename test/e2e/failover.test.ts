@@ -11,23 +11,32 @@ async function lines(path: string): Promise<string[]> {
   return text.split('\n').filter((line) => line !== '');
 }
 
-test.serial('what was followed when the leader was killed ends normally, and each task ran once', async (t) => {
-  const quorum = await Quorum.start(t, 2);
-  const starts = join(quorum.folder, 'starts');
-  const script = `echo "$MESQ_TASK_INDEX" >> ${starts}; until [ -e ${quorum.folder}/go ]; do sleep 0.05; done; echo done`;
-  const run = quorum.spawn(['run', '--count', '4', '--cpus', '1', '--mem', '16', '--', 'sh', '-c', script]);
-  await eventually(async () => (await lines(starts)).length === 4 || undefined);
-  const leader = await quorum.leader();
-  await quorum.masters.get(leader)?.end('SIGKILL');
-  const next = await quorum.until((masters) => masters.find(({ role, id }) => role === 'leader' && id !== leader)?.id);
-  const after = await quorum.spawn(['run', '--', 'echo', 'after']).ended;
-  t.like(after, { code: 0, stdout: 'after\n' }, after.stderr);
-  quorum.spawn(['run', '--', 'touch', join(quorum.folder, 'go')]);
-  const ended = await run.ended;
-  t.is(ended.code, 0, ended.stderr);
-  t.is((await lines(starts)).length, 4);
-  t.not(next, leader);
-});
+test.serial(
+  'what was followed when the leader was killed ends normally, on a metered link too, and each task ran once',
+  async (t) => {
+    const quorum = await Quorum.start(t, 0);
+    quorum.startAgent('a1');
+    quorum.startAgent('a2', ['--metered', '--attributes', 'link:metered']);
+    await quorum.agentsActive();
+    const starts = join(quorum.folder, 'starts');
+    const script = `echo "$MESQ_TASK_INDEX" >> ${starts}; until [ -e ${quorum.folder}/go ]; do sleep 0.05; done; echo done`;
+    // Two of them fit on each.
+    const run = quorum.spawn(['run', '--count', '4', '--cpus', '1.5', '--mem', '16', '--', 'sh', '-c', script]);
+    await eventually(async () => (await lines(starts)).length === 4 || undefined);
+    const leader = await quorum.leader();
+    await quorum.masters.get(leader)?.end('SIGKILL');
+    const next = await quorum.until(
+      (masters) => masters.find(({ role, id }) => role === 'leader' && id !== leader)?.id,
+    );
+    const after = await quorum.spawn(['run', '--constraint', 'link==metered', '--', 'echo', 'after']).ended;
+    t.like(after, { code: 0, stdout: 'after\n' }, after.stderr);
+    quorum.spawn(['run', '--', 'touch', join(quorum.folder, 'go')]);
+    const ended = await run.ended;
+    t.is(ended.code, 0, ended.stderr);
+    t.is((await lines(starts)).length, 4);
+    t.not(next, leader);
+  },
+);
 
 test.serial('a cluster without a majority says so, and goes on when it has one again', async (t) => {
   const quorum = await Quorum.start(t, 1);

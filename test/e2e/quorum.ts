@@ -75,10 +75,10 @@ export class Quorum {
     return master;
   }
 
-  startAgent(name: string): Running {
+  startAgent(name: string, more: readonly string[] = []): Running {
     const agent = this.spawn([
       ...['agent', '--master', this.url, '--name', name, '--data', this.dataOf(name)],
-      ...['--resources', this.#resources],
+      ...['--resources', this.#resources, ...more],
     ]);
     this.agents.set(name, agent);
     return agent;

@@ -19,10 +19,12 @@ export const backup: Verb = {
         'mesq backup writes to a file, not to standard output: half a backup must never look like a whole one',
         'Name a file; to write to one called -, mesq backup ./-',
       );
+    const { checkBackupPlace, keepBackup } = await import('./start-backup.ts');
+    const wrong = await checkBackupPlace(file);
+    if (wrong !== undefined) return wrong;
     const answer = await askLeader(context, 'backup', {});
     if (answer instanceof Fault) return answer;
     const { cluster, generation, index, pieces } = answer;
-    const { keepBackup } = await import('./start-backup.ts');
     const fault = await keepBackup(file, index, pieces);
     if (fault !== undefined) return fault;
     const bytes = pieces.reduce((sum, piece) => sum + piece.bytes.length, 0);

@@ -2,6 +2,7 @@ import type { Log } from '../io/log.ts';
 import { createLog, type LogLevel } from '../io/node/log.ts';
 import type { AgentStats } from '../protocol/agent-stats.ts';
 import { Fault } from '../protocol/faults.ts';
+import { fileWords, missingFolder } from './start-file-words.ts';
 import { LogFile } from './start-log-file.ts';
 
 /** Of the log file and the one before it, each. */
@@ -29,11 +30,14 @@ export function agentLog(level: LogLevel, path: string | undefined): AgentLog | 
     };
     return { log: createLog({ level, write }), counts: () => ({ lines, dropped: 0 }), close: () => {} };
   }
+  const missing = missingFolder(path);
+  if (missing !== undefined)
+    return new Fault('BAD_USAGE', `--log-file: ${missing}`, 'Make it first, or name a file in another folder.');
   let file: LogFile;
   try {
     file = new LogFile(path, { mostBytes: MOST_BYTES, gatherBytes: GATHER_BYTES });
   } catch (error) {
-    return new Fault('BAD_USAGE', `--log-file: ${error instanceof Error ? error.message : String(error)}`);
+    return new Fault('BAD_USAGE', `--log-file: ${fileWords(path, error, 'write')}`, 'Name another file.');
   }
   const written = createLog({
     level,

@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startAgent as startAgentShell } from '../agent/agent.ts';
@@ -39,6 +39,7 @@ import { type ArtifactWishes, artifactsOf } from './start-artifacts.ts';
 import { contactNotes } from './start-contact-notes.ts';
 import { allowedMounts, type ContainerOptions, engineOf, imageCacheBytes, withEngine } from './start-containers.ts';
 import { takeDataFolder } from './start-data-folder.ts';
+import { readNamed } from './start-file-words.ts';
 import { isolationAttributes, letInto, letThrough, namespacesOf, taskUserOf } from './start-isolation.ts';
 import { speakerOf } from './start-join.ts';
 import {
@@ -329,16 +330,18 @@ export async function tlsFiles({
   tlsCert,
   tlsKey,
 }: Pick<StartAgentOptions, 'ca' | 'tlsCert' | 'tlsKey'>): Promise<ClientTls | Fault> {
-  try {
-    return {
-      ...(ca === undefined ? {} : { ca: await readFile(ca, 'utf8') }),
-      ...(tlsCert === undefined ? {} : { certificate: await readFile(tlsCert, 'utf8') }),
-      ...(tlsKey === undefined ? {} : { key: await readFile(tlsKey, 'utf8') }),
-    };
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return new Fault('BAD_USAGE', `--ca, --tls-cert or --tls-key: ${why}`);
+  const texts: { ca?: string; certificate?: string; key?: string } = {};
+  for (const [field, option, path] of [
+    ['ca', '--ca', ca],
+    ['certificate', '--tls-cert', tlsCert],
+    ['key', '--tls-key', tlsKey],
+  ] as const) {
+    if (path === undefined) continue;
+    const text = await readNamed(option, path);
+    if (text instanceof Fault) return text;
+    texts[field] = text;
   }
+  return texts;
 }
 
 export function faultOf(error: BusError | LauncherError | StorageError): Fault {

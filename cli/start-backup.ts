@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { systemClock } from '../io/node/clock.ts';
 import { fileStorage } from '../io/node/storage.ts';
@@ -8,6 +8,20 @@ import type { Piece } from '../master/raft/progress.ts';
 import { slicesOf } from '../master/snapshot-pieces.ts';
 import { Fault } from '../protocol/faults.ts';
 import { takeDataFolder } from './start-data-folder.ts';
+import { missingFolder } from './start-file-words.ts';
+
+/**
+ * Whether a backup may be written there, before the cluster is asked for one: a mistyped path makes no folders. Faults:
+ * BAD_USAGE.
+ */
+export async function checkBackupPlace(file: string): Promise<undefined | Fault> {
+  const missing = missingFolder(file);
+  if (missing !== undefined) return new Fault('BAD_USAGE', missing, 'Make it first, or name a file in another folder.');
+  const there = await stat(file).catch(() => undefined);
+  return there?.isDirectory() === true
+    ? new Fault('BAD_USAGE', `${file} is a folder`, 'Name a file in it.')
+    : undefined;
+}
 
 /** Writes a backup that only its owner may read. Faults: DISK. */
 export function keepBackup(file: string, index: number, pieces: readonly Piece[]): Promise<undefined | Fault> {

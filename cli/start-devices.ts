@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { DeviceFacts, DeviceFirmware } from '../firmware-adapters/device.ts';
 import { DeviceLink } from '../firmware-adapters/device-link.ts';
@@ -12,6 +11,7 @@ import { Fault } from '../protocol/faults.ts';
 import { faultOf, idOf, type StartAgentOptions, tlsFiles } from './start-agent.ts';
 import { takeDataFolder } from './start-data-folder.ts';
 import { type DeviceAgent, startDeviceAgent } from './start-device-agent.ts';
+import { readNamed } from './start-file-words.ts';
 import { machineWishes } from './start-machine.ts';
 
 export interface StartDevicesOptions
@@ -190,11 +190,9 @@ async function tokensOf({
   if (token === undefined && tokens === undefined) return undefined;
   let text = token ?? '';
   if (tokens !== undefined) {
-    try {
-      text += `\n${await readFile(tokens, 'utf8')}`;
-    } catch (error) {
-      return new Fault('BAD_USAGE', `--tokens: ${error instanceof Error ? error.message : String(error)}`);
-    }
+    const read = await readNamed('--tokens', tokens);
+    if (read instanceof Fault) return read;
+    text += `\n${read}`;
   }
   const lines = text.split('\n').map((line) => line.trim());
   const found = lines

@@ -1,4 +1,4 @@
-import { readFile, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { peerRole } from '../broker/access/sessions.ts';
 import { startBroker } from '../broker/broker.ts';
@@ -27,6 +27,7 @@ import { createSchedulerDriver } from '../sdk/scheduler-driver.ts';
 import type { Allocation } from './allocation-options.ts';
 import { ownClusterKey, peerPassword, readClusterKey, ticketKeys } from './start-cluster-key.ts';
 import { takeDataFolder } from './start-data-folder.ts';
+import { readNamed } from './start-file-words.ts';
 import { bindToMaster } from './start-master-id.ts';
 
 export interface StartMasterOptions {
@@ -83,9 +84,8 @@ export async function startMaster(options: StartMasterOptions): Promise<RunningM
   }
   const key = await clusterKeyOf(options);
   if (key instanceof Fault) return key;
-  const ca =
-    options.tlsCa === undefined ? undefined : await readFile(options.tlsCa, 'utf8').catch((error: Error) => error);
-  if (ca instanceof Error) return new Fault('BAD_USAGE', `--tls-ca: ${ca.message}`);
+  const ca = options.tlsCa === undefined ? undefined : await readNamed('--tls-ca', options.tlsCa);
+  if (ca instanceof Fault) return ca;
   const lock = await takeDataFolder(options.data);
   if (lock instanceof Fault) return lock;
   const listeners = (await bindToMaster(options.data, id)) ?? (await openListeners(options, key));
@@ -281,9 +281,12 @@ function peerConnector({
 async function openListeners(options: StartMasterOptions, clusterKey: string | undefined): Promise<Listener[] | Fault> {
   const listeners: Listener[] = [];
   try {
-    const certificate = options.tlsCert === undefined ? undefined : await readFile(options.tlsCert, 'utf8');
-    const key = options.tlsKey === undefined ? undefined : await readFile(options.tlsKey, 'utf8');
-    const clientCa = options.clientCa === undefined ? undefined : await readFile(options.clientCa, 'utf8');
+    const certificate = options.tlsCert === undefined ? undefined : await readNamed('--tls-cert', options.tlsCert);
+    if (certificate instanceof Fault) return certificate;
+    const key = options.tlsKey === undefined ? undefined : await readNamed('--tls-key', options.tlsKey);
+    if (key instanceof Fault) return key;
+    const clientCa = options.clientCa === undefined ? undefined : await readNamed('--client-ca', options.clientCa);
+    if (clientCa instanceof Fault) return clientCa;
     const tls = {
       ...(certificate === undefined || key === undefined ? {} : { certificate, key }),
       ...(clientCa === undefined ? {} : { clientCa }),

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { systemRandom } from '../io/node/random.ts';
 import { randomWord } from '../io/random.ts';
 import { Fault } from '../protocol/faults.ts';
+import { fileWords } from './start-file-words.ts';
 import type { NewFile } from './terminal.ts';
 
 /** Begins a file beside `path`, under a hidden name. Faults: EXISTS, BAD_USAGE, DISK. */
@@ -63,14 +64,10 @@ async function attempt(path: string, act: () => Promise<void>): Promise<Fault | 
 }
 
 function refusal(path: string, error: unknown): Fault {
-  const { code = '', message } = error as NodeJS.ErrnoException;
+  const { code = '' } = error as NodeJS.ErrnoException;
   if (code === 'EEXIST') return exists(path);
   const full = ['ENOSPC', 'EDQUOT', 'EIO', 'EFBIG'].includes(code);
-  return new Fault(
-    full ? 'DISK' : 'BAD_USAGE',
-    `cannot write ${path}: ${code || message}`,
-    'Name another place with -o.',
-  );
+  return new Fault(full ? 'DISK' : 'BAD_USAGE', fileWords(path, error, 'write'), 'Name another place with -o.');
 }
 
 function exists(path: string): Fault {

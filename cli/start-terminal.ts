@@ -10,6 +10,7 @@ import { wayHint } from '../io/node/way-hint.ts';
 import { randomWord } from '../io/random.ts';
 import { Fault, type FaultCode } from '../protocol/faults.ts';
 import { createClient } from '../sdk/client.ts';
+import { fileWords } from './start-file-words.ts';
 import { standardInput } from './start-input.ts';
 import { newFile } from './start-new-file.ts';
 import type { Connection, ConnectOptions, Input, Sink, Terminal } from './terminal.ts';
@@ -95,9 +96,9 @@ async function connect(options: ConnectOptions): Promise<Connection | Fault> {
   let ca: string | undefined;
   if (options.ca !== undefined) {
     const text = await readText(options.ca);
-    if (text instanceof Fault) return text;
+    if (text instanceof Fault) return new Fault(text.code, `--ca: ${text.message}`, text.hint);
     if (text === undefined)
-      return new Fault('BAD_USAGE', `there is no file ${options.ca}`, 'Pass the PEM file with --ca.');
+      return new Fault('BAD_USAGE', `--ca: there is no file ${options.ca}`, 'Pass the PEM file with --ca.');
     ca = text;
   }
   const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -166,9 +167,8 @@ async function readText(path: string): Promise<string | undefined | Fault> {
       await handle.close();
     }
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
-    return new Fault('BAD_USAGE', `cannot read ${path}: ${code ?? message}`, 'Check the path and who may read it.');
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    return new Fault('BAD_USAGE', fileWords(path, error, 'read'), 'Check the path and who may read it.');
   }
 }
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,6 +53,11 @@ test('a log file that cannot be is a wrong usage', async (t) => {
   const folder = await scratch(t);
   const refused = agentLog('info', folder);
   t.true(refused instanceof Fault && refused.code === 'BAD_USAGE');
+  t.is((refused as Fault).message, `--log-file: ${folder} is a folder`);
+  const mistyped = join(folder, 'nodir');
+  const missing = agentLog('info', join(mistyped, 'log'));
+  t.is((missing as Fault).message, `--log-file: there is no folder ${mistyped}`);
+  t.false(existsSync(mistyped), 'and none is made');
 });
 
 test('what a budget may be written as', (t) => {

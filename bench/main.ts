@@ -1,5 +1,5 @@
 import { tmpdir } from 'node:os';
-import { parseArgs } from 'node:util';
+import { refuse, toolArguments } from '../tools/tool-arguments.ts';
 import { measureAgent } from './agent.ts';
 import { measureAllocation } from './allocation.ts';
 import { measureCommits } from './commits.ts';
@@ -84,7 +84,14 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
 };
 
-const { values, positionals } = parseArgs({
+const USAGE = `usage: npm run bench -- [PART…] [--folder DIR] [--minutes N] [--agents N,…] [--secure-agents N,…] [--kills N] [--tasks N]
+       [--bullmq DIR]
+parts, all of them unless named:
+${Object.entries(PARTS)
+  .map(([name, { title }]) => `  ${name.padEnd(11)}${title}`)
+  .join('\n')}`;
+
+const { values, positionals } = toolArguments(USAGE, {
   allowPositionals: true,
   options: {
     folder: { type: 'string', default: tmpdir() },
@@ -98,9 +105,10 @@ const { values, positionals } = parseArgs({
 });
 const counts = (text: string | undefined): number[] | undefined => text?.split(',').filter(Boolean).map(Number);
 const wanted = positionals.length > 0 ? positionals : Object.keys(PARTS);
+for (const name of wanted) if (!Object.hasOwn(PARTS, name)) refuse(`there is no part ${name}`, USAGE);
 for (const name of wanted) {
   const part = PARTS[name];
-  if (part === undefined) throw new Error(`there is no part ${name}; there are: ${Object.keys(PARTS).join(', ')}`);
+  if (part === undefined) continue;
   console.log(`\n${machine()}, data in ${values.folder}`);
   printTable(
     part.title,

@@ -1,15 +1,16 @@
-// Builds a Debian package an architecture, each with a Node of its own: npm run deb -- [--arch arm64,armhf,amd64]
-// [--out build/deb] [--version X.Y.Z] [--quick]. Needs dpkg-deb.
+// Builds a Debian package an architecture, each with a Node of its own. Needs dpkg-deb.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { controlFile, POST_INSTALL, POST_REMOVE, PRE_INSTALL, PRE_REMOVE } from './deb/files.ts';
 import { layOut, putFile } from './deb/lay-out.ts';
 import { type DebArchitecture, NODE_BINARIES } from './deb/node-binaries.ts';
+import { refuse, toolArguments } from './tool-arguments.ts';
+
+const USAGE = `usage: npm run deb -- [--arch ${Object.keys(NODE_BINARIES).join(',')}] [--out build/deb] [--version X.Y.Z] [--quick]`;
 
 const about = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string; description: string };
-const { values } = parseArgs({
+const { values } = toolArguments(USAGE, {
   options: {
     arch: { type: 'string', default: Object.keys(NODE_BINARIES).join(',') },
     out: { type: 'string', default: 'build/deb' },
@@ -19,10 +20,10 @@ const { values } = parseArgs({
   },
 });
 
-for (const architecture of values.arch.split(',')) {
-  if (!Object.hasOwn(NODE_BINARIES, architecture)) throw new Error(`there is no architecture ${architecture}`);
-  await build(architecture as DebArchitecture);
-}
+const architectures = values.arch.split(',');
+for (const architecture of architectures)
+  if (!Object.hasOwn(NODE_BINARIES, architecture)) refuse(`there is no architecture ${architecture}`, USAGE);
+for (const architecture of architectures) await build(architecture as DebArchitecture);
 
 async function build(architecture: DebArchitecture): Promise<void> {
   const { out, version } = values;

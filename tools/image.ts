@@ -1,15 +1,16 @@
-// Builds the agent's container image, and a file of it to carry to a board: npm run image -- [--arch arm64]
-// [--engine podman|docker] [--base IMAGE] [--out build/image] [--version X.Y.Z] [--quick].
+// Builds the agent's container image, and a file of it to carry to a board.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createReadStream, createWriteStream, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { parseArgs } from 'node:util';
 import { constants, createGzip } from 'node:zlib';
 import { layOut } from './deb/lay-out.ts';
 import { type DebArchitecture, NODE_BINARIES } from './deb/node-binaries.ts';
+import { refuse, toolArguments } from './tool-arguments.ts';
 
 const ENGINES = ['podman', 'docker'] as const;
+const USAGE = `usage: npm run image -- [--arch ${Object.keys(NODE_BINARIES).join('|')}] [--engine ${ENGINES.join('|')}] [--base IMAGE]
+       [--out build/image] [--version X.Y.Z] [--quick]`;
 /** As container engines call what Debian calls armhf. */
 const PLATFORMS: Readonly<Record<DebArchitecture, string>> = {
   amd64: 'linux/amd64',
@@ -18,7 +19,7 @@ const PLATFORMS: Readonly<Record<DebArchitecture, string>> = {
 };
 
 const about = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
-const { values } = parseArgs({
+const { values } = toolArguments(USAGE, {
   options: {
     arch: { type: 'string', default: 'arm64' },
     engine: { type: 'string' },
@@ -31,10 +32,11 @@ const { values } = parseArgs({
   },
 });
 const { arch, base, out, version } = values;
-if (!Object.hasOwn(NODE_BINARIES, arch)) throw new Error(`there is no architecture ${arch}`);
+if (!Object.hasOwn(NODE_BINARIES, arch)) refuse(`there is no architecture ${arch}`, USAGE);
 const architecture = arch as DebArchitecture;
 const engine = values.engine ?? ENGINES.find((name) => spawnSync(name, ['--version']).status === 0);
-if (engine === undefined) throw new Error('an image is built by podman or docker: neither is here');
+if (engine === undefined) refuse('an image is built by podman or docker: neither is here', USAGE);
+if (!ENGINES.some((name) => name === engine)) refuse(`there is no engine ${engine}`, USAGE);
 
 // A name that is no registry's, and the same for both engines: podman would put localhost/ in front by itself.
 const tag = `localhost/mesquite-agent:${version}`;

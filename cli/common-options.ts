@@ -23,6 +23,8 @@ export interface CurrentContext {
 }
 
 const DEFAULT_URL = 'mqtt://127.0.0.1:1883';
+/** First level of every topic where nobody names another. */
+export const DEFAULT_PREFIX = 'mesq';
 const DEFAULT_TIMEOUT = '10s';
 
 /** Where {@link CurrentContext} is kept (XDG base directories); undefined without a home. */
@@ -44,7 +46,7 @@ export async function readCommonOptions(written: WrittenOptions, terminal: Termi
   if (current instanceof Fault) return current;
   const urls = (named ?? (current.url ?? DEFAULT_URL).split(',')).map((url) => url.trim()).filter((url) => url !== '');
   if (urls.length === 0) return new Fault('BAD_USAGE', 'no URL is given', 'Write it like --url mqtt://host:1883.');
-  const prefix = written.prefix ?? environment['MESQ_PREFIX'] ?? 'mesq';
+  const prefix = written.prefix ?? environment['MESQ_PREFIX'] ?? DEFAULT_PREFIX;
   if (!/^[^/+#\p{Cc}]+$/u.test(prefix))
     return new Fault(
       'BAD_USAGE',

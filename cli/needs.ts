@@ -2,6 +2,7 @@ import { parseDuration } from '../protocol/duration.ts';
 import { check } from '../protocol/envelope.ts';
 import { Fault } from '../protocol/faults.ts';
 import { JobSpec } from '../protocol/job.ts';
+import { LIMITS } from '../protocol/limits.ts';
 import { parseScalar } from '../protocol/resource-scalar.ts';
 import { parseResources, type Resource, type Resources } from '../protocol/resources.ts';
 import { sizeToMb } from '../protocol/size.ts';
@@ -94,13 +95,13 @@ export async function jobSpecOf(job: string, written: WrittenJob): Promise<JobSp
     ...(container === undefined ? {} : { container }),
     ...(artifacts === undefined ? {} : { artifacts: taken('artifacts', artifactsOf(artifacts), []) }),
     environment: environment ?? {},
-    count: taken('count', whole('count', written.count ?? '1'), 1),
+    count: taken('count', whole('count', written.count ?? '1', `from 1 to ${LIMITS.jobCount}`), 1),
     resources: [...resourcesOf(written, taken), ...taken('accelerators', acceleratorsOf(written.accelerators), [])],
     ...limitsOf(written, taken),
-    ports: taken('ports', whole('ports', written.ports ?? '0'), 0),
+    ports: taken('ports', whole('ports', written.ports ?? '0', 'from 0 to 1000'), 0),
     constraints,
     restart,
-    retries: taken('retries', whole('retries', written.retries ?? '0'), 0),
+    retries: taken('retries', whole('retries', written.retries ?? '0', 'from 0 to 1000'), 0),
     ...(requeue === undefined ? {} : { requeue }),
     ...(time === undefined ? {} : { timeMs: taken('time', parseDuration(time), 1) }),
     ...(labels === undefined ? {} : { labels }),
@@ -131,7 +132,7 @@ function resourcesOf(
     ['cpus', taken('cpus', cpusOf(cpus), 0)],
     ['mem', taken('mem', sizeToMb(mem), 0)],
     ['disk', taken('disk', sizeToMb(disk), 0)],
-    ['gpus', taken('gpus', whole('gpus', gpus), 0) * 1000],
+    ['gpus', taken('gpus', whole('gpus', gpus, 'from 0 on'), 0) * 1000],
   ];
   return amounts.filter(([, scalar]) => scalar > 0).map(([name, scalar]): Resource => ({ name, scalar }));
 }
@@ -178,12 +179,14 @@ function cpusOf(text: string): number | Fault {
   return new Fault('BAD_RESOURCES', `cpus: ${JSON.stringify(text)} ${wrong}`, 'Write it like 1, 0.5 or 2.25.');
 }
 
-function whole(field: string, text: string): number | Fault {
+/** `range` is what its schema allows, for people. */
+function whole(field: string, text: string, range: string): number | Fault {
   if (/^\d{1,9}$/.test(text)) return Number(text);
   const shown = `${field}: ${JSON.stringify(text)}`;
-  if (/^-\d+$/.test(text)) return new Fault('BAD_USAGE', `${shown} is below 0`);
-  if (/^\d+$/.test(text)) return new Fault('BAD_USAGE', `${shown} is more than there can be`);
-  return new Fault('BAD_USAGE', `${shown} is no whole number`, 'Write it in digits.');
+  const hint = `Write a whole number ${range}, in digits.`;
+  if (/^-\d+$/.test(text)) return new Fault('BAD_USAGE', `${shown} is below 0`, hint);
+  if (/^\d+$/.test(text)) return new Fault('BAD_USAGE', `${shown} is more than there can be`, hint);
+  return new Fault('BAD_USAGE', `${shown} is no whole number`, hint);
 }
 
 function restartOf(text = 'never'): RestartPolicy | Fault {

@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { FAULTS, Fault } from '../protocol/faults.ts';
 import { closest } from './closest.ts';
-import { readCommonOptions, secretOf, type WrittenOptions } from './common-options.ts';
+import { DEFAULT_PREFIX, readCommonOptions, secretOf, type WrittenOptions } from './common-options.ts';
 import { printFault } from './output.ts';
 import type { Connection, Terminal } from './terminal.ts';
 import type { CommonOptions, Context, Verb } from './verb.ts';
@@ -145,11 +145,18 @@ async function runVerb(verb: Verb, command: Command, terminal: Terminal): Promis
   try {
     const outcome = await verb.run(context, command);
     if (!(outcome instanceof Fault)) return outcome;
-    await printFault(terminal, outcome, options.json);
+    await printFault(terminal, underPrefix(outcome, options.prefix), options.json);
     return exitOf(outcome);
   } finally {
     await close();
   }
+}
+
+/** Under a prefix of somebody's own no master may ever have spoken: a broker knows no wrong ones. */
+function underPrefix(fault: Fault, prefix: string): Fault {
+  if (fault.code !== 'NO_LEADER' || prefix === DEFAULT_PREFIX) return fault;
+  const doubt = `Is ${prefix} the --prefix (MESQ_PREFIX) that the masters were started with?`;
+  return new Fault(fault.code, fault.message, `${doubt} ${fault.hint}`);
 }
 
 function contextOf(terminal: Terminal, options: CommonOptions): { context: Context; close: () => Promise<void> } {

@@ -1,4 +1,5 @@
 import test from 'ava';
+import { Fault } from '../../protocol/faults.ts';
 import { BatchWorld } from '../frameworks/batch-world.ts';
 import { ScriptedShell } from './scripted-terminal.ts';
 
@@ -42,6 +43,20 @@ for (const [line, said] of [
     t.true(stderr.startsWith(`error: ${said}`), stderr);
   });
 }
+
+test("where no leader is heard under a prefix of somebody's own, the prefix is asked after", async (t) => {
+  const hints = async (fault: Fault, ...argv: string[]): Promise<boolean> => {
+    const shell = new ScriptedShell(new BatchWorld(1));
+    shell.connectFault = fault;
+    const { code, stderr } = await shell.mesq(...argv, 'jobs');
+    t.is(code, 6);
+    t.true(stderr.includes(fault.hint), stderr);
+    return stderr.includes('Is roof the --prefix (MESQ_PREFIX) that the masters were started with?');
+  };
+  t.true(await hints(new Fault('NO_LEADER'), '--prefix', 'roof'));
+  t.false(await hints(new Fault('NO_LEADER')));
+  t.false(await hints(new Fault('UNREACHABLE'), '--prefix', 'roof'));
+});
 
 test('a slip is told as JSON where that is asked for, wherever', async (t) => {
   for (const argv of [

@@ -20,6 +20,8 @@ export class ScriptedShell {
   columns: number | undefined;
   /** How long the brokers let one wait. */
   connectMs = 0;
+  /** How connecting ends, where it does not succeed. */
+  connectFault: Fault | undefined;
   readonly #listeners = new Map<Signal, Set<() => void>>();
   #words = 0;
 
@@ -71,6 +73,7 @@ export class ScriptedShell {
       clock: world.clock,
       randomWord: (length) => String(++this.#words).padStart(length, 'j'),
       connect: async ({ name }) => {
+        if (this.connectFault !== undefined) return this.connectFault;
         if (this.connectMs > 0) await new Promise<void>((resolve) => world.clock.after(this.connectMs, resolve));
         const session = `s${++this.#words}`;
         const bus = world.bus(`${name}/${session}`);

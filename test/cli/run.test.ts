@@ -138,6 +138,47 @@ test('what is wrong with an option names it, and of several of a kind the one', 
   t.regex((await shell().mesq('run', '--', '')).stderr, /the command: the program is empty/);
 });
 
+test('of a job is shown what was asked for, and no more; of its environment only the names', async (t) => {
+  // No agent: nothing is placed, and the leader has no tasks to list.
+  const at = new ScriptedShell(new BatchWorld(1, { onRequest: () => ({ tasks: [] }) }));
+  const lines = async (id: string): Promise<string[]> => {
+    const { code, stdout, stderr } = await at.mesq('job', id.trim());
+    t.is(code, 0, stderr);
+    return stdout.split('\n\n')[0]?.split('\n') ?? [];
+  };
+  const plain = await lines((await at.mesq('run', '--detach', '--', 'true')).stdout);
+  t.deepEqual(
+    plain.map((line) => line.split(' ')[0]),
+    ['job', 'state', 'tasks', 'command', 'needs', 'created'],
+  );
+  at.files.set(
+    'job.yaml',
+    [
+      'command: [serve]',
+      'env: {LEVEL: 3, SECRET: hunter2}',
+      'limitCpus: 1.5',
+      'limitMem: unlimited',
+      'time: 90m',
+      'grace: 1.5s',
+      'retries: 2',
+      'restart: always',
+      'requeue: false',
+      'disconnect: {lost_after: 6h, stop_on_client_after: 2d, replace: true, reconcile: keep_original}',
+    ].join('\n'),
+  );
+  const told = await lines((await at.mesq('submit', 'job.yaml')).stdout);
+  t.deepEqual(told.slice(5, -1), [
+    'limits    cpus:1.5;mem:unlimited, each',
+    'env       LEVEL, SECRET',
+    'time      at most 90m an attempt',
+    'grace     1500ms from SIGTERM to SIGKILL',
+    'retries   2',
+    'restart   always',
+    'requeue   never',
+    'unreached lost after 6h, stopped by its agent after 2d, replaced at once, keep_original',
+  ]);
+});
+
 test('a job that was cancelled has tasks that were killed, and none that failed', async (t) => {
   const world = new BatchWorld(1, {
     onLaunch: (task) => task.update('TASK_RUNNING'),

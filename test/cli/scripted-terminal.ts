@@ -9,7 +9,7 @@ import type { BatchWorld } from '../frameworks/batch-world.ts';
 // Verbs are read from the disk when they are first typed: on a busy machine an hour of virtual time passes meanwhile.
 const verbs: readonly Verb[] = await Promise.all(Object.values(VERBS).map(({ load }) => load()));
 await Promise.all(verbs.flatMap(({ verbs = {} }) => Object.values(verbs).map(({ load }) => load())));
-await import('../../protocol/constraints.ts');
+await Promise.all([import('../../protocol/constraints.ts'), import('../../cli/job-file.ts')]);
 
 /** A shell by hand: what is typed runs against a batch framework and a master under the test's control, on virtual time. */
 export class ScriptedShell {

@@ -7,7 +7,8 @@ import { whyMissing } from './missing-task.ts';
 import { notice } from './output.ts';
 import { settleable } from './settleable.ts';
 import { readAnyTask } from './task-name.ts';
-import type { Input, Signal } from './terminal.ts';
+import type { Input, Signal, Sink } from './terminal.ts';
+import { maySayUnexecuted, unexecutedWords } from './unexecuted.ts';
 import type { Context, Verb } from './verb.ts';
 
 interface ExecVerbOptions {
@@ -88,9 +89,26 @@ async function follow({ terminal }: Context, session: ExecSession, tty: boolean)
   const signals: readonly Signal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const forget = signals.map((signal) => terminal.onSignal(signal, () => left.settle(SIGNAL_EXITS[signal])));
   const copyOut = async (): Promise<number | Fault> => {
-    for await (const { stream, bytes } of session.output)
-      if (!(await (stream === 'stdout' ? out : error).write(bytes))) return EXIT.brokenPipe;
-    return session.ended;
+    // The first words are held back until it is known whether they are the program's own; they come in pieces.
+    let held: { readonly sink: Sink; readonly text: string } | undefined;
+    let isOwn = false;
+    for await (const { stream, bytes } of session.output) {
+      const sink = stream === 'stdout' ? out : error;
+      if (!isOwn && (held === undefined || held.sink === sink)) {
+        const text = `${held?.text ?? ''}${new TextDecoder().decode(bytes)}`;
+        if (maySayUnexecuted(text)) {
+          held = { sink, text };
+          continue;
+        }
+      }
+      isOwn = true;
+      if (held !== undefined && !(await held.sink.write(held.text))) return EXIT.brokenPipe;
+      held = undefined;
+      if (!(await sink.write(bytes))) return EXIT.brokenPipe;
+    }
+    const end = await session.ended;
+    if (held !== undefined) await held.sink.write(unexecutedWords(held.text, end instanceof Fault ? 0 : end));
+    return end;
   };
   void session.started.then((began) => {
     if (!began) return;

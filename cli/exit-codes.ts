@@ -5,6 +5,8 @@ export const EXIT = {
   timeLimit: 124,
   /** The cluster, a master, or the command line; also a task that never started. */
   cluster: 125,
+  notExecutable: 126,
+  notFound: 127,
   interrupted: 130,
   hungUp: 129,
   /** Nobody reads our output any more: 128 + SIGPIPE, as the shell gives it. */

@@ -46,7 +46,9 @@ test('without a terminal there are three pipes: all bytes, streams apart, and th
   t.is(told.code, 7);
   t.regex(told.stdout, new RegExp(`^${cluster.dataOf('a1')}/tasks/\\S+/work\n${job}.0\n$`));
   t.is(told.stderr, 'apart\n');
-  t.is((await cluster.mesq('exec', job, '--', 'no-such-program')).code, 127);
+  const none = await cluster.mesq('exec', job, '--', 'no-such-program');
+  t.is(none.code, 127);
+  t.is(none.stderr, 'there is no program no-such-program\n');
   t.is((await cluster.mesq('exec', job, '--', '/etc/passwd')).code, 126);
   t.is((await cluster.mesq('exec', job, '--', 'sh', '-c', 'kill -9 $$')).code, 137);
 

@@ -74,7 +74,7 @@ test.serial(
     for (const [, master] of frozen) master.process.kill('SIGSTOP');
     try {
       await told;
-      const table = await quorum.spawn(['masters', '--timeout', '6s']).ended;
+      const table = await quorum.spawn(['masters', '--timeout', '15s']).ended;
       t.is(table.code, 6, table.stderr);
       t.regex(table.stderr, /no leader/);
       t.regex(table.stdout, new RegExp(`^${alone} +(follower|candidate) `, 'm'), table.stderr);

@@ -119,7 +119,7 @@ test('what cannot be a service is refused before anything is written', async (t)
     [[...local, '--resources', 'cpus:x'], 2, /cpus:x/],
     [[...local, '--attributes', 'roof'], 2, /roof/],
     [[...local, '--log', 'loud'], 2, /there is no level loud/],
-    [[...local, '--ca', join(root, 'none.pem')], 2, /--ca, --tls-cert or --tls-key/],
+    [[...local, '--ca', join(root, 'none.pem')], 2, /--ca: there is no file/],
     [[...local, '--root', join(root, 'none')], 2, /is no folder/],
     [[...local, '--sysroot', '/none'], 2, /there is no folder \/none/],
     [['upgrade'], 3, /no agent is installed/],

@@ -3,6 +3,7 @@ import type { Terminal } from './terminal.ts';
 
 /** `yes` in the environment of an installed agent (service-unit.ts). */
 export const SERVICE_VARIABLE = 'MESQ_SERVICE';
+
 /** The unit says so itself: systemd's own variables also reach shells that a desktop has started. */
 export function isService(environment: Terminal['environment']): boolean {
   return environment[SERVICE_VARIABLE] === 'yes';
@@ -23,10 +24,10 @@ export const REFUSED_MS = 300_000;
 const LACKING_MS = 30_000;
 
 /**
- * What an agent ends with. A service manager starts it again seconds after its end, for ever: so a service that a master
- * refused, and which is stopped by now, waits five minutes first, and one whose command line does not fit the machine half a minute, and does not end
- * as wrong usage (exit code 2), which would be for good: what is lacking may only be late. 0: it was told to stop
- * meanwhile. A person's command ends as it is, at once.
+ * What an agent ends with, which is stopped by now. A person's command: with its fault, at once. A service manager starts
+ * it again seconds later, for ever: so a service that a master refused waits five minutes first, and one whose command line
+ * does not fit the machine half a minute, and does not end as wrong usage (exit code 2), which would be for good: what is
+ * lacking may only be late. 0: it was told to stop meanwhile.
  */
 export async function serviceEnd(
   { clock, environment }: Pick<Terminal, 'clock' | 'environment'>,

@@ -382,7 +382,7 @@ class ContainerLauncher implements Launcher {
   /** Undefined where nobody has watched. An engine that does not say whether it sent SIGKILL is not waited for: it may have. */
   async #killedHere(folder: string): Promise<boolean | undefined> {
     const kills = this.#watched.get(folder)?.kills;
-    if (kills === undefined || kills.length === 0) return kills === undefined ? undefined : false;
+    if (kills === undefined) return undefined;
     const silent = this.#pause(KILL_ANSWER_MS).then(() => true);
     return await Promise.race([Promise.all(kills).then((sent) => sent.includes(true)), silent]);
   }

@@ -2,12 +2,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { LateEngine } from '../../io/late-engine.ts';
 import type { ContainerTask } from '../../io/launcher.ts';
-import { launchContainers } from '../../io/node/container-launcher.ts';
-import { openOutputFile } from '../../io/node/output-file.ts';
 import { SimulatedEngine } from '../sim/containers.ts';
-import { noProcesses } from './no-processes.ts';
+import { simulatedContainerLauncher } from './simulated-container-launcher.ts';
 
 const TASK: ContainerTask = {
   ...{ image: 'image', argv: ['true'], environment: {}, network: 'none', ports: [], mounts: [], devices: [] },
@@ -17,14 +14,7 @@ const TASK: ContainerTask = {
 test('of a container task that a power cut left half written nothing ran: it is handed over again, ended or removed', async (t) => {
   const root = mkdtempSync(join(tmpdir(), 'mesq-damaged-'));
   t.teardown(() => rmSync(root, { recursive: true }));
-  const containers = new SimulatedEngine('image');
-  const log = { debug: t.log, info: t.log, warn: t.log, error: t.log };
-  const found = { ...(await containers.version()), containers, socket: '/run/engine' };
-  const engine = new LateEngine({ find: async () => found, isThere: async () => true, log });
-  await engine.look();
-  const output = (folder: string, stream: string) => openOutputFile(join(root, folder, stream), 1_000_000);
-  const launcher = await launchContainers({ engine, root, processes: noProcesses(root), output, log });
-  t.teardown(() => launcher.close());
+  const launcher = await simulatedContainerLauncher(t, root, new SimulatedEngine('image'));
   const half = (folder: string, text: string): string => {
     mkdirSync(join(root, folder), { recursive: true });
     writeFileSync(join(root, folder, 'container'), text);

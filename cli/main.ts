@@ -10,6 +10,10 @@ const [{ runCommandLine }, { packageVersion, startTerminal }] = await Promise.al
   import('./program.ts'),
   import('./start-terminal.ts'),
 ]);
+/** Node's longest. */
+const FOR_EVER_MS = 2_147_483_647;
+// A command lives until it has ended, though it may wait for nothing but time: the timers of its clock hold no process.
+setInterval(() => {}, FOR_EVER_MS);
 const code = await runCommandLine(process.argv.slice(2), startTerminal(await packageVersion()));
 // Everything was written and closed: what may still hold the process open is of no use.
 process.exit(code);

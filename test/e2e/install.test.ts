@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Board, otherVersion } from './board.ts';
 import { Cluster, eventually, MESQ, start, survivors } from './cluster.ts';
@@ -138,6 +139,17 @@ test('what cannot be a service is refused before anything is written', async (t)
   t.is(others.code, 2);
   t.regex(others.stderr, /the token is for attic/);
   t.deepEqual(await tree(root), []);
+});
+
+test('a service whose machine lacks something waits, and can be told to stop meanwhile', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'mesq-service-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  const argv = ['agent', '--master', 'mqtt://127.0.0.1:1', '--data', join(folder, 'agent'), '--devices', 'gpus/none'];
+  const service = start(process.execPath, [MESQ, ...argv], { MESQ_SERVICE: 'yes' });
+  await service.said(/there is no gpus\/none: this service waits 30 s/);
+  // Nothing but time is waited for: a process that nothing holds would be gone by now.
+  t.is(await Promise.race([service.ended.then(({ code }) => code), pause(2_000, 'waits')]), 'waits');
+  t.is((await service.end('SIGTERM')).code, 0);
 });
 
 test('a board joins, its task outlives an upgrade, a broken version and a version that runs nowhere; nothing is left of it', async (t) => {
